@@ -1,0 +1,1 @@
+"""How the world is touched: one plug per file or folder, in-memory twins included."""

@@ -1,0 +1,252 @@
+"""Reads `flyball.toml`: refuses what it does not know, lays the chosen overlay on top, keeps where values came from.
+
+Rules:
+
+* An unknown key is refused with the nearest known one, a wrong type with both types, each with its line. Overlays that
+  were not chosen are checked too.
+* `[env.NAME.*]` tables go over the same tables without the prefix, key by key; the last wins. A list is one value.
+* Relative paths begin at the file's directory, `~` is the home directory.
+* Where a secret belongs only `env:NAME` and `file:PATH` are taken; a literal is refused and never repeated.
+* `FLYBALL_MODEL` replaces `models.default` whole, so that no key of one provider is sent to another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from flyball.adapters.config_toml.shape import TABLES, At, Flat, Value, nearest, read, read_handle, read_url, wrong_type
+from flyball.adapters.config_toml.text import key_lines, parsed, text_of
+from flyball.core.config import (
+    FORMAT,
+    Approvals,
+    Config,
+    Handle,
+    Input,
+    Journal,
+    Keys,
+    LimitSet,
+    Project,
+    Release,
+    Signer,
+    TenantConfig,
+    check_name,
+    default_journal,
+    default_root,
+    default_signer,
+    described_paths,
+    dotted,
+)
+from flyball.core.errors import FlyballError
+from flyball.core.limits import Limits
+from flyball.core.model import ModelConfig
+
+FILE_NAME: Final = "flyball.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A configuration, and for each dotted key where its value came from; `file` is None where there is none."""
+
+    config: Config
+    sources: Mapping[str, str]
+    file: Path | None = None
+
+
+def find_project(start: str | Path) -> Path | None:
+    """The nearest `flyball.toml` in `start` or above it, or None."""
+    here = Path(os.path.abspath(start))
+    return next((found for d in (here, *here.parents) if (found := d / FILE_NAME).is_file()), None)
+
+
+def load(path: str | Path, env: str | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """The configuration of a file, or of the `flyball.toml` in a directory, under the overlay `env` or `FLYBALL_ENV`.
+
+    Raises FlyballError `config_not_found`, `config_invalid`, `config_unknown_key`, `config_type`, `config_value`,
+    `config_missing`, `secret_literal` or `env_unknown`, each with file, line and key.
+    """
+    file = Path(os.path.abspath(path))
+    file = file / FILE_NAME if file.is_dir() else file
+    text = text_of(file)
+    raw = parsed(file, text)
+    root = At(file.name, key_lines(text), str(file.parent), _home(environ))
+    overlays = raw.pop("env", {})
+    flat = _layer(raw, root)
+    chosen = env or environ.get("FLYBALL_ENV") or None
+    layers = _overlays(overlays, root)
+    if chosen is not None:
+        _lay(flat, _chosen(layers, chosen, root))
+    if ("project", "name") not in flat:
+        raise root.refuse("[project] has no name", 'Write name = "...".', "config_missing", missing="project.name")
+    return _loaded(flat, root, chosen, environ, file)
+
+
+def bare(name: str, directory: str | Path, env: str | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """The configuration of a project without a file: `Config.bare`, and the model that `FLYBALL_MODEL` names."""
+    check_name("project.name", name)
+    root = At("", {}, os.path.abspath(directory), _home(environ))
+    flat: Flat = {("project", "name"): Value(name, "default")}
+    return _loaded(flat, root, env or environ.get("FLYBALL_ENV") or None, environ, None)
+
+
+def _loaded(flat: Flat, root: At, env: str | None, environ: Mapping[str, str], file: Path | None) -> Loaded:
+    _model_from_environment(flat, root, environ)
+    config = _config(_tree(flat), root, env)
+    _check_models(config.models, root)
+    sources = {dotted(p): flat[p].source if p in flat else "default" for p, _ in described_paths(config)}
+    return Loaded(config=config, sources=sources, file=file)
+
+
+def _layer(raw: dict[str, Any], at: At) -> Flat:
+    """The values of the base or of one overlay, each read and checked."""
+    flat: Flat = {}
+    if not at.overlay:
+        _check_format(raw.pop("flyball", None), at.down("flyball"))
+        flat["flyball",] = Value(FORMAT, at.down("flyball").source)
+    flat.update(read(raw, TABLES, at))
+    if ("project", "policies") in flat and ("project", "policy") in flat:
+        why = "policies names a directory and policy a bundle; a project has one of them"
+        raise at.down("project").down("policy").refuse(why, "Remove one of the two.")
+    return flat
+
+
+def _check_format(number: Any, at: At) -> None:
+    if number is None:
+        raise at.refuse("the format number is missing", f"Begin the file with flyball = {FORMAT}.", "config_missing")
+    if type(number) is not int or number != FORMAT:
+        fix = f"Write flyball = {FORMAT}, or use the version of Flyball that the file was written for."
+        raise at.refuse("this version of Flyball does not know the format", fix, "config_format")
+
+
+def _overlays(raw: Any, root: At) -> dict[str, Flat]:
+    if not isinstance(raw, dict):
+        raise wrong_type(raw, "a table", root.down("env"))
+    found: dict[str, Flat] = {}
+    for name, tables in raw.items():
+        if not isinstance(tables, dict):
+            raise wrong_type(tables, "a table", root.down("env").down(name))
+        at = At(root.file, root.lines, root.directory, root.home, (), ("env", name))
+        found[name] = _layer(tables, at)
+    return found
+
+
+def _chosen(layers: Mapping[str, Flat], name: str, root: At) -> Flat:
+    if name not in layers:
+        why = f"{root.file} has {', '.join(f'[env.{n}]' for n in layers) or 'no [env.NAME] tables'}"
+        raise FlyballError("env_unknown", f"there is no environment {name!r}", why, nearest(name, layers))
+    return layers[name]
+
+
+def _lay(flat: Flat, over: Flat) -> None:
+    """One layer on top of another: a value replaces the value or table that was there, tables merge."""
+    for path, value in over.items():
+        if not value.table:
+            for old in [p for p in flat if p[: len(path)] == path]:
+                del flat[old]
+        flat[path] = value
+    for ours, other in (("policies", "policy"), ("policy", "policies")):
+        if ("project", ours) in over:
+            flat.pop(("project", other), None)
+
+
+def _tree(flat: Flat) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        here = tree
+        for key in path[:-1]:
+            here = here.setdefault(key, {})
+        if value.table:
+            here.setdefault(path[-1], {})
+        else:
+            here[path[-1]] = value.value
+    return tree
+
+
+def _model_from_environment(flat: Flat, root: At, environ: Mapping[str, str]) -> None:
+    named = environ.get("FLYBALL_MODEL")
+    if not named:
+        return
+    at = At("environment", {}, root.directory, root.home, ("FLYBALL_MODEL",))
+    adapter, _, model = named.partition(":")
+    if not adapter or not model:
+        raise at.refuse(f"{named!r} names no model", "Write ADAPTER:NAME, such as openai:gpt-5.5-mini.")
+    url, key = environ.get("FLYBALL_MODEL_BASE_URL"), environ.get("FLYBALL_MODEL_KEY")
+    prefix = ("models", "default")
+    for old in [p for p in flat if p[:2] == prefix]:
+        del flat[old]
+    flat[*prefix, "adapter"] = Value(adapter, "FLYBALL_MODEL")
+    flat[*prefix, "model"] = Value(model, "FLYBALL_MODEL")
+    if url:
+        checked = read_url(url, At("environment", {}, "", "", ("FLYBALL_MODEL_BASE_URL",)))
+        flat[*prefix, "base_url"] = Value(checked, "FLYBALL_MODEL_BASE_URL")
+    if key:
+        # A literal is already in the environment: it is named there, never copied.
+        handle = read_handle(key, at) if key.startswith(("env:", "file:")) else Handle("env", "FLYBALL_MODEL_KEY")
+        flat[*prefix, "key"] = Value(handle, "FLYBALL_MODEL_KEY")
+    elif environ.get("OPENAI_API_KEY") or not url:
+        flat[*prefix, "key"] = Value(Handle("env", "OPENAI_API_KEY"), "FLYBALL_MODEL")
+
+
+def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
+    project = tree["project"]
+    name = project["name"]
+    check_name(f"{root.down('project').down('name').place} project.name", name)
+    if "policies" in project:
+        project["policy"] = None
+    signer = Signer(**{"file": default_signer(name, root.directory, root.home), **tree.get("signer", {})})
+    return Config(
+        directory=root.directory,
+        env=env,
+        project=Project(**project),
+        journal=Journal(**{"path": default_journal(name, root.directory), **tree.get("journal", {})}),
+        signer=signer,
+        keys=Keys(**{"root": default_root(signer.file), **tree.get("keys", {})}),
+        models={n: _model(n, table, root) for n, table in tree.get("models", {}).items()},
+        limits=_limit_set(tree.get("limits", {})),
+        approvals=Approvals(**_in_ms(tree.get("approvals", {}), "expires")),
+        release=Release(**tree.get("release", {})),
+        tenants={n: TenantConfig(**table) for n, table in tree.get("tenants", {}).items()},
+        secrets=tree.get("secrets", {}),
+        prices=tree.get("prices", {}).get("file"),
+        platform_policies=tree.get("platform", {}).get("policies"),
+        people=tree.get("directory", {}).get("people"),
+        input=Input(**tree.get("input", {})),
+    )
+
+
+def _model(name: str, table: dict[str, Any], root: At) -> ModelConfig:
+    at = root.down("models").down(name)
+    if "adapter" not in table:
+        raise at.refuse("adapter is missing", 'Write adapter = "openai".', "config_missing")
+    needed = "script" if table["adapter"] == "scripted" else "model"
+    if needed not in table:
+        raise at.refuse(f"{needed} is missing", f'Write {needed} = "...".', "config_missing")
+    if "key" in table:
+        table["key"] = str(table["key"])
+    return ModelConfig(name=name, **_in_ms(table, "timeout"))
+
+
+def _limit_set(table: dict[str, Any]) -> LimitSet:
+    tenant = {key.removesuffix("_per_day"): value for key, value in table.get("tenant", {}).items()}
+    return LimitSet(run=Limits(**table.get("run", {})), agent=Limits(**table.get("agent", {})), tenant=Limits(**tenant))
+
+
+def _in_ms(table: dict[str, Any], key: str) -> dict[str, Any]:
+    return {f"{k}_ms" if k == key else k: value for k, value in table.items()}
+
+
+def _check_models(models: Mapping[str, ModelConfig], root: At) -> None:
+    for name, model in models.items():
+        at = root.down("models").down(name).down("fallback")
+        for other in model.fallback:
+            if other == name:
+                raise at.refuse(f"{name} cannot be its own fallback")
+            if other not in models:
+                raise at.refuse(f"there is no [models.{other}]", nearest(other, models) or f"Add [models.{other}].")
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")

@@ -1,0 +1,151 @@
+"""A tenant's log as the writer knows it: what it has read, what the batch under way changes, and the tree's frontier.
+
+Rows that nearly every append reads are kept between batches; the writer is the only one who changes them. All of it is
+dropped when a batch is rolled back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, TypeVar, cast
+
+from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, Head, head_of
+from flyball.core.admission import Admitted, RowKey
+from flyball.core.journal import (
+    Append, Appended, BudgetRow, EpochRow, HoldRow, PendingRow, Row, RunRow,
+)  # fmt: skip
+from flyball.core.merkle import new_nodes
+
+R = TypeVar("R", bound=Row)
+
+KEPT: Final[frozenset[type[Row]]] = frozenset({RunRow, EpochRow, BudgetRow, HoldRow, PendingRow})
+KEPT_ROWS: Final = 20_000
+_RECORD: Final = 0
+_APPEND: Final = 1
+
+
+class Batch:
+    """What one transaction adds, gathered so that each kind is written by one statement."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[object, ...]] = []
+        self.nodes: list[tuple[object, ...]] = []
+        self.bodies: list[tuple[object, ...]] = []
+        self.used: list[tuple[object, ...]] = []
+        self.logs: dict[str, Log] = {}
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Every row of the batch; rows changed several times are written once."""
+        some = connection.executemany
+        some(SQL["put_log"], [log.head().values() for log in self.logs.values()])
+        some(SQL["add_record"], self.records)
+        if self.nodes:
+            some(SQL["add_node"], self.nodes)
+        if self.bodies:
+            some(SQL["add_body"], self.bodies)
+        some(SQL["use"], self.used)
+        put: dict[type[Row], list[tuple[object, ...]]] = {}
+        gone: dict[type[Row], list[tuple[object, ...]]] = {}
+        for log in self.logs.values():
+            log.gather(put, gone)
+        for kind, values in put.items():
+            some(TABLES[kind].put, values)
+        for kind, values in gone.items():
+            some(TABLES[kind].drop, values)
+
+
+class Log:
+    """Implements `core.admission.Lookup` for the writer."""
+
+    def __init__(self, connection: sqlite3.Connection, tenant: str) -> None:
+        self._execute = connection.execute
+        head = head_of(self._execute(SQL["log"], (tenant,)).fetchall(), tenant)
+        self.tenant, self.number, self.id = tenant, head.number, head.id
+        self.frontier, self.latest = head.frontier, head.latest
+        self._kept: dict[RowKey, Row | None] = {}
+        self._changed: dict[RowKey, Row | None] = {}
+        self._steps: set[str] = set()
+        self._answers: dict[str, Appended] = {}
+
+    def row(self, kind: type[R], id: str) -> R | None:
+        """One row, the batch's changes first."""
+        key: RowKey = (kind, id)
+        if key in self._changed:
+            return cast("R | None", self._changed[key])
+        if key in self._kept:
+            return cast("R | None", self._kept[key])
+        row: R | None = None
+        if self.number:
+            table = TABLES[kind]
+            found = self._execute(table.one, (self.number, id)).fetchone()
+            row = table.row(found[0]) if found is not None else None
+        if kind in KEPT:
+            self._kept[key] = row
+        return row
+
+    def has_record(self, id: str) -> bool:
+        """Whether a step is recorded, in the file or in the batch."""
+        if id in self._steps:
+            return True
+        return bool(self.number) and self._execute(SQL["has_record"], (self.number, id)).fetchone() is not None
+
+    def appended(self, id: str) -> Appended | None:
+        """How an append with this id was answered, in the file or in the batch."""
+        answer = self._answers.get(id)
+        if answer is None and self.number:
+            found = self._execute(SQL["append"], (self.number, id)).fetchone()
+            answer = Appended(first=found[0], size=found[1]) if found is not None else None
+        return answer
+
+    def apply(self, append: Append, admitted: Admitted, batch: Batch) -> Appended:
+        """Assigns indexes and nodes, and adds what is to be written to the batch."""
+        first = self.frontier.size
+        for entry in append.entries:
+            index = self.frontier.size
+            self.frontier, nodes = new_nodes(self.frontier, entry.hash)
+            for level, position, hash in nodes[1:]:
+                batch.nodes.append((self.number, level, position, hash))
+            batch.records.append((
+                self.number * PLACE + index, self.number, entry.run, entry.path, entry.attempt, entry.kind, entry.time,
+                entry.leaf, entry.payload,
+            ))  # fmt: skip
+            batch.used.append((self.number, entry.id, _RECORD, index, index + 1))
+            self._steps.add(entry.id)
+            if entry.time > self.latest:
+                self.latest = entry.time
+            for mac, body in entry.bodies:
+                batch.bodies.append((self.number, mac, body))
+        self._changed.update(admitted.changes)
+        answer = Appended(first=first, size=self.frontier.size, run=admitted.run)
+        self._answers[append.id] = answer
+        batch.used.append((self.number, append.id, _APPEND, first, answer.size))
+        batch.logs[self.tenant] = self
+        return answer
+
+    def head(self) -> Head:
+        """The log's row."""
+        return Head(
+            tenant=self.tenant, number=self.number, id=self.id, frontier=self.frontier, latest=self.latest
+        )
+
+    def gather(
+        self, put: dict[type[Row], list[tuple[object, ...]]], gone: dict[type[Row], list[tuple[object, ...]]]
+    ) -> None:
+        """The rows to write and to delete, by kind."""
+        for (type_, id), row in self._changed.items():
+            kind = cast("type[Row]", type_)
+            if row is None:
+                gone.setdefault(kind, []).append((self.number, id))
+            else:
+                put.setdefault(kind, []).append(TABLES[kind].values(self.number, row))
+
+    def committed(self) -> None:
+        """The batch is durable: its changes are what is stored."""
+        if len(self._kept) > KEPT_ROWS:
+            self._kept.clear()
+        for key, row in self._changed.items():
+            if key[0] in KEPT:
+                self._kept[key] = row
+        self._changed.clear()
+        self._steps.clear()
+        self._answers.clear()

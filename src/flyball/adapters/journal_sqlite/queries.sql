@@ -1,0 +1,90 @@
+-- Every statement by its name. {table}, {columns}, {values}, {updates} and {where} are filled from core.journal's table
+-- and column names, never from data.
+
+-- name: logs
+-- Tenants that have a log.
+SELECT tenant FROM log ORDER BY tenant
+
+-- name: log
+-- One tenant's log.
+SELECT number, id, size, frontier, latest FROM log WHERE tenant = ?
+
+-- name: last_number
+-- The greatest number given to a log.
+SELECT coalesce(max(number), 0) FROM log
+
+-- name: put_log
+-- A log as it is after a batch.
+INSERT INTO log (number, tenant, id, size, frontier, latest) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (number) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, latest = excluded.latest
+
+-- name: torn
+-- Logs whose size is not that of their records: never, unless the file was damaged or edited.
+SELECT tenant FROM log
+WHERE size <> coalesce((SELECT max(place) + 1 - number * 1099511627776 FROM record
+    WHERE place >= number * 1099511627776 AND place < (number + 1) * 1099511627776), 0)
+
+-- name: has_record
+-- Whether a step is recorded.
+SELECT 1 FROM used WHERE log = ? AND id = ? AND what = 0
+
+-- name: add_record
+-- A record at its place.
+INSERT INTO record (place, log, run, path, attempt, kind, time, leaf, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: records
+-- A tenant's records in order.
+SELECT place, run, path, attempt, kind, time, leaf, payload FROM record
+WHERE place > ? AND place < ? ORDER BY place LIMIT ?
+
+-- name: records_of_run
+-- A run's records in order; places first, so that only they are sorted.
+SELECT place, run, path, attempt, kind, time, leaf, payload FROM record
+WHERE place IN (SELECT :start + first FROM used WHERE log = :log AND id > :run || '/' AND id < :run || '0' AND what = 0
+    AND first > :after ORDER BY first LIMIT :limit)
+ORDER BY place
+
+-- name: leaf
+-- One leaf.
+SELECT leaf FROM record WHERE place = ?
+
+-- name: add_node
+-- A subtree that became complete.
+INSERT INTO node (log, level, position, hash) VALUES (?, ?, ?, ?)
+
+-- name: node
+-- The root of a complete subtree.
+SELECT hash FROM node WHERE log = ? AND level = ? AND position = ?
+
+-- name: add_body
+-- A shared body; the first one stays.
+INSERT INTO body (log, mac, data) VALUES (?, ?, ?) ON CONFLICT (log, mac) DO NOTHING
+
+-- name: body
+-- A shared body by its MAC.
+SELECT data FROM body WHERE log = ? AND mac = ?
+
+-- name: use
+-- An id that is used up from now on.
+INSERT INTO used (log, id, what, first, size) VALUES (?, ?, ?, ?, ?)
+
+-- name: append
+-- How an append was answered.
+SELECT first, size FROM used WHERE log = ? AND id = ? AND what = 1
+
+-- name: row
+-- One row of a kind.
+SELECT data FROM {table} WHERE log = ? AND id = ?
+
+-- name: rows
+-- Rows of a kind in order of their id.
+SELECT data FROM {table} WHERE log = ?{where} ORDER BY id
+
+-- name: put_row
+-- A row as it is after a batch.
+INSERT INTO {table} (log, id, data{columns}) VALUES (?, ?, ?{values})
+ON CONFLICT (log, id) DO UPDATE SET data = excluded.data{updates}
+
+-- name: drop_row
+-- A row that is settled.
+DELETE FROM {table} WHERE log = ? AND id = ?

@@ -1,0 +1,115 @@
+"""The queue before the writer: urgent appends first, then tenant by tenant in turn, first in first out in each tenant.
+
+It is bounded for each tenant: whoever finds it full waits for room and holds up nobody else. Urgent appends (outcomes,
+kills) always have room; there are never more of them than effects under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from flyball.core.journal import Answered, Append
+
+PER_TENANT: Final = 2_048
+BATCH: Final = 512
+BATCH_BYTES: Final = 16 * 1024 * 1024
+
+
+class Job:
+    """An append on its way, and who waits for its answer."""
+
+    __slots__ = ("accepted", "append", "future", "loop", "size")
+
+    def __init__(self, append: Append, loop: asyncio.AbstractEventLoop) -> None:
+        self.append = append
+        self.loop = loop
+        self.future: asyncio.Future[Answered] = loop.create_future()
+        self.accepted = False
+        self.size = sum(len(entry.leaf) + len(entry.payload or b"") for entry in append.entries)
+
+
+class Queue:
+    """Filled by event loops, emptied by the writer's thread."""
+
+    def __init__(self, per_tenant: int = PER_TENANT) -> None:
+        self._per_tenant = per_tenant
+        self._changed = threading.Condition()
+        self._urgent: deque[Job] = deque()
+        self._turns: dict[str, deque[Job]] = {}
+        self._rooms: dict[str, deque[asyncio.Future[None]]] = {}
+        self._closed = False
+
+    def put(self, job: Job) -> asyncio.Future[None] | bool:
+        """True: it is in. False: the queue was closed. A future: wait for it and try again."""
+        append = job.append
+        with self._changed:
+            if self._closed:
+                return False
+            if append.urgent:
+                self._urgent.append(job)
+            else:
+                line = self._turns.setdefault(append.tenant, deque())
+                if len(line) >= self._per_tenant:
+                    room: asyncio.Future[None] = job.loop.create_future()
+                    self._rooms.setdefault(append.tenant, deque()).append(room)
+                    return room
+                line.append(job)
+            self._changed.notify()
+        return True
+
+    def take(self) -> list[Job]:
+        """The next batch, waiting for one; empty once the queue is closed and everything in it was taken."""
+        with self._changed:
+            while not (self._urgent or self._turns or self._closed):
+                self._changed.wait()
+            batch, size = list[Job](), 0
+            while (self._urgent or self._turns) and len(batch) < BATCH and size < BATCH_BYTES:
+                job = self._urgent.popleft() if self._urgent else self._next_in_turn()
+                batch.append(job)
+                size += job.size
+            self._make_room(everyone=self._closed)
+        return batch
+
+    def close(self) -> None:
+        """Nothing more gets in; what is in will still be taken."""
+        with self._changed:
+            self._closed = True
+            self._make_room(everyone=True)
+            self._changed.notify()
+
+    def _next_in_turn(self) -> Job:
+        tenant = next(iter(self._turns))
+        line = self._turns.pop(tenant)
+        job = line.popleft()
+        if line:
+            self._turns[tenant] = line
+        return job
+
+    def _make_room(self, *, everyone: bool) -> None:
+        for tenant in list(self._rooms):
+            waiting = self._rooms[tenant]
+            free = len(waiting) if everyone else self._per_tenant - len(self._turns.get(tenant, ()))
+            tell((waiting.popleft(), None) for _ in range(min(free, len(waiting))))
+            if not waiting:
+                del self._rooms[tenant]
+
+
+def tell(answers: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:
+    """Resolves futures from another thread: one call into each loop, skipping who was cancelled or has gone."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
+    for loop, some in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_resolve, some)
+
+
+def _resolve(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, answer in answers:
+        if not future.done():
+            future.set_result(answer)

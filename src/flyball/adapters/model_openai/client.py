@@ -1,0 +1,142 @@
+"""A model behind HTTP: sends one request, waits within its time, reads a bounded reply, says what went wrong.
+
+One session per adapter, opened with the first request and closed in order. Nothing is tried again here, redirects are
+not followed, proxies of the environment are not used, nothing is logged.
+"""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from flyball.adapters.model_openai.wire import Response, reply_of, request_body
+from flyball.core.call import Secret
+from flyball.core.errors import FlyballError
+from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest
+
+MAX_REPLY: Final = 8 * 1_048_576
+OPENAI: Final = "https://api.openai.com/v1"
+# Hosts whose newer models refuse `max_tokens`; everywhere else it is the name that is known for certain.
+_NEW_LIMIT: Final = ("openai.com", "openai.azure.com", "services.ai.azure.com")
+
+
+class OpenAIModel:
+    """One configured endpoint. `key` is None where the endpoint asks for none."""
+
+    def __init__(self, config: ModelConfig, key: Secret | None = None, *, max_reply: int = MAX_REPLY) -> None:
+        """Checks the address; raises FlyballError `bad_base_url`. `max_reply` bounds a reply in bytes."""
+        base = (config.base_url or OPENAI).rstrip("/")
+        host = _host(config.name, base)
+        self._config = config
+        self._url = base + "/chat/completions"
+        self._key = key
+        self._max_reply = max_reply
+        self._limit_field = _limit_field(config, host)
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @property
+    def scripted(self) -> bool:
+        """A model answers."""
+        return False
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """The reply of the provider; raises ModelError."""
+        if self._closed:
+            raise ModelError("unavailable", f"model {self._config.name} is closed", sent=False, retryable=False)
+        body = request_body(request, self._limit_field)
+        response = await self._post(body, request.deadline_ms)
+        return reply_of(response, request, self._key.reveal() if self._key else "")
+
+    async def close(self) -> None:
+        """Refuses later requests, then closes the connections."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _post(self, body: bytes, deadline_ms: int) -> Response:
+        # Set by the trace once the headers are on the wire: from then on the prompt may have left.
+        trace = SimpleNamespace(sent=False)
+        total = min(self._config.timeout_ms, deadline_ms) if deadline_ms > 0 else self._config.timeout_ms
+        times = aiohttp.ClientTimeout(total=total / 1000, sock_connect=self._config.connect_ms / 1000)
+        try:
+            async with self._opened().post(
+                self._url, data=body, headers=self._headers(), timeout=times, allow_redirects=False,
+                trace_request_ctx=trace,
+            ) as answer:  # fmt: skip
+                content = await self._bounded(answer)
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(status=answer.status, headers=headers, body=content, now=time.time())
+        except TimeoutError as late:
+            raise self._late(late, total, trace.sent) from late
+        except aiohttp.ClientError as broken:
+            raise self._broken(broken, trace.sent) from broken
+
+    async def _bounded(self, answer: aiohttp.ClientResponse) -> bytes:
+        content = bytearray()
+        async for chunk in answer.content.iter_chunked(65_536):
+            content += chunk
+            if len(content) > self._max_reply:
+                # The rest stays unread, so the connection cannot be used again.
+                answer.close()
+                why = f"it has more than {self._max_reply} bytes"
+                raise ModelError("bad_reply", "the model's reply cannot be used", why, sent=True)
+        return bytes(content)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_mark_sent)
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing])
+        return self._session
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "flyball"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        return headers
+
+    def _late(self, late: TimeoutError, total: int, sent: bool) -> ModelError:
+        connecting = isinstance(late, aiohttp.ConnectionTimeoutError)
+        why = f"no connection within {self._config.connect_ms} ms" if connecting else f"no reply within {total} ms"
+        return ModelError("timeout", f"model {self._config.name} took too long", why, sent=sent)
+
+    def _broken(self, broken: aiohttp.ClientError, sent: bool) -> ModelError:
+        # Their texts name addresses, never headers.
+        what = f"model {self._config.name} cannot be reached"
+        untrusted = isinstance(broken, (aiohttp.ClientSSLError, aiohttp.InvalidURL))
+        why = f"the connection broke: {type(broken).__name__}" if sent else str(broken)[:300]
+        return ModelError("unavailable", what, why, sent=sent, retryable=not untrusted)
+
+
+async def _mark_sent(_: object, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.sent = True
+
+
+def _host(name: str, base: str) -> str:
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    extra = parts.username or parts.password or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or extra:
+        # The address is not quoted: it may hold a password.
+        raise FlyballError(
+            "bad_base_url", f"base_url of model {name} is not an address",
+            "it needs http:// or https:// and a host, and holds no user, password, query or fragment",
+            'Write base_url = "https://api.openai.com/v1"',
+        )  # fmt: skip
+    return parts.hostname
+
+
+def _limit_field(config: ModelConfig, host: str) -> str:
+    if config.limit_field != "auto":
+        return config.limit_field
+    newer = any(host == h or host.endswith("." + h) for h in _NEW_LIMIT)
+    return "max_completion_tokens" if newer else "max_tokens"

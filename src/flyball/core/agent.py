@@ -1,0 +1,85 @@
+"""The inert value that `agent(...)` makes: who it is, what it may propose, what it must return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
+
+import msgspec
+from typing_extensions import TypeForm
+
+from flyball.core.effect import Action
+from flyball.core.errors import FlyballError
+from flyball.core.limits import Limits
+from flyball.core.signature import schema_for
+from flyball.core.tool import Tool
+
+I = TypeVar("I")  # noqa: E741 - the API's name
+O = TypeVar("O")  # noqa: E741
+Role = Literal["planner", "retriever", "executor", "validator", "router"]
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A prompt read from a file when its module was imported: part of the release by its digest."""
+
+    path: str
+    text: str
+
+
+class Agent(Generic[I, O]):
+    """A named role for a model: instructions, tools it may propose, the type of its answer. An inert value."""
+
+    def __init__(self, action: Action, settings: Mapping[str, Any]) -> None:
+        self.name = action.name
+        self.action = action
+        self.instructions: str | Prompt = settings["instructions"]
+        self.role: Role = settings["role"]
+        self.model: str = settings["model"]
+        self.tools: tuple[Tool[..., Any], ...] = tuple(settings["tools"])
+        self.output: Any = settings["output"]
+        self.input: Any = settings["input"]
+        self.may_ask: bool = settings["may_ask"]
+        self.may_hand_back: bool = settings["may_hand_back"]
+        self.limits: Limits = settings["limits"]
+        self.output_schema: Mapping[str, Any] | None = None if self.output is str else schema_for(self.output)
+
+    @property
+    def text(self) -> str:
+        """The instructions' text."""
+        return self.instructions.text if isinstance(self.instructions, Prompt) else self.instructions
+
+    def __repr__(self) -> str:
+        return f"<agent {self.name} {self.role}>"
+
+
+def agent(
+    name: str,
+    *,
+    instructions: str | Prompt,
+    output: TypeForm[O] = cast("Any", str),
+    input: TypeForm[I] = cast("Any", Any),
+    role: Role = "executor",
+    model: str = "default",
+    tools: Sequence[Tool[..., Any]] = (),
+    may_ask: bool = True,
+    may_hand_back: bool = True,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Agent[I, O]:
+    """Makes an agent. `output` is the type its answer must fit; `tools` the only ones it may propose.
+
+    `model` names a `[models.NAME]` of the project; `may_ask` and `may_hand_back` let it ask its principal a question
+    and give the task back.
+    """
+    if role not in get_args(Role):
+        raise FlyballError("bad_role", f"{role!r} is no role", fix=f"one of {', '.join(get_args(Role))}")
+    for t in tools:
+        if not isinstance(t, Tool):
+            raise FlyballError("bad_tool", f"{t!r} in tools of {name} is no tool", fix="decorate it with @tool(...)")
+    action = Action(
+        name=name, kind="agent", effect="read", egress=False, timeout_ms=0,
+        input_schema=schema_for(input), output_schema=schema_for(output),
+    )  # fmt: skip
+    return Agent(action, {
+        "instructions": instructions, "role": role, "model": model, "tools": tools, "output": output, "input": input,
+        "may_ask": may_ask, "may_hand_back": may_hand_back, "limits": limits,
+    })  # fmt: skip

@@ -1,0 +1,93 @@
+"""Who may approve what: an approval is a single-use capability over the exact action that will run.
+
+`over` is the SHA-256 of the canonical form of what is covered. What came from people or the world appears in it as the
+salted commitment that the intent repeats verbatim, so that an outsider can check equality without seeing anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flyball.core.canonical import encode
+from flyball.core.decision import Decision
+from flyball.core.identity import Authority, Principal
+from flyball.core.policy import Cure
+
+
+def over(covers: Mapping[str, Any]) -> str:
+    """The digest that an approver signs."""
+    return hashlib.sha256(encode(dict(covers))).hexdigest()
+
+
+def cure_name(cure: Cure) -> str:
+    """`layer/group` or `layer/group:n`: how a needed approval is named in rows and records."""
+    return f"{cure.layer}/{cure.approval}"
+
+
+def cure_names(decision: Decision) -> tuple[str, ...]:
+    """The approvals that a decision rests on, held ones included, each once."""
+    return tuple(sorted({cure_name(c) for c in decision.cures}))
+
+
+def people(cure: str) -> tuple[str, str, int]:
+    """The layer, group and number of people that a cure's name asks for."""
+    layer, _, rest = cure.partition("/")
+    group, _, count = rest.partition(":")
+    return layer, group, int(count) if count else 1
+
+
+def shown_group(cure: str) -> str:
+    """How a cure is shown to people: the project's own groups by their bare name, others with their layer."""
+    layer, group, count = people(cure)
+    name = group if layer == "project" else f"{layer}/{group}"
+    return name if count == 1 else f"{name}:{count}"
+
+
+def unmet(cures: Sequence[str], given: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The cures that still need somebody."""
+    signed = list(given)
+    return tuple(c for c in cures if len({g["by"] for g in signed if g["cure"] == c}) < people(c)[2])
+
+
+def approvals(cures: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Cures as what `context.approvals` holds, by layer."""
+    found: dict[str, list[str]] = {}
+    for cure in cures:
+        layer, _, rest = cure.partition("/")
+        found.setdefault(layer, []).append(rest)
+    return {layer: tuple(sorted(names)) for layer, names in found.items()}
+
+
+def member(principal: Principal, group: str) -> bool:
+    """Is the person in the group, or named by it ("user:kim")?"""
+    return group in principal.groups or (":" in group and group == principal.id)
+
+
+def objection(approver: Principal, authority: Authority, pseudonym: str, editors: frozenset[str]) -> str | None:
+    """Why this principal may never approve this action, whatever group they are in; None where they may.
+
+    The approver is an authenticated person who is nobody in the chain and no editor of this proposal.
+    """
+    if approver.kind != "user" or approver.agent is not None:
+        return f"{approver.id} is no person"
+    if approver.assurance == "os":
+        return "the operating-system user alone may start runs, not approve"
+    if approver.tenant != authority.principal.tenant:
+        return f"{approver.id} belongs to another tenant"
+    if approver.id in (authority.principal.id, authority.principal.on_behalf_of):
+        return f"{approver.id} asked, so {approver.id} cannot approve"
+    if pseudonym in editors:
+        return f"{approver.id} edited this proposal, so {approver.id} cannot approve it"
+    return None
+
+
+def cure_for(approver: Principal, cures: Sequence[str], given: Sequence[Mapping[str, Any]], by: str) -> str | None:
+    """The first unmet cure this person may sign; one person counts once, for one cure."""
+    if any(g["by"] == by for g in given):
+        return None
+    for cure in unmet(cures, given):
+        if member(approver, people(cure)[1]):
+            return cure
+    return None

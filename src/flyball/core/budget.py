@@ -1,0 +1,101 @@
+"""Budget arithmetic: integers only, reserved before, settled after, never negative.
+
+Nodes form the path tenant > agent > run > step. A reservation is granted by every node on the path or by none.
+Amounts are counts, tokens, micro-dollars and milliseconds; `NO_LIMIT` in a limit means that this dimension is free.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from flyball.core.errors import FlyballError
+
+DIMENSIONS: Final = ("steps", "calls", "effects", "tokens", "usd", "ms")
+NO_LIMIT: Final = -1
+MICRO: Final = 1_000_000
+
+
+class Amounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of each dimension; `usd` in micro-dollars, `ms` in milliseconds."""
+
+    steps: int = 0
+    calls: int = 0
+    effects: int = 0
+    tokens: int = 0
+    usd: int = 0
+    ms: int = 0
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """The most of each dimension; NO_LIMIT where there is none."""
+
+    steps: int = NO_LIMIT
+    calls: int = NO_LIMIT
+    effects: int = NO_LIMIT
+    tokens: int = NO_LIMIT
+    usd: int = NO_LIMIT
+    ms: int = NO_LIMIT
+
+
+ZERO: Final = Amounts()
+UNLIMITED: Final = Limit()
+
+
+def plus(a: Amounts, b: Amounts) -> Amounts:
+    """The sum, dimension by dimension."""
+    return Amounts(
+        steps=a.steps + b.steps, calls=a.calls + b.calls, effects=a.effects + b.effects,
+        tokens=a.tokens + b.tokens, usd=a.usd + b.usd, ms=a.ms + b.ms,
+    )  # fmt: skip
+
+
+def minus(a: Amounts, b: Amounts) -> Amounts:
+    """The difference, never below zero: what was released twice does not become credit."""
+    return Amounts(**{d: max(0, getattr(a, d) - getattr(b, d)) for d in DIMENSIONS})
+
+
+def exceeded(limit: Limit, used: Amounts, wanted: Amounts) -> str | None:
+    """The first dimension in which `used + wanted` passes the limit, or None.
+
+    A dimension that is not wanted never refuses: a settlement above its reservation must not block what is free.
+    """
+    for dimension in DIMENSIONS:
+        most, more = getattr(limit, dimension), getattr(wanted, dimension)
+        if most != NO_LIMIT and more > 0 and getattr(used, dimension) + more > most:
+            return dimension
+    return None
+
+
+def left(limit: Limit, used: Amounts) -> Limit:
+    """What remains of each limited dimension."""
+    return Limit(**{
+        d: NO_LIMIT if getattr(limit, d) == NO_LIMIT else max(0, getattr(limit, d) - getattr(used, d))
+        for d in DIMENSIONS
+    })  # fmt: skip
+
+
+def tightest(a: Limit, b: Limit) -> Limit:
+    """The stricter of two limits in each dimension."""
+
+    def least(x: int, y: int) -> int:
+        return y if x == NO_LIMIT else x if y == NO_LIMIT else min(x, y)
+
+    return Limit(**{d: least(getattr(a, d), getattr(b, d)) for d in DIMENSIONS})
+
+
+def micro_dollars(value: str | Decimal | int) -> int:
+    """Dollars as written by a person to micro-dollars; a float is refused, and so is what a micro-dollar cannot hold."""
+    if isinstance(value, (float, bool)):
+        raise FlyballError(
+            "float_money", f"{value!r} is a float", "money in floats cannot be added exactly", 'write "0.05"'
+        )
+    try:
+        micros = Decimal(value) * MICRO
+    except ArithmeticError as bad:
+        raise FlyballError("bad_money", f"{value!r} is not an amount of dollars", fix='write "0.05"') from bad
+    if not micros.is_finite() or micros != micros.to_integral_value() or micros < 0:
+        raise FlyballError("bad_money", f"{value!r} is not a whole number of micro-dollars", fix='write "0.05"')
+    return int(micros)

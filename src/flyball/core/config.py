@@ -1,0 +1,282 @@
+"""What a project is configured with: frozen records, one per table of `flyball.toml`, whatever file they came from.
+
+Rules:
+
+* A configuration is complete and absolute: paths are absolute text, durations integers in milliseconds, money exact.
+* A secret is a `Handle` to where it stands; its text is in no configuration.
+* What needs the world (files, environment, the home directory) is done by whoever makes the records.
+
+>>> parse_duration("48h")
+172800000
+>>> str(parse_handle("env:SMTP_PASSWORD"))
+'env:SMTP_PASSWORD'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from flyball.core.canonical import MAX_BYTES
+from flyball.core.errors import FlyballError
+from flyball.core.limits import Limits
+from flyball.core.model import ModelConfig
+
+FORMAT: Final = 1
+STARTER: Final = "flyball/starter"
+HOUR_MS: Final = 3_600_000
+MODEL_KEYS: Final = (
+    "adapter", "model", "key", "base_url", "fallback", "region", "vendor", "max_tokens", "timeout", "script",
+)  # fmt: skip
+LONGEST_MS: Final = 3650 * 24 * HOUR_MS
+
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+OnExpiry: TypeAlias = Literal["deny", "escalate"]
+WaitingRuns: TypeAlias = Literal["move-if-equal", "pin", "ask"]
+
+_UNITS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,11})(ms|s|m|h|d)")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Handle(msgspec.Struct, frozen=True):
+    """Where a secret stands: an environment variable or an absolute file. Its text is read when it is used."""
+
+    source: Literal["env", "file"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """The name, the modules whose values make the project, and its policies: a directory or a named bundle."""
+
+    name: str
+    modules: tuple[str, ...] = ()
+    policies: str | None = None
+    policy: str | None = STARTER
+    release: str | None = None
+
+
+class Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """The database file; `synchronous` NORMAL is a declared relaxation of durability."""
+
+    path: str
+    synchronous: Synchronous = "FULL"
+
+
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that holds the log key and what it last signed, outside project and database."""
+
+    file: str
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the root key is; it wraps tenant keys, which wrap subject keys."""
+
+    root: Handle
+
+
+class LimitSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The most that one run, one agent and (per day) one tenant may use, unless something asks for less."""
+
+    run: Limits = Limits()
+    agent: Limits = Limits()
+    tenant: Limits = Limits()
+
+
+class Approvals(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an ask stands, and what follows: never allow."""
+
+    expires_ms: int = 48 * HOUR_MS
+    on_expiry: OnExpiry = "deny"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of waiting runs when the release changes."""
+
+    waiting: WaitingRuns = "move-if-equal"
+
+
+class TenantConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant's resources are opened with; its secrets stand before those of the project."""
+
+    settings: Mapping[str, Any] = {}
+    secrets: Mapping[str, Handle] = {}
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """The most bytes of one set of arguments."""
+
+    max_bytes: int = MAX_BYTES
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a project is opened with.
+
+    `directory` is the project's own, absolute; `env` the overlay that was chosen; `people` the groups of each person
+    where a directory of people is kept (then an ask that nobody in it can approve is a deny), else None.
+    """
+
+    directory: str
+    project: Project
+    journal: Journal
+    signer: Signer
+    keys: Keys
+    env: str | None = None
+    models: Mapping[str, ModelConfig] = {}
+    limits: LimitSet = LimitSet()
+    approvals: Approvals = Approvals()
+    release: Release = Release()
+    tenants: Mapping[str, TenantConfig] = {}
+    secrets: Mapping[str, Handle] = {}
+    prices: str | None = None
+    platform_policies: str | None = None
+    people: Mapping[str, tuple[str, ...]] | None = None
+    input: Input = Input()
+
+    @classmethod
+    def bare(cls, name: str, directory: str, *, home: str, env: str | None = None) -> Config:
+        """The configuration where there is no file: starter policy, journal in `.flyball/`, keys under `home`.
+
+        `directory` and `home` are absolute. Raises FlyballError `config_value` for a name that is none.
+        """
+        check_name("project.name", name)
+        return cls(
+            directory=directory, env=env, project=Project(name=name),
+            journal=Journal(path=default_journal(name, directory)),
+            signer=Signer(file=default_signer(name, directory, home)),
+            keys=Keys(root=default_root(default_signer(name, directory, home))),
+        )  # fmt: skip
+
+
+def default_journal(name: str, directory: str) -> str:
+    """The journal's file where none is named."""
+    return f"{directory.rstrip('/')}/.flyball/{name}.db"
+
+
+def default_signer(name: str, directory: str, home: str) -> str:
+    """The signer's file where none is named: outside the project, one for each directory."""
+    place = hashlib.sha256(directory.encode(errors="surrogateescape")).hexdigest()[:12]
+    return f"{home.rstrip('/')}/.local/state/flyball/{name}-{place}.signer"
+
+
+def default_root(signer: str) -> Handle:
+    """The root key's file where none is named: beside the signer."""
+    return Handle("file", f"{signer.removesuffix('.signer')}.root")
+
+
+def check_name(where: str, name: str) -> None:
+    """Refuses what cannot be the name of a project, tenant or key: it becomes part of file names and log origins."""
+    if not _NAME.fullmatch(name):
+        why = "a name begins with a letter or digit and has letters, digits, '.', '_' and '-', at most 64"
+        raise FlyballError("config_value", f"{where}: {name!r} is no name", why, "Choose another name.")
+
+
+def parse_duration(text: str) -> int:
+    """`"500ms"`, `"30s"`, `"15m"`, `"48h"`, `"7d"` in milliseconds; raises ValueError for anything else.
+
+    Ten years are the most, so that adding one to a time always gives a time.
+    """
+    match = _DURATION.fullmatch(text)
+    milliseconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < milliseconds <= LONGEST_MS:
+        raise ValueError(f"{text!r} is no duration")
+    return milliseconds
+
+
+def duration_text(milliseconds: int) -> str:
+    """A duration as it is written, in the largest unit up to hours that holds it exactly."""
+    for unit in ("h", "m", "s"):
+        if milliseconds and milliseconds % _UNITS[unit] == 0:
+            return f"{milliseconds // _UNITS[unit]}{unit}"
+    return f"{milliseconds}ms"
+
+
+def parse_handle(text: str) -> Handle:
+    """`"env:NAME"` or `"file:PATH"`; raises ValueError, which never repeats the text, for a literal."""
+    source, _, name = text.partition(":")
+    if source == "env" and _VARIABLE.fullmatch(name):
+        return Handle("env", name)
+    if source == "file" and name.strip() and "\0" not in name:
+        return Handle("file", name)
+    raise ValueError("neither env:NAME nor file:PATH")
+
+
+def dotted(parts: tuple[str, ...]) -> str:
+    """A key path as TOML writes it: parts that are no bare keys are quoted."""
+    return ".".join(p if _BARE_KEY.fullmatch(p) else json.dumps(p, ensure_ascii=False) for p in parts)
+
+
+def described(config: Config) -> dict[str, Any]:
+    """Every value in force under its dotted key, as it would be written in the file; what is not set is absent."""
+    return {dotted(path): value for path, value in described_paths(config)}
+
+
+def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The same with key paths: (("journal", "path"), "/srv/desk.db") and so on, in the order of the tables."""
+    plain: dict[str, Any] = {
+        "flyball": FORMAT,
+        "project": _plain(config.project),
+        "journal": _plain(config.journal),
+        "signer": _plain(config.signer),
+        "models": {name: _model(model) for name, model in config.models.items()},
+        "keys": _plain(config.keys),
+        "limits": {
+            "run": _plain(config.limits.run),
+            "agent": _plain(config.limits.agent),
+            "tenant": {f"{name}_per_day": value for name, value in _plain(config.limits.tenant).items()},
+        },
+        "approvals": _plain(config.approvals),
+        "release": _plain(config.release),
+        "tenants": {name: _plain(tenant) for name, tenant in config.tenants.items()},
+        "secrets": _written(config.secrets),
+        "prices": {"file": config.prices} if config.prices else {},
+        "platform": {"policies": config.platform_policies} if config.platform_policies else {},
+        "directory": {} if config.people is None else {"people": _written(config.people)},
+        "input": _plain(config.input),
+    }
+    yield from _leaves((), plain)
+
+
+def _model(model: ModelConfig) -> dict[str, Any]:
+    return {key: value for key, value in _plain(model).items() if key in MODEL_KEYS}
+
+
+def _plain(record: msgspec.Struct) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if value is None or value == () or value == "":
+            continue
+        if name.endswith("_ms"):
+            found[name.removesuffix("_ms")] = duration_text(value)
+        else:
+            found[name] = _written(value)
+    return found
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Handle):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [_written(one) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _written(one) for key, one in value.items()}
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _leaves((*path, key), one)
+    else:
+        yield path, value

@@ -1,0 +1,135 @@
+"""How an attempt ended, what was recorded of a step before, and what its caller is told.
+
+Rules (JOURNAL section 2):
+
+* For an effect, any exception, timeout or cancellation after the call began is `unknown`, unless the tool raised
+  `NotDone`. A result that does not fit its type is `executed` with `result_invalid`: quarantined, never hidden.
+* The idempotency key is stable across attempts and replays of one step and new in every other step and run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flyball.core.budget import DIMENSIONS, Amounts
+from flyball.core.identity import Authority
+from flyball.core.journal import PendingRow
+from flyball.core.proposal import Place, Proposal, Ruled
+from flyball.core.record import Event, Opened
+from flyball.core.result import Executed, Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect."""
+
+    status: str
+    code: str = ""
+    value: Any = None
+    data: Any = None
+    message: str = ""
+    usage: Amounts = Amounts()
+    certain: bool = False
+    result_invalid: bool = False
+    retry_after_ms: int = 0
+    retryable: bool = True
+    attempt: int = 1
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """A granted approval that lifts a verdict: the row, and the salts under which its arguments were committed."""
+
+    row: PendingRow
+    salts: Mapping[str, bytes]
+    first: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What the log holds of one step: its records in order."""
+
+    records: tuple[Opened, ...] = ()
+
+    def last(self, kind: str) -> Opened | None:
+        """The latest record of a kind."""
+        return next((r for r in reversed(self.records) if r.kind == kind), None)
+
+    def open_intent(self) -> Opened | None:
+        """The intent whose outcome nobody recorded."""
+        intent = self.last("intent")
+        closed = {r.attempt for r in self.records if r.kind == "outcome"}
+        return intent if intent is not None and intent.attempt not in closed else None
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts began."""
+        return max((r.attempt for r in self.records if r.kind == "intent"), default=0)
+
+
+def about(ruled: Ruled) -> dict[str, Any]:
+    # Repeated apart from the request, because an approval covers these and not the time or the budget left.
+    return {
+        "origins": dict(ruled.inputs.origins), "resource": msgspec.to_builtins(ruled.inputs.resource),
+        "chain": chain_data(ruled.proposal.authority),
+    }  # fmt: skip
+
+
+def chain_data(authority: Authority) -> list[str]:
+    """The chain as plain data: the principal, then each agent."""
+    principal = authority.principal
+    return [principal.tenant, principal.issuer, principal.id, *(link.agent for link in authority.links)]
+
+
+def call_key(p: Proposal) -> str:
+    """The idempotency key: stable across attempts and replays of one step, new in every other step and run."""
+    text = "\0".join(("flyball/key/v1", p.place.tenant, p.place.run, p.place.path))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def outcome_event(place: Place, attempt: int, ended: Ended, *, final: bool) -> Event:
+    """The outcome record of an attempt: fixed-size facts; result or message as private fields."""
+    private: dict[str, Any] = {"result": ended.data} if ended.status == "executed" else {}
+    if ended.message:
+        private["error"] = ended.message
+    return Event(
+        kind="outcome", run=place.run, path=place.path, attempt=attempt, private=private, subjects=place.subjects,
+        facts={
+            "status": ended.status, "code": ended.code, "usage": amounts_data(ended.usage), "final": final,
+            "certain": ended.certain, "result_invalid": ended.result_invalid,
+        },
+    )  # fmt: skip
+
+
+def told(ended: Ended) -> Executed[Any] | Failed:
+    """What the caller of an ended attempt is told."""
+    if ended.status == "executed" and not ended.result_invalid:
+        return Executed(ended.value, ended.action)
+    reason = "result_invalid" if ended.result_invalid else ended.code or "tool_failed"
+    return Failed(reason, ended.message, action=ended.action)
+
+
+def own_amounts(p: Proposal) -> Amounts:
+    """What one attempt counts as, apart from what its performer adds: a step only at first, and not inside an agent,
+    whose steps are its model calls; a call and an effect at every attempt."""
+    tool = p.action.kind == "tool"
+    step = p.attempt == 1 and (p.action.kind == "model" or (tool and not p.authority.links))
+    return Amounts(
+        steps=int(step), calls=int(tool), effects=int(tool and p.action.effect != "read"), usd=p.action.cost
+    )
+
+
+def amounts_data(amounts: Amounts) -> dict[str, int]:
+    """Amounts as plain data, without zeros."""
+    return {d: getattr(amounts, d) for d in DIMENSIONS if getattr(amounts, d)}
+
+
+def amounts_of(data: Mapping[str, int]) -> Amounts:
+    """Amounts read back."""
+    return Amounts(**data)

@@ -1,0 +1,134 @@
+"""What a model, flow, client or person asks for, on its way through the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from flyball.core.budget import UNLIMITED, ZERO, Amounts, Hold, Limit
+from flyball.core.call import Call
+from flyball.core.decision import Decision
+from flyball.core.effect import Action
+from flyball.core.identity import Authority
+from flyball.core.journal import Fence
+from flyball.core.origin import Origins
+from flyball.core.policy import Node, Uid
+from flyball.core.policy_context import Facts
+from flyball.core.signature import Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What differs between the attempts of one action: the model that is asked, and what it may cost."""
+
+    resource: Uid
+    entities: tuple[Node, ...]
+    reserved: Amounts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performer:
+    """How an action is carried out: `perform(call, arguments)`, with its probe and precondition where it has them.
+
+    `signature` parses the arguments and checks the result; None: the arguments are plain data, checked by the caller.
+    `returns` is the type of a result that has no signature. `lasting`: an agent or flow, entered again after a crash.
+    `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied.
+    """
+
+    perform: Callable[[Call, Any], Any]
+    signature: Signature | None = None
+    probe: Callable[[Call, Any], Awaitable[Any]] | None = None
+    requires: Callable[[Call, Any], Awaitable[str | None]] | None = None
+    functions: tuple[Callable[..., Any], ...] = ()
+    reserved: Amounts | None = ZERO
+    usage: Callable[[Any, int], Amounts] | None = None
+    variant: Callable[[int], Variant] | None = None
+    alternatives: int = 1
+    lasting: bool = False
+    returns: Any = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied."""
+
+    tenant: str
+    run: str
+    path: str
+    fence: Fence | None
+    release: str
+    subjects: tuple[str, ...]
+    subject: str
+    did: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    tainted: bool = False
+    holds: tuple[Hold, ...] = ()
+    left: Limit = UNLIMITED
+    markers: tuple[tuple[str, Any], ...] = ()
+    rejected: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One proposed action. `arguments` is plain JSON data; `edited` are the leaves a person changed."""
+
+    place: Place
+    action: Action
+    performer: Performer
+    authority: Authority
+    arguments: Mapping[str, Any]
+    origins: Origins
+    attempt: int = 1
+    given: frozenset[str] = frozenset()
+    edited: frozenset[str] = frozenset()
+    resource: Uid | None = None
+    entities: tuple[Node, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    asked: bool = False
+
+
+def at_attempt(proposal: Proposal) -> Proposal:
+    """The proposal as its attempt is made: with the resource and reservation of this variant, where there are several."""
+    variant = proposal.performer.variant
+    if variant is None:
+        return proposal
+    v = variant(proposal.attempt)
+    performer = replace(proposal.performer, reserved=v.reserved)
+    return replace(proposal, performer=performer, resource=v.resource, entities=v.entities)
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision read besides the arguments and the policies: recorded, so that a replay decides again.
+
+    `links` are the chain as uids, the principal first; `facts` is the policy context without input, origin, approvals,
+    nulls and opaque; `approvals` the ones really given, by layer;
+    `proposed` the digest of the arguments as they were proposed, by which a replay sees that the code now asks another
+    thing.
+    """
+
+    action: str
+    links: tuple[Uid, ...]
+    resource: Uid
+    entities: tuple[Node, ...]
+    origins: Mapping[str, str]
+    facts: Facts
+    proposed: str = ""
+    approvals: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """A proposal with the verdict on it and everything the verdict read."""
+
+    proposal: Proposal
+    decision: Decision
+    inputs: Inputs
+    bundles: tuple[str, ...]
+    fingerprints: Mapping[str, str]
+    epochs: Mapping[str, int]
+    shadow: tuple[str, ...] = ()

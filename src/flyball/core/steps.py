@@ -1,0 +1,46 @@
+"""Step paths: a branch's prefix and an ordinal. `3` is the third step, `5.1` the first inside the step at `5`.
+
+    >>> child("5", 1), child("", 3), parent("5.1"), root(2)
+    ('5.1', '3', '5', '@2')
+"""
+
+from __future__ import annotations
+
+START = "0"
+
+
+def child(prefix: str, ordinal: int) -> str:
+    """The path of the n-th step of a branch."""
+    return f"{prefix}.{ordinal}" if prefix else str(ordinal)
+
+
+def parent(path: str) -> str:
+    """The branch that a path belongs to."""
+    return path.rpartition(".")[0]
+
+
+def root(generation: int) -> str:
+    """The prefix of a run's own branch: empty at first, `@n` after `continue_as`."""
+    return "" if generation == 1 else f"@{generation}"
+
+
+def start(generation: int) -> str:
+    """The path of a run's own start."""
+    return child(root(generation), 0)
+
+
+def bare(path: str) -> str:
+    """A path without its suffix for decisions (`!n`), late outcomes (`~n`) and repeats (`#n`)."""
+    for mark in "!~#":
+        path = path.partition(mark)[0]
+    return path
+
+
+def after(path: str, others: frozenset[str]) -> bool:
+    """Does the log hold a later step of the same branch?"""
+    prefix, _, ordinal = path.rpartition(".")
+    for other in others:
+        before, _, number = other.rpartition(".")
+        if before == prefix and number.isdigit() and ordinal.isdigit() and int(number) > int(ordinal):
+            return True
+    return False

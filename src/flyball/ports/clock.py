@@ -1,0 +1,25 @@
+"""The sockets for time and chance: the runtime asks these, so that a test can own both."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall-clock time in integer microseconds since 1970, and waiting for it."""
+
+    def now(self) -> int:
+        """Microseconds since 1970, UTC."""
+        ...
+
+    async def wait(self, until: int) -> None:
+        """Returns when `now() >= until`."""
+        ...
+
+
+class Entropy(Protocol):
+    """Random bytes for salts, nonces and ids."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        ...

@@ -1,0 +1,1 @@
+"""Who does what, in order: the path and one room per station."""

@@ -1,0 +1,1 @@
+"""Approve: what stops here for a person, and what a person may do about it."""

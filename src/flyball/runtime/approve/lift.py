@@ -1,0 +1,217 @@
+"""Lift: does a verdict need somebody's approval, and is there one that covers exactly this?
+
+Rules (GATE section 4):
+
+* An approval covers tenant, run, step, tool with schema, resource, chain, final arguments, cures, origins and expiry.
+  Anything else a fresh decision finds voids it, and the person is asked again.
+* A granted approval is used once, in T1; it covers all attempts of its one intent.
+* What was rejected (this tool with these critical arguments) is denied without asking again.
+* A change of a determining policy voids it; an unrelated policy edit or deploy does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from flyball.core.approval import approvals, cure_names, over, people
+from flyball.core.commitment import commit
+from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
+from flyball.core.outcome import Lifted, about
+from flyball.core.proposal import Proposal, Ruled
+from flyball.core.record import Event, Opened
+from flyball.core.result import Blocked, Pending
+from flyball.ports.recording import Recording
+from flyball.runtime.approve.show import pending_of, shown
+
+
+class Again(msgspec.Struct, frozen=True):
+    """An approval was voided: the gate runs once more without it."""
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """How the project asks: expiry in milliseconds, caps per run, whether a directory of people is configured."""
+
+    expires_ms: int = 48 * 3_600_000
+    on_expiry: str = "deny"
+    most_open: int = 20
+    most_denials: int = 20
+    directory: bool = False
+
+
+class Approve:
+    """Finds, asks for and checks approvals."""
+
+    def __init__(self, record: Recording, asking: Asking, block: Any) -> None:
+        self._record, self._asking, self._block = record, asking, block
+
+    def granted(self, p: Proposal) -> PendingRow | None:
+        """The approval that this step already has, if it is granted or was used by it."""
+        row = self._latest(p)
+        return row if row is not None and row.state in ("granted", "consumed") else None
+
+    def given(self, p: Proposal) -> dict[str, tuple[str, ...]]:
+        """The approvals really given for this step, by layer: what a fresh evaluation may assume."""
+        row = self.granted(p)
+        return approvals(row.groups) if row else {}
+
+    async def lift(self, ruled: Ruled) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+        """Blocked, waiting, to be decided again, or free to go on (with the approval that T1 must use up)."""
+        p, decision = ruled.proposal, ruled.decision
+        if decision.outcome == "deny":
+            return await self._block(ruled, Blocked(
+                "policy_denied", policies=decision.determining, what=f"policy denies {p.action.name}",
+                why="; ".join((decision.reason, *decision.errors, *decision.determining)),
+            ))  # fmt: skip
+        row = self._latest(p)
+        if row is None or row.state == "void":
+            needed = decision.outcome == "require_approval"
+            return await self._ask(ruled, row) if needed else (ruled, None)
+        if row.state == "open":
+            return self._still(ruled, row) or await self._void(ruled, row)
+        if row.state in ("rejected", "expired"):
+            reason = "approval_rejected" if row.state == "rejected" else "approval_expired"
+            return await self._block(ruled, Blocked(
+                reason, policies=row.policies, cures=row.groups, what=f"{p.action.name} was not approved"
+            ))  # fmt: skip
+        return await self._use(ruled, row)
+
+    async def _use(self, ruled: Ruled, row: PendingRow) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+        asked = self._asked(ruled.proposal, row)
+        if asked is None or self._differs(ruled, row, asked):
+            return await self._void(ruled, row)
+        if ruled.decision.outcome == "require_approval":  # more is needed than was given: a policy was tightened
+            return await self._void(ruled, row)
+        if row.state == "granted" and 0 < row.expires <= self._record.clock.now():
+            return await self._block(ruled, Blocked("approval_expired", what="the approval expired before it was used"))
+        return ruled, Lifted(row=row, salts=asked.salts, first=row.state == "granted")
+
+    # asking ----------------------------------------------------------------------------------------------------------
+    async def _ask(self, ruled: Ruled, before: PendingRow | None) -> Blocked | Pending:
+        objection = self._cap(ruled)
+        if objection is not None:
+            return await self._block(ruled, objection)
+        p, place = ruled.proposal, ruled.proposal.place
+        number = 1 if before is None else int(before.id.rpartition("#")[2]) + 1
+        row_id = f"{place.run}/{place.path}#{number}"
+        private = {"args": ruled.decision.arguments, **about(ruled), "request": msgspec.to_builtins(ruled.inputs)}
+        salts = {name: self._record.salt() for name in ("args", "origins", "resource", "chain")}
+        expires = self._record.clock.now() + self._asking.expires_ms * 1000
+        covers = self._covers(ruled, private, salts, expires)
+        row = PendingRow(
+            id=row_id, run=place.run, path=place.path, kind="approval", state="open", over=over(covers),
+            record=f"{place.run}/{place.path}#{number}/{p.attempt}/asked", groups=tuple(covers["cures"]),
+            policies=tuple(ruled.decision.determining), expires=expires, default=self._asking.on_expiry,
+        )  # fmt: skip
+        event = Event(
+            kind="asked", run=place.run, path=f"{place.path}#{number}", attempt=p.attempt, subjects=place.subjects,
+            facts={"pending": row_id, "kind": "approval", "covers": covers, "over": row.over,
+                   "bundles": list(ruled.bundles), "prints": _prints(ruled)},
+            private=private | {"shown": shown(ruled), "critical": critical(p, ruled.decision.arguments)} | dict(p.extra),
+            salts=salts,
+        )  # fmt: skip
+        entry = self._record.seal(place.tenant, event)
+        answer = await self._record.append(Append(
+            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(row,),
+        ))  # fmt: skip
+        if not isinstance(answer, Appended):
+            why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
+            return Blocked("policy_denied", what="the approval could not be asked for", why=why)
+        return pending_of(row, private | {"shown": shown(ruled)}, {"covers": covers})
+
+    def _cap(self, ruled: Ruled) -> Blocked | None:
+        p, place = ruled.proposal, ruled.proposal.place
+        if critical(p, ruled.decision.arguments) in place.rejected:
+            return Blocked("approval_rejected", what=f"{p.action.name} with these arguments was rejected in this run")
+        open_rows = self._record.journal.view(place.tenant).rows(PendingRow, run=place.run, state="open")
+        if len(open_rows) >= self._asking.most_open:
+            return Blocked("policy_denied", what=f"{len(open_rows)} approvals of this run are open already")
+        if self._asking.directory and not self._eligible(ruled):
+            return Blocked("policy_denied", what=f"nobody can approve {p.action.name}", cures=cure_names(ruled.decision),
+                           fix="flyball key create NAME --group GROUP")  # fmt: skip
+        return None
+
+    def _eligible(self, ruled: Ruled) -> bool:
+        place, asker = ruled.proposal.place, ruled.proposal.authority.principal.id
+        keys = self._record.journal.view(place.tenant).rows(KeyRow)
+        for cure in cure_names(ruled.decision):
+            _, group, count = people(cure)
+            able = {k.person for k in keys if not k.revoked and group in k.groups and k.person != asker}
+            if len(able) < count:
+                return False
+        return True
+
+    def _covers(
+        self, ruled: Ruled, private: Mapping[str, Any], salts: Mapping[str, bytes], expires: int
+    ) -> dict[str, Any]:
+        p = ruled.proposal
+        return {
+            "tenant": p.place.tenant, "run": p.place.run, "path": p.place.path, "action": p.action.name,
+            "schema": p.action.schema_digest, "policies": sorted(ruled.decision.determining),
+            "cures": list(cure_names(ruled.decision)), "expires": expires,
+            **{name: commit(name, salt, msgspec.json.encode(private[name])) for name, salt in salts.items()},
+        }  # fmt: skip
+
+    # checking --------------------------------------------------------------------------------------------------------
+    def _latest(self, p: Proposal) -> PendingRow | None:
+        if not p.asked:
+            return None
+        rows = self._record.journal.view(p.place.tenant).rows(PendingRow, run=p.place.run, kind="approval")
+        mine = [r for r in rows if r.path == p.place.path]
+        return max(mine, key=lambda r: int(r.id.rpartition("#")[2]), default=None)
+
+    def _asked(self, p: Proposal, row: PendingRow) -> Opened | None:
+        view = self._record.journal.view(p.place.tenant)
+        found = next((s for s in view.records(run=p.place.run) if s.id == row.record), None)
+        opened = self._record.open(p.place.tenant, found, view) if found is not None else None
+        return opened if opened is not None and opened.private is not None else None
+
+    def _differs(self, ruled: Ruled, row: PendingRow, asked: Opened) -> bool:
+        """Is this another action than the one that was shown, or has a determining policy changed since?"""
+        private = asked.private or {}
+        now = {"args": ruled.decision.arguments, **about(ruled)}
+        same = all(msgspec.json.encode(private[k]) == msgspec.json.encode(v) for k, v in now.items())
+        prints = asked.facts["prints"]
+        kept = all(ruled.fingerprints.get(policy) == print_ for policy, print_ in prints.items())
+        return not (same and kept and asked.facts["covers"]["schema"] == ruled.proposal.action.schema_digest)
+
+    def _still(self, ruled: Ruled, row: PendingRow) -> Pending | None:
+        asked = self._asked(ruled.proposal, row)
+        if asked is None or self._differs(ruled, row, asked):
+            return None
+        if ruled.decision.outcome != "require_approval" or set(cure_names(ruled.decision)) != set(row.groups):
+            return None
+        return pending_of(row, asked.private or {}, asked.facts)
+
+    async def _void(self, ruled: Ruled, row: PendingRow) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+        """The approval is for something else than what would run now: it is void, and the gate goes on without it."""
+        place = ruled.proposal.place
+        if row.state == "consumed":  # its one intent was another one: never inherited
+            return await self._block(ruled, Blocked("policy_denied", what="the approval was used for something else"))
+        event = Event(
+            kind="voided", run=place.run, path=f"{row.path}!{row.version}", facts={"pending": row.id, "over": row.over},
+        )  # fmt: skip
+        entry = self._record.seal(place.tenant, event)
+        void = msgspec.structs.replace(row, state="void", version=row.version + 1)
+        answer = await self._record.append(Append(
+            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(void,),
+            expect=((row.id, row.version),),
+        ))  # fmt: skip
+        if not isinstance(answer, Appended):
+            return Blocked("policy_denied", what="the approval changed while it was read", fix="ask again")
+        return Again()
+
+
+def critical(p: Proposal, arguments: Mapping[str, Any]) -> str:
+    """What was rejected: the tool with its critical arguments (all of them where none is marked)."""
+    names = p.action.critical or frozenset(arguments)
+    data = msgspec.json.encode({n: arguments.get(n) for n in sorted(names)})
+    return hashlib.sha256(p.action.name.encode() + b"\0" + data).hexdigest()
+
+
+def _prints(ruled: Ruled) -> dict[str, str]:
+    return {p: ruled.fingerprints[p] for p in ruled.decision.determining if p in ruled.fingerprints}
+

@@ -1,0 +1,184 @@
+"""Broker: runs one attempt and says how it ended.
+
+Rules (JOURNAL section 2):
+
+* Before: the precondition holds, the isolation asked for is there, the breaker is closed, the rate allows it.
+* For an effect, any exception, timeout or cancellation after the call began is `unknown`, unless it raised `NotDone`.
+* With `key` it may be called again; with `probe` it is asked; with `none` a person is asked. A read failed.
+* A result that does not fit its type is `executed` with `result_invalid`: quarantined, never handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+
+from flyball.core.budget import Amounts, plus
+from flyball.core.call import Call, Tenant
+from flyball.core.canonical import check_tree
+from flyball.core.effect import ISOLATION_ORDER
+from flyball.core.errors import FlyballError
+from flyball.core.model import ModelError
+from flyball.core.origin import untrusted
+from flyball.core.outcome import Ended, call_key, own_amounts
+from flyball.core.proposal import Performer, Proposal, Ruled
+from flyball.core.result import Blocked, NotDone
+from flyball.core.signature import from_json, to_json
+from flyball.ports.clock import Clock
+from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
+from flyball.runtime.broker.throttle import Throttle
+
+MAX_RESULT = 1_048_576
+PROBE_SECONDS = 30.0
+ISOLATION_HERE = "none"
+
+
+class Broker:
+    """Carries out what T1 allowed."""
+
+    def __init__(
+        self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
+        heard: Callable[[str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
+    ) -> None:  # fmt: skip
+        self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
+        self._max_result = max_result
+        self._throttle = Throttle()
+
+    async def objection(self, ruled: Ruled) -> Blocked | None:
+        """Why this attempt cannot run now although policy allows it; None where it can."""
+        p = ruled.proposal
+        action, tenant = p.action, p.place.tenant
+        if ISOLATION_ORDER.index(action.isolation) > ISOLATION_ORDER.index(ISOLATION_HERE):
+            what = f"{action.name} demands isolation {action.isolation}; there is {ISOLATION_HERE} here"
+            return Blocked("isolation_unavailable", what=what, fix="run it where that isolation can be had")
+        left = self._throttle.broken(tenant, _throttled(p), self._clock.now())
+        if left:
+            return Blocked("breaker_open", what=f"{action.name} failed repeatedly; it rests {left / 1e6:.0f} s more")
+        wait = self._throttle.wait(tenant, action, self._clock.now())
+        if wait > action.timeout_ms * 1000 > 0:
+            return Blocked("rate_limited", what=f"{action.name} is over its rate for {wait / 1e6:.0f} s")
+        if wait:
+            await self._clock.wait(self._clock.now() + wait)
+        return await self._unmet(p, ruled.decision.arguments)
+
+    async def _unmet(self, p: Proposal, arguments: Any) -> Blocked | None:
+        requires = p.performer.requires
+        if requires is None:
+            return None
+        try:
+            reason = await self._inside(p, requires, arguments, PROBE_SECONDS)
+        except Exception as bad:  # a station boundary: a precondition that cannot be asked is not met
+            reason = f"it could not be asked: {type(bad).__name__}: {bad}"
+        return None if reason is None else Blocked("precondition", what=f"{p.action.name}: {reason}")
+
+    async def perform(self, p: Proposal, arguments: Any) -> Ended:
+        """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
+        unmet = await self._unmet(p, arguments)  # asked again at execution: the world may have moved
+        if unmet is not None:
+            return Ended(status="not_started", code="precondition", message=unmet.what, certain=True)
+        seconds = p.action.timeout_ms / 1000 or None
+        try:
+            value = await self._inside(p, p.performer.perform, arguments, seconds)
+        except NotDone as said:
+            after = int(said.retry_after.total_seconds() * 1000) if said.retry_after else 0
+            ended = Ended(status="failed", code="not_done", message=str(said), certain=True, retry_after_ms=after)
+        except ModelError as bad:
+            ended = _model_ended(p, bad)
+        except Exception as bad:  # a station boundary: whatever a tool raises is an ending, classified below
+            ended = self._lost(p, bad)
+        else:
+            ended = self._checked(p, value)
+        if p.performer.lasting:
+            return ended
+        good = ended.status == "executed" or ended.certain
+        self._throttle.ended(p.place.tenant, _throttled(p), self._clock.now(), good=good)
+        return ended
+
+    def _lost(self, p: Proposal, bad: Exception) -> Ended:
+        code = "timeout" if isinstance(bad, TimeoutError) else getattr(bad, "code", "") or "tool_failed"
+        message = f"{type(bad).__name__}: {bad}" if str(bad) else type(bad).__name__
+        status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
+        usage = plus(own_amounts(p), p.performer.reserved or Amounts())
+        return Ended(status=status, code=code, message=message[:4000], usage=usage)
+
+    def _checked(self, p: Proposal, value: Any) -> Ended:
+        """The value as data, checked against its type and size."""
+        charge = own_amounts(p)
+        signature = p.performer.signature
+        try:
+            data = to_json(value)
+            check_tree(data, max_bytes=self._max_result)
+            if signature is not None:
+                value = from_json(data, signature.returns)
+        except (TypeError, ValueError, RecursionError, FlyballError) as bad:
+            message = f"the result does not fit: {bad}"[:4000]
+            return Ended(status="executed", code="result_invalid", message=message, usage=charge, result_invalid=True)
+        usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
+        tainted = signature is not None and untrusted(data, signature.trusted)
+        return Ended(status="executed", value=value, data=data, usage=usage, code="untrusted" if tainted else "")
+
+    async def ask(self, p: Proposal) -> Ended | None:
+        """The probe's answer: executed with its result, None where it says that it did not happen.
+
+        A probe that fails says nothing: the outcome stays unknown.
+        """
+        if p.performer.probe is None:
+            return Ended(status="unknown", code="no_probe", message="the tool cannot be asked whether it happened")
+        try:
+            value = await self._inside(p, p.performer.probe, p.arguments, PROBE_SECONDS)
+        except Exception as bad:  # a station boundary: an unanswered question is not a no
+            return Ended(status="unknown", code="probe_failed", message=f"{type(bad).__name__}: {bad}"[:4000])
+        return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
+
+    async def _inside(
+        self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None
+    ) -> Any:
+        """Calls a function of the tool with its resources open, the parsed arguments, and a time limit."""
+        performer, place = p.performer, p.place
+        tenant = self._tenants(place.tenant)
+        limit = self._clock.now() + int((seconds or 0) * 1_000_000)
+        async with AsyncExitStack() as stack:
+            wanted = resources_of(performer.functions)
+            found = await self._resources.ready(wanted, place.tenant, stack)
+            heard: Heard = lambda message, done: self._heard(place.run, place.path, message, done)  # noqa: E731
+            call = Call(
+                key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
+                attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC),
+                reach=CallReach(found, self._resources, tenant, p.action.credentials, heard),
+            )  # fmt: skip
+            async with asyncio.timeout(seconds):
+                return await _call(performer, function, call, arguments)
+
+
+async def _call(performer: Performer, function: Callable[..., Any], call: Call, arguments: Any) -> Any:
+    if performer.signature is None:
+        given: Any = function(call, arguments)
+        return await given if inspect.isawaitable(given) else given
+    parsed = from_json(arguments, performer.signature.arguments)
+    names = {name: getattr(parsed, name) for name in performer.signature.names}
+    if inspect.iscoroutinefunction(function):
+        return await function(call, **names)
+    # A sync tool must not hold up every other run; its thread cannot be stopped, so a timeout leaves it unknown.
+    given = await asyncio.to_thread(function, call, **names)
+    return await given if isinstance(given, Awaitable) else given
+
+
+def _throttled(p: Proposal) -> str:
+    return f"model {p.resource.id}" if p.resource is not None and p.action.kind == "model" else p.action.name
+
+
+def _model_ended(p: Proposal, bad: ModelError) -> Ended:
+    spent = (p.performer.reserved or Amounts()) if bad.may_cost else Amounts()
+    after = bad.retry_after_ms or 0
+    return Ended(
+        status="failed", code=bad.code, message=str(bad)[:4000], certain=not bad.sent, usage=spent, retry_after_ms=after,
+        retryable=bad.retryable or p.attempt < p.performer.alternatives,
+    )  # fmt: skip
+
+

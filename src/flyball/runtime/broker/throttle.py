@@ -1,0 +1,54 @@
+"""Throttle: breakers and rate limits, per tool and tenant. In memory: a restart forgets them, never the other way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flyball.core.effect import Action, Rate
+
+OPEN_AFTER = 5
+OPEN_US = 30_000_000
+
+
+@dataclass(slots=True)
+class _State:
+    failures: int = 0
+    open_until: int = 0
+    tokens: float = 0.0
+    at: int = 0
+    started: bool = field(default=False)
+
+
+class Throttle:
+    """Says whether a call may go out now, and learns from how calls ended. Times in microseconds."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, str], _State] = {}
+
+    def broken(self, tenant: str, tool: str, now: int) -> int:
+        """How long this tool's breaker stays open, in microseconds; 0 when closed. One trial is let through after it."""
+        state = self._states.get((tenant, tool))
+        return max(0, state.open_until - now) if state else 0
+
+    def ended(self, tenant: str, tool: str, now: int, *, good: bool) -> None:
+        """Counts an ending; OPEN_AFTER failures in a row open the breaker for OPEN_US."""
+        state = self._states.setdefault((tenant, tool), _State())
+        state.failures = 0 if good else state.failures + 1
+        if state.failures >= OPEN_AFTER:
+            state.open_until = now + OPEN_US
+
+    def wait(self, tenant: str, action: Action, now: int) -> int:
+        """Takes a place under the tool's rate; how long to wait for it in microseconds."""
+        if action.rate is None:
+            return 0
+        return self._take(self._states.setdefault((tenant, action.name), _State()), action.rate, now)
+
+    @staticmethod
+    def _take(state: _State, rate: Rate, now: int) -> int:
+        per_us = rate.count / (rate.seconds * 1_000_000)
+        if not state.started:
+            state.started, state.tokens, state.at = True, float(rate.count), now
+        state.tokens = min(float(rate.count), state.tokens + (now - state.at) * per_us) - 1.0
+        state.at = now
+        # Below zero the place is taken already and becomes due when the bucket has refilled to it.
+        return 0 if state.tokens >= 0 else int(-state.tokens / per_us) + 1

@@ -1,0 +1,231 @@
+"""Enforce: the verdict on one proposal, under the bundles in force, for every link of the authority chain.
+
+Rules (GATE sections 2 and 3):
+
+* Every layer that exists must allow, for every link; each layer's groups are its own.
+* A run is pinned to its release for prompts, code and tools, never for policy: each decision uses the bundles in force.
+* The resource is the business object that a `Ref` argument names, loaded from its system of record; else the tool.
+* Everything a decision read is kept in `Inputs`, so that `decide_again` gives the same verdict from the log alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flyball.core.budget import NO_LIMIT, Limit
+from flyball.core.decision import Decision, decide
+from flyball.core.effect import Action
+from flyball.core.entity import Entity
+from flyball.core.errors import FlyballError
+from flyball.core.journal import EpochRow
+from flyball.core.input_shape import InputShape, action_word, input_shape
+from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
+from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
+from flyball.core.policy_subject import chain, merged, resource_uid
+from flyball.core.proposal import Inputs, Proposal, Ruled
+from flyball.ports.clock import Clock
+from flyball.ports.journal import Journal
+from flyball.ports.policy import Compiled
+
+# Epochs that every verdict reads, besides the run's own taint.
+EPOCHS = ("policy", "kill", "directory", "brake", "release")
+MOST_TAINTS = 10_000
+LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
+Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]
+
+
+_SHAPES: dict[tuple[str, str, str], InputShape] = {}
+
+
+def shape_of(action: Action) -> InputShape:
+    """The shape of an action's arguments as policies see them, derived once per schema."""
+    key = (action.kind, action.name, action.schema_digest)
+    if key not in _SHAPES:
+        _SHAPES[key] = input_shape(action)
+    return _SHAPES[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """The bundles of a tenant, outermost layer first."""
+
+    layers: tuple[Compiled, ...]
+
+    @property
+    def cures(self) -> Mapping[str, Cure]:
+        """Every curable forbid by `layer/id`."""
+        return {f"{c.bundle.layer}/{i}": cure for c in self.layers for i, cure in c.bundle.cures.items()}
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """What each policy says, by `layer/id`."""
+        return {f"{c.bundle.layer}/{i}": f for c in self.layers for i, f in c.bundle.fingerprints.items()}
+
+
+class Enforce:
+    """Holds the bundles in force and asks them."""
+
+    def __init__(self, journal: Journal, clock: Clock, load: LoadEntity, given: Given, environment: str = "") -> None:
+        self._journal, self._clock, self._load, self._given = journal, clock, load, given
+        self._environment = environment
+        self._force: dict[str, tuple[InForce, Mapping[str, Cure], Mapping[str, str]]] = {}
+        self._epochs: dict[str, dict[str, int]] = {}
+        self._taints: dict[str, int] = {}
+
+    def activate(self, tenant: str, force: InForce) -> None:
+        """From now on these bundles decide for the tenant."""
+        self._force[tenant] = (force, force.cures, force.fingerprints)
+        self.refresh(tenant)
+
+    def in_force(self, tenant: str) -> InForce:
+        """The bundles that decide for a tenant; raises FlyballError `no_policy` where none was activated."""
+        if tenant not in self._force:
+            raise FlyballError("no_policy", f"tenant {tenant} has no policy in force", fix="flyball policy activate")
+        return self._force[tenant][0]
+
+    def refresh(self, tenant: str) -> None:
+        """Reads the epochs again when they are next needed."""
+        self._epochs.pop(tenant, None)
+        self._taints.clear()
+
+    def epochs(self, tenant: str) -> Mapping[str, int]:
+        """The tenant's epochs as last read; an append that finds them moved is refused."""
+        known = self._epochs.get(tenant)
+        if known is None:
+            rows = {r.id: r.value for r in self._journal.view(tenant).rows(EpochRow) if r.id in EPOCHS}
+            known = self._epochs[tenant] = {name: rows.get(name, 0) for name in EPOCHS}
+        return known
+
+    def _taint(self, p: Proposal) -> dict[str, int]:
+        # Read apart from the run's own memory: a sibling branch may have read something untrusted meanwhile.
+        name = f"taint:{p.place.run}"
+        if name not in self._taints:
+            if len(self._taints) > MOST_TAINTS:
+                self._taints.clear()
+            row = self._journal.view(p.place.tenant).row(EpochRow, name)
+            self._taints[name] = row.value if row else 0
+        return {name: self._taints[name]}
+
+    async def rule(self, proposal: Proposal) -> Ruled:
+        """The verdict, with everything it read. Never raises for what a policy or an entity loader does: it denies."""
+        tenant = proposal.place.tenant
+        force, cures, prints = self._force.get(tenant) or (self.in_force(tenant), {}, {})
+        epochs = dict(self.epochs(tenant)) | self._taint(proposal)
+        proposal, trouble = await self._resolve(proposal)
+        inputs = self._inputs(proposal)
+        if trouble:
+            decision = Decision(
+                outcome="deny", arguments=proposal.arguments, reason="entity_unresolved", errors=(trouble,)
+            )
+        elif proposal.performer.reserved is None:
+            decision = Decision(outcome="deny", arguments=proposal.arguments, reason="unknown_price")
+        else:
+            decision = decide_again(proposal.action, proposal.arguments, inputs, force, cures)
+        return Ruled(
+            proposal=replace(proposal, labels=inputs.origins), decision=decision, inputs=inputs, epochs=epochs,
+            bundles=tuple(c.bundle.digest for c in force.layers), fingerprints=prints,
+            shadow=_shadow(proposal.action, decision, inputs, force),
+        )  # fmt: skip
+
+    async def _resolve(self, proposal: Proposal) -> tuple[Proposal, str]:
+        """The business object that an argument names, with its parents; or why there is none."""
+        named = next(iter(proposal.action.refs.items()), None)
+        if named is None or proposal.resource is not None:
+            return proposal, ""
+        argument, kind = named
+        name = proposal.arguments.get(argument)
+        if not isinstance(name, str) or not name:
+            return proposal, f"argument {argument} names no {kind}"
+        try:
+            entity = await self._load(proposal, kind, name)
+        except Exception as bad:  # a station boundary: whatever a loader raises, the object is unresolved and denied
+            return proposal, f"{kind} {name!r} could not be loaded: {type(bad).__name__}: {bad}"
+        uid = Uid(kind, name)
+        as_of = int(entity.as_of.timestamp() * 1_000_000) if entity.as_of else None
+        nodes = (
+            Node(uid=uid, attrs=dict(entity.attrs), parents=entity.uids(), as_of=as_of),
+            *(Node(uid=parent) for parent in entity.uids()),
+        )
+        return replace(proposal, resource=uid, entities=nodes), ""
+
+    def _inputs(self, p: Proposal) -> Inputs:
+        resource = p.resource or resource_uid(p.action, shape_of(p.action), p.arguments)
+        links = chain(p.authority)
+        return Inputs(
+            action=action_word(p.action), links=tuple(nodes[0].uid for nodes in links),
+            resource=resource, entities=merged(*links, p.entities, (Node(uid=resource),)), origins=p.labels,
+            facts=self._facts(p), approvals=dict(self._given(p)), proposed=p.digest,
+        )  # fmt: skip
+
+    def _facts(self, p: Proposal) -> Facts:
+        place = p.place
+        return Facts(
+            origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied, tainted=place.tainted or bool(self._taints.get(f"taint:{place.run}")),
+            release=place.release, env=self._environment, now=self._clock.now() // 1000,
+        )  # fmt: skip
+
+
+def decide_again(
+    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce, cures: Mapping[str, Cure] | None = None
+) -> Decision:
+    """The verdict from recorded inputs: what `rule` decides with, and what a replay derives again."""
+    known = force.cures if cures is None else cures
+
+    def ask(final: Mapping[str, Any], given: Mapping[Layer, frozenset[str]], plain: bool) -> tuple[Answer, ...]:
+        return _ask(action, final, inputs, force, given, plain)
+
+    held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
+    return decide(arguments, ask, known, given=held)
+
+
+def _ask(
+    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce,
+    given: Mapping[Layer, frozenset[str]], plain: bool,
+) -> tuple[Answer, ...]:  # fmt: skip
+    try:
+        context = policy_context(shape_of(action), _seen(action, arguments), inputs.facts)
+    except FlyballError as bad:
+        return (Answer(allow=False, errors=(str(bad),)),)
+    answers = []
+    for compiled in force.layers:
+        layer = compiled.bundle.layer
+        for link in inputs.links:
+            request = Request(
+                principal=link, action=inputs.action, resource=inputs.resource, context=context,
+                entities=inputs.entities, approvals=given.get(layer, frozenset()),
+            )  # fmt: skip
+            answers.append(compiled.evaluate_plain(request) if plain else compiled.evaluate(request))
+    return tuple(answers)
+
+
+def _seen(action: Action, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    # What is no tool has no declared input: its resource says which model, agent or flow it is.
+    return arguments if action.kind == "tool" else {}
+
+
+def _shadow(action: Action, decision: Decision, inputs: Inputs, force: InForce) -> tuple[str, ...]:
+    """What shadowed policies would have denied: recorded, not enforced."""
+    shadowed = [c for c in force.layers if c.bundle.shadow]
+    if not shadowed or decision.errors:
+        return ()
+    context = policy_context(shape_of(action), _seen(action, decision.arguments), inputs.facts)
+    found: set[str] = set()
+    for compiled in shadowed:
+        for link in inputs.links:
+            answer = compiled.evaluate_shadow(Request(
+                principal=link, action=inputs.action, resource=inputs.resource, context=context,
+                entities=inputs.entities,
+                approvals=frozenset(inputs.approvals.get(compiled.bundle.layer, ())),
+            ))  # fmt: skip
+            if not answer.allow:
+                names = {f"{compiled.bundle.layer}/{i}" for i in compiled.bundle.shadow}
+                found |= names & set(answer.determining)
+    return tuple(sorted(found))
+
+
+def layers_of(force: Sequence[Compiled]) -> InForce:
+    """Bundles in the order of their layers."""
+    order = {"platform": 0, "tenant": 1, "project": 2}
+    return InForce(layers=tuple(sorted(force, key=lambda c: order[c.bundle.layer])))

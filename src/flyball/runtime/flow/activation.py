@@ -1,0 +1,225 @@
+"""An activation: one run being driven, from where its log stands to where it parks or ends.
+
+It knows the run's fence, history and budgets, builds every proposal, and keeps what later decisions read: what the run
+did and was denied, where values came from, whether it is tainted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from flyball.core.budget import UNLIMITED, Amounts, Limit, left
+from flyball.core.effect import Action
+from flyball.core.errors import FlyballError
+from flyball.core.identity import Authority
+from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, RunRow
+from flyball.core.origin import Origins, untrusted, with_output, with_request
+from flyball.core.outcome import Past
+from flyball.core.proposal import Performer, Place, Proposal
+from flyball.core.record import Event
+from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
+from flyball.core.signature import to_json
+from flyball.core.steps import bare, child
+from flyball.ports.recording import Recording
+from flyball.runtime.flow.history import History
+from flyball.runtime.flow.step import Halted, Suspended
+
+Trusted = Callable[[str], frozenset[str] | None]
+Govern = Callable[[Proposal, Past], Awaitable[Governed[Any]]]
+MOST_STEPS = 10_000
+MOST_DENIALS = 20
+
+
+@dataclass(slots=True)
+class Branch:
+    """A branch of a run: where its steps stand, who acts in it, what its agents may use."""
+
+    prefix: str
+    authority: Authority
+    holds: tuple[Hold, ...]
+    made: int = 0
+    chances: int = 0
+    marks: int = 0
+    markers: list[tuple[str, Any]] = field(default_factory=list)
+    travelling: BaseException | None = None
+    steps: list[Any] = field(default_factory=list)
+
+    def next(self) -> str:
+        """The path of the next step of this branch."""
+        self.made += 1
+        return child(self.prefix, self.made)
+
+
+class Activation:
+    """The state of one run while it is driven."""
+
+    def __init__(
+        self, record: Recording, govern: Govern, tenant: str, row: RunRow, history: History, trusted: Trusted
+    ) -> None:
+        self.record, self._govern, self.tenant, self.row, self.history = record, govern, tenant, row, history
+        self._trusted = trusted
+        self.origins = Origins()
+        self.subjects: tuple[str, ...] = ()
+        self.authority: Authority
+        self.limit: Limit = UNLIMITED
+        self.state: Any = None
+        self.pending: dict[str, Pending] = {}
+        self.wake_at = 0
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.did: set[str] = set()
+        self.denied: dict[str, str] = {}
+        self.rejected: set[str] = set()
+        self.tainted = False
+        self.began = record.clock.now()
+        self.halting: Halted | None = None
+        self.steps = 0
+        self.seen_inbox = row.inbox
+
+    @property
+    def fence(self) -> Fence:
+        """What every append of this driver is fenced by."""
+        return Fence(self.row.id, self.row.epoch)
+
+    # driving ---------------------------------------------------------------------------------------------------------
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that belongs to the run: steps may be awaited in it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        return task
+
+    def own(self) -> bool:
+        """Is this the run's own task?"""
+        return asyncio.current_task() in self.tasks
+
+    def used_ms(self) -> int:
+        """How long the run has been driven, parked time excluded."""
+        return self.row.active_ms + (self.record.clock.now() - self.began) // 1000
+
+    def check_limits(self) -> None:
+        """Raises Halted where the run may not take another step."""
+        self.steps += 1
+        if self.halting is not None:
+            raise self.halting
+        if self.limit.ms >= 0 and self.used_ms() >= self.limit.ms:
+            raise Halted("max_seconds", f"the run may take {self.limit.ms / 1000:g} s")
+        if self.steps > MOST_STEPS:
+            raise Halted("max_steps", f"more than {MOST_STEPS} steps; use run.continue_as for long runs")
+        if len(self.denied) >= MOST_DENIALS:
+            raise Halted("policy_denied", f"{len(self.denied)} proposals of this run were denied")
+
+    # acting ----------------------------------------------------------------------------------------------------------
+    async def act(
+        self, branch: Branch, path: str, action: Action, performer: Performer, arguments: Mapping[str, Any],
+        extra: Mapping[str, Any] | None = None,
+    ) -> Executed[Any] | Blocked | Failed:  # fmt: skip
+        """One governed action at a place of the run: told from the log, or decided and done now."""
+        past, digest = self.history.past(path), argument_digest(action.name, arguments)
+        self._same(past, path, action, digest)
+        if not past.records:
+            self.check_limits()
+        proposal = Proposal(
+            place=self._place(branch, path), action=action, performer=performer, authority=branch.authority,
+            arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
+        )  # fmt: skip
+        told = await self._govern(proposal, past)
+        branch.markers.clear()
+        if isinstance(told, Pending):
+            self.pending[told.id] = told
+            self._wake(told)
+            raise Suspended
+        self._learn(path, action, performer, told)
+        return told
+
+    def _wake(self, pending: Pending) -> None:
+        if pending.expires is not None:
+            self.wake(int(pending.expires.timestamp() * 1_000_000))
+
+    def wake(self, at: int) -> None:
+        """The run wants to be driven again at this time, in microseconds."""
+        self.wake_at = at if not self.wake_at else min(self.wake_at, at)
+
+    def _same(self, past: Past, path: str, action: Action, digest: str) -> None:
+        for r in past.records:
+            if r.private is None or r.kind not in ("intent", "decision", "asked"):
+                continue
+            name = r.facts.get("action") or r.facts.get("covers", {}).get("action", action.name)
+            was = r.private.get("request", r.private).get("proposed", digest)
+            if name != action.name or was != digest:
+                what = "other arguments" if name == action.name else f"{action.kind} {action.name}"
+                raise Halted("replay_diverged", f"step {path}: the log holds {name}, the code now does {what}")
+
+    def _place(self, branch: Branch, path: str) -> Place:
+        return Place(
+            tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
+            subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
+            denied=frozenset(self.denied.values()), tainted=self.tainted, holds=branch.holds, left=self.left(),
+            markers=tuple(branch.markers), rejected=frozenset(self.rejected),
+        )  # fmt: skip
+
+    def left(self) -> Limit:
+        """What remains of the run's own limits."""
+        if self.limit == UNLIMITED:
+            return UNLIMITED
+        row = self.record.journal.view(self.tenant).row(BudgetRow, f"run/{self.row.id}") or BudgetRow(id="")
+        used = Amounts(ms=self.used_ms())
+        for part in (row.reserved, row.spent):
+            used = Amounts(**{d: getattr(used, d) + getattr(part, d) for d in _DIMENSIONS})
+        return left(self.limit, used)
+
+    def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
+        if isinstance(told, Blocked):
+            self.denied[path] = action.name
+        elif isinstance(told, Executed) and action.kind == "tool" and performer.signature is not None:
+            self._did(action.name, to_json(told.value), performer.signature.trusted)
+
+    def _did(self, name: str, data: Any, trusted: frozenset[str]) -> None:
+        self.did.add(name)
+        self.origins = with_output(self.origins, name, data, trusted)
+        self.tainted = self.tainted or untrusted(data, trusted)
+
+    def recall(self, request: Any) -> None:
+        """Learns from the log what earlier activations did: a finished agent is folded, what it read still counts."""
+        self.origins = with_request(Origins(), request)
+        actions = self.history.actions()
+        for record in self.history.outcomes():
+            name, private = actions.get(bare(record.path), ""), record.private or {}
+            trusted = self._trusted(name)
+            if record.facts["status"] == "executed" and trusted is not None and "result" in private:
+                self._did(name, private["result"], trusted)
+        self.denied |= self.history.denials()
+        rows = self.record.journal.view(self.tenant).rows(PendingRow, run=self.row.id, state="rejected")
+        self.rejected |= self.history.rejections({row.id for row in rows})
+
+    # writing ---------------------------------------------------------------------------------------------------------
+    async def note(self, branch: Branch, event: Event, *rows: PendingRow) -> None:
+        """Appends a record of the flow itself, with the markers that ride in it; a lost fence ends this driver."""
+        events = (event, *self.marker_events(branch))
+        entries = tuple(self.record.seal(self.tenant, e) for e in events)
+        answer = await self.record.append(Append(
+            id=f"{entries[0].id}@{self.row.epoch}", tenant=self.tenant, entries=entries, fence=self.fence, put=rows,
+        ))  # fmt: skip
+        branch.markers.clear()
+        if not isinstance(answer, Appended):
+            raise FlyballError("conflict", f"another driver has run {self.row.id}", str(getattr(answer, "what", "")))
+
+    def marker_events(self, branch: Branch) -> tuple[Event, ...]:
+        """Markers as records."""
+        return tuple(
+            Event(kind="marker", run=self.row.id, path=path, facts={"name": path}, private={"value": value},
+                  subjects=self.subjects)
+            for path, value in branch.markers
+        )  # fmt: skip
+
+
+_DIMENSIONS = ("steps", "calls", "effects", "tokens", "usd", "ms")
+
+
+def argument_digest(name: str, arguments: Mapping[str, Any]) -> str:
+    """The digest by which a replay sees whether the code still proposes the same."""
+    return hashlib.sha256(name.encode() + b"\0" + msgspec.json.encode(arguments, order="sorted")).hexdigest()

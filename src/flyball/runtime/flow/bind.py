@@ -1,0 +1,102 @@
+"""Bind: tools, agents and flows as performers, and Python arguments as the plain data that a proposal carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from flyball.core.agent import Agent
+from flyball.core.call import Call
+from flyball.core.errors import FlyballError
+from flyball.core.flow import Flow
+from flyball.core.journal import Hold
+from flyball.core.limits import counted
+from flyball.core.proposal import Performer
+from flyball.core.signature import from_json, to_json
+from flyball.core.tool import Tool
+from flyball.runtime.flow.activation import Activation, Branch
+from flyball.runtime.flow.step import Halted, Suspended
+
+# A run made for a branch; Run itself, handed in so that this file stands below it.
+MakeRun = Callable[[Activation, Branch, Any], Any]
+
+
+def bound(tool: Tool[..., Any], args: Sequence[Any], kw: Mapping[str, Any]) -> dict[str, Any]:
+    """Positional and named arguments as plain data by name."""
+    if not isinstance(tool, Tool):
+        raise FlyballError("wrong_value", f"run.call takes a tool, not {tool!r}", fix="decorate it with @tool(...)")
+    names = tool.signature.positional
+    if len(args) > len(names):
+        raise FlyballError("bad_arguments", f"{tool.name} takes {len(names)} positional arguments, not {len(args)}")
+    given = dict(zip(names, args, strict=False))
+    twice = given.keys() & kw.keys()
+    if twice:
+        raise FlyballError("bad_arguments", f"{tool.name} got {', '.join(sorted(twice))} twice")
+    return {name: to_json(value) for name, value in (given | dict(kw)).items()}
+
+
+def tool_performer(tool: Tool[..., Any]) -> Performer:
+    """How a tool's action is carried out."""
+    functions = (tool.function, tool.probe_function, tool.requires_function)
+    return Performer(
+        perform=tool.function, signature=tool.signature, requires=tool.requires_function,
+        probe=tool.probe_function, functions=tuple(f for f in functions if f is not None),
+    )  # fmt: skip
+
+
+def flow_body(think: Any, make: MakeRun, at: Activation, branch: Branch, flow: Flow[Any, Any]) -> Callable[[str], Performer]:
+    """The performer of a flow inside a run, for the path it stands at."""
+
+    def performer(path: str) -> Performer:
+        async def body(_: Call, arguments: Any) -> Any:
+            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
+            value = from_json(arguments["input"], flow.input)
+            return await settle(at, inner, flow.function(make(at, inner, think), value))
+
+        return Performer(perform=body, lasting=True, returns=flow.output)
+
+    return performer
+
+
+def agent_body(
+    think: Any, make: MakeRun, at: Activation, branch: Branch, agent: Agent[Any, Any]
+) -> Callable[[str], Performer]:
+    """The performer of an agent inside a run: its own authority, budget and branch."""
+
+    def performer(path: str) -> Performer:
+        async def body(_: Call, arguments: Any) -> Any:
+            node = Hold(node=f"agent/{at.row.id}/{path}", amounts=branch.holds[0].amounts, limit=counted(agent.limits))
+            inner = Branch(
+                prefix=path, authority=branch.authority.through(agent.name, agent.role),
+                holds=(*branch.holds, node),
+            )  # fmt: skip
+            return await settle(at, inner, think(make(at, inner, think), agent, arguments["input"]))
+
+        return Performer(perform=body, lasting=True, returns=agent.output)
+
+    return performer
+
+
+async def settle(at: Activation, branch: Branch, body: Any) -> Any:
+    """Runs a branch's body; parking and ending win over whatever the body returned or raised meanwhile."""
+    try:
+        value = await body
+    except (Suspended, Halted):
+        raise
+    except Exception:
+        if branch.travelling is not None:
+            raise branch.travelling from None
+        raise
+    if branch.travelling is not None:
+        raise branch.travelling
+    return value
+
+
+def plain(value: Any) -> Any:
+    """A value as plain data, or an error that names its type."""
+    try:
+        return to_json(value)
+    except (TypeError, msgspec.ValidationError) as bad:
+        raise FlyballError("not_data", f"{type(value).__name__} cannot be recorded", str(bad), "use a dataclass") from bad

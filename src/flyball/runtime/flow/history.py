@@ -1,0 +1,76 @@
+"""What the log holds of a run, by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flyball.core.outcome import Past
+from flyball.core.record import Opened
+from flyball.core.steps import after, bare
+
+# Kinds that belong to the run itself, not to a step of its flow.
+_RUN_KINDS = frozenset({"run_started", "run_parked", "run_continued", "run_ended", "run_stopped", "run_moved"})
+
+
+class History:
+    """A run's records, grouped by the step they belong to; remembers which steps the code has asked for."""
+
+    def __init__(self, records: Iterable[Opened] = ()) -> None:
+        self._steps: dict[str, list[Opened]] = {}
+        self._marks: dict[str, Opened] = {}
+        self._asked: set[str] = set()
+        self.run: list[Opened] = []
+        for record in records:
+            if record.kind in _RUN_KINDS:
+                self.run.append(record)
+            elif record.kind == "marker":
+                self._marks[record.path] = record
+            else:
+                self._steps.setdefault(bare(record.path), []).append(record)
+
+    def past(self, path: str) -> Past:
+        """The records of a step; the code has asked for it now."""
+        self._asked.add(path)
+        return Past(records=tuple(self._steps.get(path, ())))
+
+    def mark(self, path: str) -> Opened | None:
+        """A marker that rode in some append."""
+        return self._marks.get(path)
+
+    def replaying(self, path: str) -> bool:
+        """Does the log hold this step or a later one of its branch?"""
+        return path in self._steps or after(path, frozenset(self._steps))
+
+    def unasked(self) -> list[str]:
+        """Steps that the log holds and the code never asked for, below no other such step."""
+        return sorted(p for p in self._steps if p not in self._asked and not self._inside(p))
+
+    def _inside(self, path: str) -> bool:
+        # The steps inside a finished agent or flow are folded into its one result.
+        parts = path.split(".")
+        return any(".".join(parts[:n]) in self._asked for n in range(1, len(parts)))
+
+    def outcomes(self) -> list[Opened]:
+        """Every outcome and resolution, in order."""
+        found = [r for records in self._steps.values() for r in records if r.kind in ("outcome", "resolution")]
+        return sorted(found, key=lambda r: r.index)
+
+    def actions(self) -> dict[str, str]:
+        """Step -> the name of its action."""
+        return {
+            path: str(r.facts["action"])
+            for path, records in self._steps.items() for r in records if r.kind in ("intent", "decision")
+        }  # fmt: skip
+
+    def denials(self) -> dict[str, str]:
+        """Step -> the name of the action that was denied there."""
+        return {
+            path: str(r.facts["action"])
+            for path, records in self._steps.items() for r in records
+            if r.kind == "decision" and r.facts["outcome"] == "deny"
+        }  # fmt: skip
+
+    def rejections(self, rejected: set[str]) -> set[str]:
+        """What people said no to: the digests of tool and critical arguments behind these pending rows."""
+        asked = [r for records in self._steps.values() for r in records if r.kind == "asked" and r.private]
+        return {str((r.private or {}).get("critical")) for r in asked if r.facts["pending"] in rejected}

@@ -1,0 +1,329 @@
+"""Run: what a flow is handed. Every `run.*` gives a step whose place in the log is fixed when it is made.
+
+Flows are replayed: time and chance come from `now`, `random` and `uuid`, which the log gives back; waiting is a row, not
+a coroutine. A step awaited in a task that the run did not make is refused, because its order could not be replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, overload
+from uuid import UUID
+
+from typing_extensions import TypeForm, TypeVar
+
+from flyball.core.agent import Agent
+from flyball.core.errors import FlyballError
+from flyball.core.flow import Flow
+from flyball.core.identity import Principal
+from flyball.core.limits import Limits, written
+from flyball.core.proposal import Performer
+from flyball.core.result import Blocked, Executed, Failed
+from flyball.core.signature import from_json, to_json
+from flyball.core.tool import Tool
+from flyball.runtime.flow.activation import Activation, Branch
+from flyball.runtime.flow.ask import ask_person
+from flyball.runtime.flow.step import Continued, Step, Suspended
+from flyball.runtime.flow.timers import first_of, pause_until
+from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
+from flyball.runtime.flow.state import reduce
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - the API's name
+O = TypeVar("O")  # noqa: E741
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+S = TypeVar("S", default=None)
+
+Think = Callable[["Run[Any]", Agent[Any, Any], Any], Coroutine[Any, Any, Any]]
+
+
+class Run(Generic[S]):
+    """One branch of a run, as the flow in it sees it."""
+
+    def __init__(self, activation: Activation, branch: Branch, think: Think) -> None:
+        self._activation, self._branch, self._think = activation, branch, think
+        self._steps = branch.steps
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._activation.row.id
+
+    @property
+    def principal(self) -> Principal:
+        """Who this run acts for."""
+        return self._activation.authority.principal
+
+    @property
+    def tenant(self) -> str:
+        """The run's tenant."""
+        return self._activation.tenant
+
+    @property
+    def state(self) -> S:
+        """What `update` has made of the state."""
+        return self._activation.state  # type: ignore[no-any-return]
+
+    @property
+    def left(self) -> Limits:
+        """What remains of the run's limits."""
+        return written(self._activation.left())
+
+    # actions ---------------------------------------------------------------------------------------------------------
+    def call(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[R]:
+        """Proposes a tool call; gives its value or raises Blocked or Failed."""
+        attempt = self._attempt(tool, bound(tool, args, kw))
+
+        async def work() -> R:
+            told = await attempt()
+            if isinstance(told, Executed):
+                return told.value
+            raise told
+
+        return self._step(tool.name, work, path=attempt.path)
+
+    def attempt(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[Executed[R] | Blocked | Failed]:
+        """Proposes a tool call; gives Executed, Blocked or Failed as a value."""
+        attempt = self._attempt(tool, bound(tool, args, kw))
+        return self._step(tool.name, attempt, path=attempt.path)
+
+    def _attempt(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> _Attempt:
+        return _Attempt(self._activation, self._branch, tool, arguments)
+
+    def attempt_raw(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> Step[Executed[Any] | Blocked | Failed]:
+        """What a model proposed, as plain data: the gate checks it like everything else."""
+        attempt = self._attempt(tool, arguments)
+        return self._step(tool.name, attempt, path=attempt.path)
+
+    def perform(
+        self, action: Any, performer: Performer, arguments: Mapping[str, Any], extra: Mapping[str, Any]
+    ) -> Step[Executed[Any] | Blocked | Failed]:
+        """An action that is no tool: a model call."""
+        path = self._branch.next()
+
+        async def work() -> Executed[Any] | Blocked | Failed:
+            return await self._activation.act(self._branch, path, action, performer, arguments, extra)
+
+        return self._step(action.name, work, path=path)
+
+    def agent(self, agent: Agent[I, O], input: I, /) -> Step[O]:
+        """Starts an agent on an input; gives its answer, or raises what ended it."""
+        _expect(agent, Agent, "run.agent")
+        body = agent_body(self._think, Run, self._activation, self._branch, agent)
+        return self._inside(agent.name, agent.action, body, input)
+
+    def flow(self, flow: Flow[I, O], input: I, /) -> Step[O]:
+        """Starts a flow inside this one."""
+        _expect(flow, Flow, "run.flow")
+        body = flow_body(self._think, Run, self._activation, self._branch, flow)
+        return self._inside(flow.name, flow.action, body, input)
+
+    def _inside(self, name: str, action: Any, body: Callable[[str], Performer], input: Any) -> Step[Any]:
+        path = self._branch.next()
+        arguments = {"input": to_json(input)}
+
+        async def work() -> Any:
+            told = await self._activation.act(self._branch, path, action, body(path), arguments)
+            if isinstance(told, Executed):
+                return told.value
+            raise told
+
+        return self._step(name, work, path=path)
+
+    # composition -----------------------------------------------------------------------------------------------------
+    @overload
+    def gather(self, a: Step[A], b: Step[B], /) -> Step[tuple[A, B]]: ...
+    @overload
+    def gather(self, a: Step[A], b: Step[B], c: Step[C], /) -> Step[tuple[A, B, C]]: ...
+    @overload
+    def gather(self, a: Step[A], b: Step[B], c: Step[C], d: Step[D], /) -> Step[tuple[A, B, C, D]]: ...
+    @overload
+    def gather(self, a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], /) -> Step[tuple[A, B, C, D, E]]: ...
+    @overload
+    def gather(
+        self, a: Step[A], b: Step[B], c: Step[C], d: Step[D], e: Step[E], f: Step[F], /
+    ) -> Step[tuple[A, B, C, D, E, F]]: ...
+    @overload
+    def gather(self, *steps: Step[T]) -> Step[tuple[T, ...]]: ...
+    def gather(self, *steps: Step[Any]) -> Step[Any]:
+        """Settles all its steps, then gives their values in argument order or raises the first error in that order.
+
+        It parks only when every branch has ended or parked: two approvals are asked at once.
+        """
+
+        async def work() -> tuple[Any, ...]:
+            tasks = [self._activation.spawn(self._begin(step)) for step in steps]
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for wanted in (BaseException, Suspended):
+                stops = [e for e in ended if isinstance(e, wanted) and not isinstance(e, (Exception, Suspended))]
+                if wanted is Suspended:
+                    stops = [e for e in ended if isinstance(e, Suspended)]
+                if stops:
+                    raise stops[0]
+            for value in ended:
+                if isinstance(value, BaseException):
+                    raise value
+            return tuple(ended)
+
+        return Step(self, "", "gather", work)
+
+    async def _begin(self, step: Step[T]) -> T:
+        step.awaited = True
+        return await step.work()
+
+    async def enter(self, step: Step[T], /) -> T:
+        """Runs a step's work where its flow awaits it."""
+        branch = self._branch
+        if branch.travelling is not None:  # parking or ending: nothing more happens, whatever `finally` still asks for
+            step.awaited = True
+            raise branch.travelling
+        if not self._activation.own():
+            raise FlyballError(
+                "foreign_task", f"step {step.path} {step.what} is awaited in a task that the run did not make",
+                "its order could not be replayed", "use run.gather or a sub-flow so that replay keeps its order",
+            )  # fmt: skip
+        if step.awaited:
+            raise FlyballError("awaited_twice", f"step {step.path} {step.what} was awaited before")
+        try:
+            return await self._begin(step)
+        except Exception:
+            raise
+        except BaseException as travelling:
+            branch.travelling = travelling
+            raise
+
+    # waiting ---------------------------------------------------------------------------------------------------------
+    def ask(
+        self, question: str, answer: TypeForm[T], /, *, to: str, about: object = None, within: timedelta, default: T
+    ) -> Step[T]:
+        """Asks people of a group (or "user:kim") a question; gives the answer, or `default` after `within`."""
+        path = self._branch.next()
+
+        async def work() -> T:
+            shown = {"question": question, "about": to_json(about)}
+            data = await ask_person(self._activation, self._branch, path, shown, to, within, to_json(default))
+            return from_json(data, answer)  # type: ignore[no-any-return]
+
+        return self._step("ask", work, path=path)
+
+    def sleep(self, wait: timedelta) -> Step[None]:
+        """Waits as a row, not as a coroutine."""
+        return self._until("sleep", lambda now: now + wait // timedelta(microseconds=1))
+
+    def until(self, at: datetime) -> Step[None]:
+        """Waits until a moment; a naive one is refused."""
+        if at.tzinfo is None:
+            raise FlyballError("naive_time", f"{at!r} has no time zone", fix="datetime(..., tzinfo=UTC)")
+        return self._until("until", lambda _: int(at.timestamp() * 1_000_000))
+
+    def _until(self, what: str, when: Callable[[int], int]) -> Step[None]:
+        path = self._branch.next()
+
+        async def work() -> None:
+            await pause_until(self._activation, self._branch, path, what, when)
+
+        return self._step(what, work, path=path)
+
+    def timeout(self, step: Step[T], limit: timedelta) -> Step[T | None]:
+        """The step's value, or None where a recorded timer of `limit` won."""
+        path = self._branch.next()
+
+        async def work() -> T | None:
+            started = self._begin(step)
+            return await first_of(self._activation, self._branch, path, started, limit)  # type: ignore[no-any-return]
+
+        return self._step("timeout", work, path=path)
+
+    def continue_as(self, input: Any) -> NoReturn:
+        """Goes on with a fresh history: same run, next generation."""
+        raise Continued(to_json(input))
+
+    # state, time and chance ------------------------------------------------------------------------------------------
+    def update(self, reducer: Callable[Concatenate[S, P], S], *args: P.args, **kw: P.kwargs) -> Step[S]:
+        """Applies a named pure function to the state; its arguments are recorded."""
+        path = self._branch.next()
+
+        async def work() -> S:
+            return await reduce(self._activation, self._branch, path, reducer, args, kw)  # type: ignore[no-any-return]
+
+        return self._step("update", work, path=path)
+
+    def now(self) -> datetime:
+        """The time, as the log will give it back."""
+        micros = self._mark(f"now{self._count()}", lambda: self._activation.record.clock.now())
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)
+
+    def random(self) -> Random:
+        """A source of chance that is the same at every replay."""
+        self._branch.chances += 1
+        return Random(f"{self.id}/{self._branch.prefix}/{self._branch.chances}")
+
+    def uuid(self) -> UUID:
+        """An id that is the same at every replay."""
+        self._branch.chances += 1
+        seed = f"{self.id}/{self._branch.prefix}/{self._branch.chances}"
+        return UUID(bytes=hashlib.sha256(seed.encode()).digest()[:16], version=4)
+
+    def changed(self, name: str) -> bool:
+        """Guards a change of the flow's code: False while replaying what was recorded before the change, else True."""
+        path = f"{self._branch.prefix}#changed:{name}"
+        if self._activation.history.mark(path) is not None:
+            return True
+        if self._activation.history.replaying(self._peek()):
+            return False
+        self._branch.markers.append((path, True))
+        return True
+
+    def _mark(self, name: str, fresh: Callable[[], int]) -> int:
+        path = f"{self._branch.prefix}#{name}"
+        known = self._activation.history.mark(path)
+        if known is not None and known.private:
+            return int(known.private["value"])
+        value = fresh()
+        self._branch.markers.append((path, value))
+        return value
+
+    def _count(self) -> int:
+        self._branch.marks += 1
+        return self._branch.marks
+
+    def _peek(self) -> str:
+        branch = self._branch
+        return f"{branch.prefix}.{branch.made + 1}" if branch.prefix else str(branch.made + 1)
+
+    def _step(self, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, path: str) -> Step[T]:
+        step = Step(self, path, what, work)
+        self._steps.append(step)
+        return step
+
+
+class _Attempt:
+    """One tool call at the next place of a branch."""
+
+    def __init__(
+        self, activation: Activation, branch: Branch, tool: Tool[..., Any], arguments: Mapping[str, Any]
+    ) -> None:
+        self.path = branch.next()
+        self._activation, self._branch, self._tool, self._arguments = activation, branch, tool, arguments
+
+    async def __call__(self) -> Executed[Any] | Blocked | Failed:
+        performer = tool_performer(self._tool)
+        return await self._activation.act(self._branch, self.path, self._tool.action, performer, self._arguments)
+
+
+def _expect(value: object, kind: type, where: str) -> None:
+    if not isinstance(value, kind):
+        raise FlyballError("wrong_value", f"{where} takes a {kind.__name__.lower()}, not {value!r}")
+
+

@@ -1,0 +1,68 @@
+"""Timers: recorded moments that a run waits for as a row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from flyball.core.record import Event
+from flyball.runtime.flow.activation import Activation, Branch
+from flyball.runtime.flow.step import Halted, Suspended
+
+
+async def pause_until(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> None:
+    """Returns once the recorded moment has come; until then the run parks."""
+    until = await _timer(at, branch, path, what, when)
+    if at.record.clock.now() < until:
+        at.wake(until)
+        raise Suspended
+
+
+async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> int:
+    timer = at.history.past(path).last("timer")
+    if timer is not None:
+        if timer.facts["what"] != what:
+            raise Halted("replay_diverged", f"step {path}: the log holds {timer.facts['what']}, the code now does {what}")
+        return int(timer.facts["until"])
+    at.check_limits()
+    until = when(at.record.clock.now())
+    await at.note(branch, Event(kind="timer", run=at.row.id, path=path, facts={"what": what, "until": until}))
+    return until
+
+
+async def first_of(
+    at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta
+) -> Any:
+    """The work's value, or None where the recorded timer won. The work is not cancelled: what began is recorded."""
+    told = at.history.past(path).last("delivered")
+    if told is not None and told.facts["status"] == "timer":
+        # It lost then; whatever became of it later changes nothing of what the flow was told.
+        work.close()
+        return None
+    until = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
+    task = at.spawn(work)
+    if told is not None:
+        return await task
+    clock = at.spawn(at.record.clock.wait(until))
+    done, _ = await asyncio.wait({task, clock}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        return await _told(at, branch, path, task, late=task not in done or _parked(task), until=until)
+    finally:
+        clock.cancel()
+
+
+async def _told(
+    at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int
+) -> Any:
+    if late and at.record.clock.now() < until:
+        at.wake(until)  # the work has parked, and the timer has not fired: both wait
+        raise Suspended
+    status = "timer" if late else "step"
+    await at.note(branch, Event(kind="delivered", run=at.row.id, path=path, facts={"what": "timeout", "status": status}))
+    return None if late else await task
+
+
+def _parked(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and isinstance(task.exception(), Suspended)

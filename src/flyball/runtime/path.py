@@ -1,0 +1,109 @@
+"""The one path. Every effect in the system, whoever asks for it, goes through `govern`; there is no second way in.
+
+    identify -> validate -> label -> enforce -> approve -> reserve -> T1 -> perform -> T2
+
+A proposal becomes evidence twice: `record.intend` (T1: verdict, intent, reservation, idempotency claim, approval
+consumed, epochs read) before anything happens, `record.conclude` (T2: outcome, settlement) after it. Nothing runs
+until T1 is durable. A crash between the two leaves an intent without an outcome; `recover` closes it: a key is used
+again, a probe is asked, otherwise the outcome is unknown and a person is asked. Nothing unknown is tried again,
+because it may have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flyball.core.journal import Appended, Conflict
+from flyball.core.outcome import Ended, Lifted, Past
+from flyball.core.proposal import Proposal, Ruled, at_attempt
+from flyball.core.result import Blocked, Governed, Pending
+from flyball.runtime.approve.lift import Again, Approve
+from flyball.runtime.broker.broker import Broker
+from flyball.runtime.enforce import Enforce
+from flyball.runtime.identify import Identify
+from flyball.runtime.label import label
+from flyball.runtime.record import Recorder
+from flyball.runtime.recover import Recover
+from flyball.runtime.reserve import Reserving
+from flyball.runtime.validate import Validate
+
+# How often the whole gate runs again because an epoch moved between its verdict and T1.
+MAX_ROUNDS = 8
+NOTHING = Past()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stations:
+    """The rooms on the path, in order."""
+
+    identify: Identify
+    validate: Validate
+    enforce: Enforce
+    approve: Approve
+    reserve: Reserving
+    record: Recorder
+    broker: Broker
+    recover: Recover
+
+
+async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Governed[Any]:
+    """Decides one proposal, carries it out where it may run, and records both. Returns what became of it.
+
+    `past` is what the log holds of this step: after a crash or a wait the step goes on from there. `Pending`: a person
+    must look first, or nobody can say what happened. The run parks; asking again later goes on.
+    """
+    begun = await s.recover.begin(proposal, past)
+    resumed = past.open_intent() if proposal.performer.lasting else None
+    while isinstance(begun, Proposal):
+        # An agent or flow that was running goes on under its first verdict; each of its own steps is decided afresh.
+        going = resumed is not None and begun.attempt == resumed.attempt
+        ended = await (_carry_out(s, begun, begun.arguments) if going else _attempt(s, begun))
+        if not isinstance(ended, Ended):
+            return ended
+        begun = await s.recover.next(begun, ended)
+    return begun
+
+
+async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
+    """The gate, T1, the effect and T2 of one attempt."""
+    for _ in range(MAX_ROUNDS):
+        admitted = await _admit(s, proposal)
+        if isinstance(admitted, Again):
+            continue
+        if isinstance(admitted, (Blocked, Pending)):
+            return admitted
+        ruled, lifted = admitted
+        objection = await s.broker.objection(ruled)
+        if objection is not None:
+            return await s.record.block(ruled, objection)
+        answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted)
+        if isinstance(answer, Appended):
+            return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
+        if isinstance(answer, Conflict) and answer.what.startswith(("epoch", "pending")):
+            s.enforce.refresh(proposal.place.tenant)
+            continue  # what the verdict read has moved: the whole gate runs again, never only the append
+        return await s.record.unappended(ruled, answer)
+    return Blocked("policy_denied", what="the policies moved faster than this proposal could be decided")
+
+
+async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, Any]) -> Ended:
+    """The effect and T2. What a probe can still find out is found out before T2 says anything."""
+    deadline = s.record.clock.now() + proposal.action.timeout_ms * 1000
+    ended = await s.broker.perform(proposal, arguments)
+    ended = await s.recover.settle(proposal, ended, deadline)
+    return await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))
+
+
+async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+    """Identify to approve: the verdict, and the approval that lifts it where one is needed."""
+    objection = s.identify.objection(proposal)
+    if objection is None:
+        parsed = s.validate.parse(at_attempt(proposal))
+        if isinstance(parsed, Proposal):
+            ruled = await s.enforce.rule(label(parsed))
+            return await s.approve.lift(ruled)
+        proposal, objection = replace(proposal, arguments={}), parsed
+    return await s.record.refuse(proposal, objection)
+

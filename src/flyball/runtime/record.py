@@ -1,0 +1,277 @@
+"""Observe: every decision, intent and outcome becomes a sealed record; T1 and T2 are made here.
+
+Rules:
+
+* T1 (`intend`) carries the verdict, the intent, the reservation, the idempotency claims, the approval it consumes and
+  the epochs its verdict read, in one append. T2 (`conclude`) carries the outcome and the settlement.
+* Outcome leaves hold only fixed-size fields. If the result cannot be stored, a minimal outcome is.
+* Free text, arguments and results are private fields: committed in the leaf, sealed in the payload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from flyball.core.approval import cure_names
+from flyball.core.budget import Amounts
+from flyball.core.commitment import pseudonym
+from flyball.core.errors import FlyballError
+from flyball.core.journal import (
+    Answered,
+    Append,
+    Appended,
+    Claim,
+    Conflict,
+    Consume,
+    Entry,
+    Indeterminate,
+    Reserve,
+    Seen,
+    Settle,
+    Stored,
+)
+from flyball.core.merkle import leaf_hash
+from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, outcome_event
+from flyball.core.proposal import Place, Proposal, Ruled
+from flyball.core.record import Event, Opened, commitments, leaf
+from flyball.core.result import Blocked
+from flyball.core.seal import Sealed, open_payload, seal_payload
+from flyball.ports.clock import Clock, Entropy
+from flyball.ports.journal import Journal, View
+from flyball.ports.keyring import Keyring
+
+MAX_RESULT = 1_048_576
+
+
+class Recorder:
+    """Seals events into entries and appends them; opens stored records again."""
+
+    def __init__(self, journal: Journal, keyring: Keyring, clock: Clock, entropy: Entropy) -> None:
+        self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
+
+    # sealing -------------------------------------------------------------------------------------------------------
+    def person(self, tenant: str, name: str) -> str:
+        """The keyed pseudonym of a person in this tenant."""
+        return pseudonym(self._keyring.pseudonym(tenant), name)
+
+    def salt(self) -> bytes:
+        """A fresh salt, for a field that two records will commit to."""
+        return self._entropy.bytes(32)
+
+    def seal(self, tenant: str, event: Event, time: int | None = None) -> Entry:
+        """The entry of an event: commitments in the leaf, private fields sealed under its subjects' keys."""
+        now = self.clock.now() if time is None else time
+        data = {name: msgspec.json.encode(value) for name, value in event.private.items()}
+        salts = {name: event.salts.get(name) or self._entropy.bytes(32) for name in data}
+        raw = leaf(event, tenant, now, commitments(data, salts))
+        sealed = Sealed(None, ())
+        if data:
+            sealed = seal_payload(
+                self._keyring, tenant, event.id, event.subjects, data, salts, self._entropy.bytes
+            )  # fmt: skip
+        return Entry(
+            id=event.id, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=now, leaf=raw,
+            hash=leaf_hash(raw), payload=sealed.payload, bodies=sealed.bodies,
+        )  # fmt: skip
+
+    def open(self, tenant: str, stored: Stored, view: View) -> Opened:
+        """A stored record with its private fields; they are None where the subject was erased."""
+        told = msgspec.json.decode(stored.leaf)
+        private: dict[str, Any] | None = {}
+        salts: dict[str, bytes] = {}
+        if stored.payload is not None:
+            try:
+                fields = open_payload(self._keyring, tenant, stored.id, stored.payload, view.body)
+                private = {name: msgspec.json.decode(data) for name, (_, data) in fields.items()}
+                salts = {name: salt for name, (salt, _) in fields.items()}
+            except LookupError:
+                private = None
+        return Opened(
+            index=stored.index, kind=stored.kind, run=stored.run, path=stored.path, attempt=stored.attempt,
+            time=stored.time, facts=told["facts"], commits=told["commit"], private=private, salts=salts,
+        )  # fmt: skip
+
+    def disclose(self, tenant: str, stored: Stored, view: View) -> Mapping[str, tuple[bytes, bytes]]:
+        """Salt and exact stored bytes of each private field, for an auditor; raises LookupError once erased."""
+        if stored.payload is None:
+            return {}
+        return open_payload(self._keyring, tenant, stored.id, stored.payload, view.body)
+
+    async def append(self, append: Append) -> Appended | Conflict | Answered:
+        """Appends; raises FlyballError where nobody can say whether it is durable: then nothing may go on."""
+        answer = await self.journal.append(append)
+        if isinstance(answer, Indeterminate):
+            raise FlyballError(
+                "indeterminate", "the journal cannot say whether an append is durable", answer.detail,
+                "stop this process, look at the disk, start again: recovery looks the append up by its id",
+            )  # fmt: skip
+        return answer
+
+    async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:
+        """Appends events that must not be refused; raises FlyballError `conflict` or `refused` where they are."""
+        entries = tuple(self.seal(tenant, e) for e in events)
+        answer = await self.append(Append(id=id or entries[0].id, tenant=tenant, entries=entries, **rest))
+        if not isinstance(answer, Appended):
+            raise refusal(answer)
+        return answer
+
+    # the two appends of an action ----------------------------------------------------------------------------------
+    async def intend(self, ruled: Ruled, reserve: Reserve, lifted: Lifted | None) -> Answered:
+        """T1: everything before the effect, in one transaction."""
+        p, facts, private = ruled.proposal, self._facts(ruled), self._private(ruled)
+        place, key = p.place, call_key(p)
+        facts |= {
+            "key": key, "idempotency": p.action.idempotency, "deadline": self.clock.now() + p.action.timeout_ms * 1000,
+            "isolation": "none", "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
+        }  # fmt: skip
+        event = Event(
+            kind="intent", run=place.run, path=place.path, attempt=p.attempt, facts=facts, private=private,
+            subjects=place.subjects,
+        )  # fmt: skip
+        consume = None
+        if lifted is not None:
+            covered = about(ruled)
+            event = msgspec.structs.replace(
+                event, private={**private, **covered}, salts=lifted.salts,
+                facts={**facts, "approval": {"pending": lifted.row.id, "over": lifted.row.over}},
+            )  # fmt: skip
+            if lifted.first:
+                consume = Consume(pending=lifted.row.id, version=lifted.row.version, intent=event.id)
+        entry = self.seal(place.tenant, event)
+        extra = tuple(self.seal(place.tenant, m) for m in _markers(place)) if place.markers else ()
+        return await self.append(Append(
+            id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry, *extra),
+            fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=_claims(p, key),
+            reserve=msgspec.structs.replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
+        ))  # fmt: skip
+
+    async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
+        """T2: the outcome. First wins, a later one is kept as `late` evidence. Returns it with its record id.
+
+        A final `unknown` keeps its reservation until somebody settles it.
+        """
+        place, held = p.place, final and ended.status == "unknown"
+        event = outcome_event(place, p.attempt, ended, final=final)
+        taints = _taints(p, ended)
+        append = Append(
+            id=event.id, tenant=place.tenant, entries=(self._storable(place.tenant, event),),
+            settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
+            urgent=True,
+            raises=(f"taint:{place.run}",) if taints and not place.tainted else (),
+        )  # fmt: skip
+        answer = await self.append(append)
+        if isinstance(answer, Conflict):
+            late = msgspec.structs.replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
+            await self.write(place.tenant, late, urgent=True)
+        elif not isinstance(answer, Appended):
+            minimal = msgspec.structs.replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
+            await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
+        return replace(ended, attempt=p.attempt, action=event.id)
+
+    def _storable(self, tenant: str, event: Event) -> Entry:
+        try:
+            return self.seal(tenant, event)
+        except LookupError:  # the subject was erased while the call ran: what happened is still recorded
+            return self.seal(tenant, msgspec.structs.replace(event, private={}))
+
+    # endings without an effect -------------------------------------------------------------------------------------
+    async def block(self, ruled: Ruled, blocked: Blocked) -> Blocked:
+        """Records a proposal that may not run after its verdict was reached, and why."""
+        facts = self._facts(ruled) | {"outcome": "deny", "reason": blocked.reason}
+        return await self._blocked(ruled.proposal, facts, self._private(ruled), blocked)
+
+    async def refuse(self, proposal: Proposal, blocked: Blocked) -> Blocked:
+        """Records a proposal that never reached the policies: not identified, not valid."""
+        facts = self._base(proposal) | {
+            "outcome": "deny", "reason": blocked.reason, "bundles": [], "policies": [], "cures": [],
+        }  # fmt: skip
+        return await self._blocked(proposal, facts, {"problem": blocked.what, "proposed": proposal.digest}, blocked)
+
+    async def unappended(self, ruled: Ruled, answer: Answered) -> Blocked:
+        """What a refused T1 means for the proposal: a spent budget denies it, a lost fence ends this driver."""
+        if isinstance(answer, Conflict) and answer.what == "claim":
+            return await self.block(ruled, Blocked(
+                "duplicate", what=f"{ruled.proposal.action.name} was done under this business key", why=answer.held,
+            ))  # fmt: skip
+        reason = getattr(answer, "reason", "")
+        if reason != "budget":
+            raise refusal(answer)
+        node, _, dimension = getattr(answer, "detail", "").rpartition(" ")
+        code = {"steps": "max_steps", "ms": "max_seconds"}.get(dimension, "budget_exhausted")
+        return await self.block(ruled, Blocked(code, what=f"{dimension} of {node} are used up"))
+
+    async def _blocked(self, p: Proposal, facts: Mapping[str, Any], private: Mapping[str, Any], b: Blocked) -> Blocked:
+        event = Event(
+            kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts, private=private,
+            subjects=p.place.subjects,
+        )  # fmt: skip
+        await self.write(p.place.tenant, event, fence=p.place.fence)
+        b.action = event.id
+        return b
+
+    # parts of a record ---------------------------------------------------------------------------------------------
+    def _base(self, p: Proposal) -> dict[str, Any]:
+        return {
+            "action": p.action.name, "action_kind": p.action.kind, "effect": p.action.effect,
+            "schema": p.action.schema_digest, "by": self.person(p.place.tenant, p.authority.principal.id),
+            "chain": [link.agent for link in p.authority.links], "release": p.place.release,
+        }  # fmt: skip
+
+    def _facts(self, ruled: Ruled) -> dict[str, Any]:
+        d = ruled.decision
+        facts = self._base(ruled.proposal) | {
+            "outcome": d.outcome, "reason": d.reason, "bundles": list(ruled.bundles), "policies": list(d.determining),
+            "cures": list(cure_names(d)), "modifiers": [f"{c.layer}/{c.policy}" for c in d.modifiers],
+        }  # fmt: skip
+        if ruled.shadow:
+            facts["shadow"] = list(ruled.shadow)
+        return facts
+
+    def _private(self, ruled: Ruled) -> dict[str, Any]:
+        p = ruled.proposal
+        private: dict[str, Any] = {"args": ruled.decision.arguments, "request": msgspec.to_builtins(ruled.inputs)}
+        if ruled.decision.arguments != p.arguments:
+            private["proposed"] = p.arguments
+        if ruled.decision.errors:
+            private["errors"] = list(ruled.decision.errors)
+        return private | dict(p.extra)
+
+
+def _claims(p: Proposal, key: str) -> tuple[Claim, ...]:
+    if p.action.effect == "read":
+        return ()
+    owner = f"{p.place.run}/{p.place.path}"
+    made = [Claim(scope=f"key:{p.action.name}", key=key, digest="", owner=owner)]
+    business = p.action.key.business
+    if business:
+        value = msgspec.json.encode(p.arguments.get(business))
+        digest = hashlib.sha256(value).hexdigest()
+        made.append(Claim(scope=f"business:{p.action.name}", key=digest, digest=digest, owner=owner))
+    return tuple(made)
+
+
+def _markers(place: Place) -> list[Event]:
+    return [
+        Event(kind="marker", run=place.run, path=path, facts={"name": path}, private={"value": value},
+              subjects=place.subjects)
+        for path, value in place.markers
+    ]  # fmt: skip
+
+
+def _taints(p: Proposal, ended: Ended) -> bool:
+    return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
+
+
+def refusal(answer: Answered) -> FlyballError:
+    """The error of an append that had to succeed."""
+    if isinstance(answer, Conflict):
+        return FlyballError(
+            "conflict", f"{answer.what} has moved", answer.detail or answer.held, "read it again", {"what": answer.what}
+        )
+    reason, detail = getattr(answer, "reason", "refused"), getattr(answer, "detail", "")
+    return FlyballError(str(reason), f"the journal refused an append: {reason}", detail, "see flyball doctor")

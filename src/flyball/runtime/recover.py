@@ -1,0 +1,213 @@
+"""Recover: goes on from what the log holds of a step, and says what its caller is told. It never guesses.
+
+Rules (JOURNAL section 2):
+
+* An intent without an outcome: a read closes as `interrupted`, is charged its reservation and is tried again; a call
+  under a key is made again with that key while the remote remembers it; a probe is asked; else the outcome is unknown
+  and a person is asked.
+* A probe's no counts only after the attempt's deadline and GRACE_US; a probe that fails says nothing.
+* An agent or flow that was running is entered again and folds its own records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from flyball.core.approval import over
+from flyball.core.effect import may_retry
+from flyball.core.errors import FlyballError
+from flyball.core.journal import Append, Appended, PendingRow, Settle
+from flyball.core.outcome import Ended, Past, amounts_of, outcome_event, told
+from flyball.core.proposal import Proposal
+from flyball.core.record import Event, Opened, record_id
+from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
+from flyball.core.signature import from_json
+from flyball.ports.recording import Recording
+
+GRACE_US = 2_000_000
+
+
+class Asks(Protocol):
+    """How a probe is asked: the broker's `ask`."""
+
+    async def __call__(self, p: Proposal, /) -> Ended | None: ...
+
+
+class Recover:
+    """Decides how a step goes on."""
+
+    def __init__(self, record: Recording, probe: Asks) -> None:
+        self._record, self._probe = record, probe
+
+    async def begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
+        """What a step that the log knows is told, or the proposal with which it goes on."""
+        if not past.records:
+            return proposal
+        if any(r.private is None for r in past.records):
+            return Blocked("subject_erased", what="what this step did was erased with its subject")
+        ended = self._known(proposal, past)
+        if ended is not None:
+            return ended
+        proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None)
+        intent = past.open_intent()
+        if intent is not None and not proposal.performer.lasting:
+            return await self._close(replace(proposal, attempt=intent.attempt), intent)
+        unknown = past.last("outcome")
+        if unknown is not None and unknown.facts["final"] and unknown.facts["status"] == "unknown":
+            return await self._ask_person(replace(proposal, attempt=unknown.attempt))
+        return replace(proposal, attempt=past.attempts + 1 if intent is None else intent.attempt)
+
+    def _known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
+        """What the caller was told, where that is settled."""
+        settled = past.last("resolution")
+        if settled is not None:
+            return _resolved(proposal, settled)
+        outcome = past.last("outcome")
+        if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":
+            return told_again(proposal, outcome)
+        decision = past.last("decision")
+        if decision is not None and decision.facts["outcome"] == "deny":
+            facts = decision.facts
+            return Blocked(
+                facts["reason"], policies=tuple(facts["policies"]), cures=tuple(facts["cures"]), action=decision.id
+            )
+        return None
+
+    async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:
+        """Closes the intent that a crash left open, and says how the step goes on."""
+        now, action = self._record.clock.now(), p.action
+        deadline = int(intent.facts["deadline"])
+        p = replace(p, arguments=(intent.private or {})["args"])
+        if action.effect == "read" or _within_window(p, intent, now):
+            charged = amounts_of(intent.facts["reserved"])
+            ended = Ended(status="interrupted", code="crash", usage=charged, message="the process ended during the call")
+            await self.conclude(p, ended, final=False)
+            return replace(p, attempt=p.attempt + 1)
+        lost = Ended(status="unknown", code="crash", message="the process ended during the call")
+        ended = await self.settle(p, lost, deadline)
+        ended = await self.conclude(p, ended, final=self.final(p, ended))
+        return await self.next(p, ended)
+
+    async def settle(self, p: Proposal, ended: Ended, deadline: int) -> Ended:
+        """Turns `unknown` into what the tool's probe says, where it has one. `deadline` in microseconds."""
+        if ended.status != "unknown" or p.action.idempotency == "none" or p.performer.probe is None:
+            return ended
+        while True:
+            answer = await self._probe(p)
+            if answer is not None:
+                return answer if answer.status != "unknown" else ended
+            if self._record.clock.now() >= deadline + GRACE_US:
+                return Ended(status="failed", code="not_done", certain=True, message="the probe says it did not happen")
+            await self._record.clock.wait(deadline + GRACE_US)
+
+    async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
+        """T2 of an attempt that recovery closes. Another driver may have closed it first; then that one counts."""
+        event = outcome_event(p.place, p.attempt, ended, final=final)
+        held = final and ended.status == "unknown"
+        answer = await self._record.append(Append(
+            id=event.id, tenant=p.place.tenant, entries=(self._record.seal(p.place.tenant, event),), urgent=True,
+            settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
+        ))  # fmt: skip
+        if not isinstance(answer, Appended):
+            raise FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again")
+        return replace(ended, attempt=p.attempt, action=event.id)
+
+    def final(self, p: Proposal, ended: Ended) -> bool:
+        """Is this the last attempt?"""
+        if ended.status in ("executed", "not_started"):
+            return True
+        more = p.attempt < p.action.retry.attempts and not p.performer.lasting
+        return not (more and ended.retryable and may_retry(p.action, certain=ended.certain))
+
+    async def next(self, p: Proposal, ended: Ended) -> Proposal | Governed[Any]:
+        """After an attempt: what its caller is told, or the proposal of the next attempt, after its wait."""
+        if not self.final(p, ended):
+            wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
+            await self._record.clock.wait(self._record.clock.now() + int(wait.total_seconds() * 1_000_000))
+            return replace(p, attempt=p.attempt + 1)
+        if ended.status == "unknown":
+            return await self._ask_person(p)
+        if ended.status == "not_started":
+            return Blocked(ended.code, what=ended.message, action=ended.action)
+        return told(ended)
+
+    async def _ask_person(self, p: Proposal) -> Pending | Blocked:
+        """Nobody can say what happened: a row waits for a person who can find out."""
+        place, row_id = p.place, f"{p.place.run}/{p.place.path}?{p.attempt}"
+        shown = {
+            "about": p.action.name, "action": p.action.name, "by": p.authority.principal.id, "effect": p.action.effect,
+            "question": f"Did {p.action.name} happen? Nobody here can tell.",
+        }  # fmt: skip
+        row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
+        if row is None:
+            row = PendingRow(
+                id=row_id, run=place.run, path=place.path, kind="unknown", state="open", groups=(),
+                record=record_id(place.run, f"{place.path}?", p.attempt, "asked"), over=over({"pending": row_id}),
+                intent=record_id(place.run, place.path, p.attempt, "intent"),
+            )  # fmt: skip
+            event = Event(
+                kind="asked", run=place.run, path=f"{place.path}?", attempt=p.attempt, subjects=place.subjects,
+                facts={"pending": row_id, "kind": "unknown", "over": row.over, "covers": {"pending": row_id}},
+                private={"shown": shown, "args": p.arguments},
+            )  # fmt: skip
+            entry = self._record.seal(place.tenant, event)
+            await self._record.append(Append(
+                id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(row,),
+            ))  # fmt: skip
+        return Pending(
+            id=row.id, kind="unknown", run=place.run, about=p.action.name, arguments=p.arguments, over=row.over,
+            question=shown["question"], asked_by=shown["by"], version=row.version,
+        )  # fmt: skip
+
+
+def told_again(proposal: Proposal, outcome: Opened) -> Executed[Any] | Failed | Blocked:
+    """What the log says the caller was told."""
+    facts, private = outcome.facts, outcome.private or {}
+    if facts["status"] == "not_started":
+        return Blocked(facts["code"], what=private.get("error", ""), action=outcome.id)
+    if facts["status"] != "executed" or facts["result_invalid"]:
+        reason = "result_invalid" if facts["result_invalid"] else facts["code"] or "tool_failed"
+        return Failed(reason, private.get("error", ""), action=outcome.id)
+    return Executed(from_json(private.get("result"), _type(proposal)), outcome.id)
+
+
+def _type(proposal: Proposal) -> Any:
+    signature = proposal.performer.signature
+    return proposal.performer.returns if signature is None else signature.returns
+
+
+def _resolved(proposal: Proposal, record: Opened) -> Executed[Any] | Failed:
+    private = record.private or {}
+    if record.facts["status"] != "executed":
+        return Failed("not_done", private.get("reason", "a person found that it did not happen"), action=record.id)
+    try:
+        return Executed(from_json(private.get("result"), _type(proposal)), record.id)
+    except msgspec.ValidationError as bad:
+        return Failed("result_invalid", f"the person's answer does not fit: {bad}", action=record.id)
+
+
+def _edited(proposal: Proposal, past: Past) -> Proposal:
+    """A person's edit is the proposal now; else what was asked about, whose modifiers have been applied."""
+    edit, asked = past.last("edited"), past.last("asked")
+    shown: Mapping[str, Any] = {}
+    if edit is not None and (asked is None or edit.index > asked.index):
+        shown = edit.private or {}
+    elif asked is not None:
+        shown = asked.private or {}
+    if "args" not in shown:
+        return proposal
+    edited = frozenset(shown.get("changed", ())) | proposal.edited
+    given = (proposal.given or frozenset(proposal.arguments)) | edited
+    return replace(proposal, arguments=shown["args"], edited=edited, given=given)
+
+
+def _within_window(p: Proposal, intent: Opened, now: int) -> bool:
+    if p.action.idempotency != "key" or p.attempt >= p.action.retry.attempts:
+        return False
+    window = p.action.key.window
+    return window is None or now < intent.time + int(window.total_seconds() * 1_000_000)

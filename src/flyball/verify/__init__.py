@@ -1,0 +1,1 @@
+"""The auditor's room: offline verification, standing on core alone."""

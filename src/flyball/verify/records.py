@@ -1,0 +1,69 @@
+"""Is the log in order as a log: it opens once, each record has one id, time never goes back?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from flyball.core.record import NO_RUN
+from flyball.verify.leaf import Leaf, text
+from flyball.verify.report import Check, Findings, counted, named
+
+OPENING: Final = f"{NO_RUN}/log/0/opened"
+# What a log says of itself where it does not tell everything.
+_BOUNDARIES: Final = {"gap": "records are missing by the log's own account", "erasure": "payloads were erased"}
+
+
+class Records:
+    """Follows the log from its opening."""
+
+    def __init__(self) -> None:
+        self.boundaries: list[str] = []
+        self._records, self._order, self._opening = Findings("records"), Findings("order"), Findings("opening")
+        self._ids: set[str] = set()
+        self._tenants: dict[str, str] = {}
+        self._time = 0
+        self._opened: Leaf | None = None
+
+    def see(self, leaf: Leaf) -> None:
+        """Takes the next leaf of the log."""
+        if leaf.id in self._ids:
+            self._records.add(f"record {leaf.index}: {named(leaf.id)} is there already")
+        self._ids.add(leaf.id)
+        if leaf.tenant not in self._tenants:
+            self._tenants[leaf.tenant] = leaf.id
+        if leaf.time < self._time:
+            self._order.add(f"{named(leaf.id)} is earlier than the record before it")
+        self._time = leaf.time
+        if not leaf.index:
+            self._opened = leaf
+        elif leaf.kind == "opened":
+            self._opening.add(f"record {leaf.index} opens the log a second time")
+        if leaf.kind in _BOUNDARIES:
+            self.boundaries.append(f"{_BOUNDARIES[leaf.kind]}: {named(leaf.id)} at {leaf.index}")
+
+    def unread(self, index: int, why: str) -> None:
+        """Takes a leaf that could not be read."""
+        self._records.add(f"record {index} cannot be read: {why}")
+
+    def checks(self, tenant: str, log: str, origin: str) -> Iterable[Check]:
+        """What was found, once the last leaf was seen; the arguments are the claims of manifest and checkpoint."""
+        yield self._open(tenant, log, origin)
+        for other, where in self._tenants.items():
+            if other != tenant:
+                self._records.add(f"{named(where)} is of the tenant {named(other)}")
+        yield self._records.check(f"{counted(len(self._ids), 'record')}, each well formed, each id once")
+        yield self._order.check("time never goes back")
+
+    def _open(self, tenant: str, log: str, origin: str) -> Check:
+        first = self._opened
+        if first is None or first.id != OPENING:
+            self._opening.add("the first record does not open the log")
+        else:
+            if text(first.facts, "log") != log:
+                self._opening.add("it opens another log than the manifest names")
+            if text(first.facts, "origin") != origin:
+                self._opening.add("it opens the log under another origin than was signed")
+            for name in sorted(first.facts.keys() - {"log", "origin"}):
+                self.boundaries.append(f"the log opens with {named(name)}: {named(first.facts[name])}")
+        return self._opening.check(f"log {named(log)} of tenant {named(tenant)}")

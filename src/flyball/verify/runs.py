@@ -1,0 +1,171 @@
+"""Is every run complete: does each intent have its outcome, is no step missing, is nothing added after the end?
+
+Rules:
+
+* A run begins with `run_started` (or with the gate's records of its own start, path ``0``).
+* An outcome follows its intent; an intent without one is open and listed, never forgiven in silence.
+* A later outcome needs a first one, a person's resolution an outcome `unknown`.
+* Attempts of one step count up without a gap. In an ended run the ordinals under one parent are 1 to n.
+* After `run_ended` its driver records nothing more; outcomes that came late and people's records may follow.
+* After a denial nothing runs at that step without a new decision; what needed an approval does not run without one
+  while arguments and policies are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from flyball.core.record import NO_RUN
+from flyball.core.steps import START, bare
+from flyball.verify.leaf import Leaf, text, texts
+from flyball.verify.report import Check, Findings, counted, named
+
+# What only the driver of a run records, under its fence: none of it can follow the end.
+DRIVEN: Final = frozenset({
+    "run_started", "run_parked", "run_continued", "run_ended", "decision", "intent", "asked", "delivered", "state",
+    "marker", "timer", "not_awaited",
+})  # fmt: skip
+# What leaves a trace of a step under the step's own path.
+STEPS: Final = frozenset({
+    "decision", "intent", "outcome", "late", "asked", "delivered", "state", "marker", "timer", "not_awaited",
+})  # fmt: skip
+STATUSES: Final = frozenset({"executed", "failed", "unknown", "interrupted", "not_started"})
+_INTENDED: Final = frozenset({"allow", "modify", "require_approval"})
+_DECIDED: Final = frozenset({"deny", "require_approval"})
+
+
+@dataclass(slots=True)
+class _Run:
+    ended: bool = False
+    paths: set[str] = field(default_factory=set)
+    open: dict[tuple[str, int], str] = field(default_factory=dict)
+    closed: dict[tuple[str, int], str] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    decided: dict[str, Leaf] = field(default_factory=dict)
+
+
+class Runs:
+    """Follows every run through the log, leaf by leaf."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Run] = {}
+        self._unknown: set[str] = set()
+        self._intents = self._ended = 0
+        self._order, self._outcomes = Findings("runs"), Findings("outcomes")
+        self._steps, self._denials = Findings("steps"), Findings("denials")
+        self._by_kind: Mapping[str, Callable[[_Run, Leaf], None]] = {
+            "intent": self._intent, "outcome": self._outcome, "late": self._late, "resolution": self._resolution,
+            "decision": self._decision, "run_ended": self._end,
+        }  # fmt: skip
+
+    def see(self, leaf: Leaf) -> None:
+        """Takes the next leaf of the log."""
+        if leaf.run == NO_RUN:
+            return
+        run = self._runs.get(leaf.run)
+        if run is None:
+            run = self._runs[leaf.run] = _Run()
+            if leaf.kind != "run_started" and bare(leaf.path) != START:
+                self._order.add(f"the first record of run {named(leaf.run)} is {named(leaf.id)}, not its start")
+        if run.ended and leaf.kind in DRIVEN:
+            self._order.add(f"{named(leaf.id)} comes after the end of its run")
+        if leaf.kind in STEPS:
+            run.paths.add(leaf.path if leaf.path.isdigit() else bare(leaf.path))
+        follow = self._by_kind.get(leaf.kind)
+        if follow is not None:
+            follow(run, leaf)
+
+    def open_intents(self) -> tuple[str, ...]:
+        """The ids of the intents whose outcome nobody recorded."""
+        return tuple(id for run in self._runs.values() for id in run.open.values())
+
+    def checks(self) -> Iterable[Check]:
+        """What was found, once the last leaf was seen."""
+        still = len(self.open_intents())
+        yield self._order.check(f"{counted(len(self._runs), 'run')}, {self._ended} ended, nothing after an end")
+        yield self._outcomes.check(f"{counted(self._intents, 'intent')}, {still} open, all others have their outcome")
+        yield self._steps.check(f"no step is missing in {counted(self._ended, 'ended run')}")
+        yield self._denials.check("nothing ran that was denied")
+
+    def _intent(self, run: _Run, leaf: Leaf) -> None:
+        self._intents += 1
+        step = bare(leaf.path)
+        before = run.attempts.get(step, 0)
+        if leaf.attempt > before + 1:
+            self._steps.add(f"{named(leaf.id)}: attempt {before + 1} is missing before it")
+        run.attempts[step] = max(before, leaf.attempt)
+        run.open[leaf.path, leaf.attempt] = leaf.id
+        if text(leaf.facts, "outcome") not in _INTENDED:
+            self._denials.add(f"{named(leaf.id)} is an intent under the verdict {named(leaf.facts.get('outcome'))}")
+        decision = run.decided.get(step)
+        if decision is not None:
+            self._after(decision, leaf)
+
+    def _after(self, decision: Leaf, intent: Leaf) -> None:
+        if text(decision.facts, "outcome") == "deny":
+            self._denials.add(f"{named(intent.id)} was intended although {named(decision.id)} denied it")
+            return
+        same = decision.commit.get("args") == intent.commit.get("args")
+        same = same and sorted(texts(decision.facts, "bundles")) == sorted(texts(intent.facts, "bundles"))
+        if same and not intent.facts.get("approval"):
+            self._denials.add(f"{named(intent.id)} ran without the approval that {named(decision.id)} asked for")
+
+    def _decision(self, run: _Run, leaf: Leaf) -> None:
+        if text(leaf.facts, "outcome") not in _DECIDED:
+            self._denials.add(f"{named(leaf.id)} is a decision with the verdict {named(leaf.facts.get('outcome'))}")
+        run.decided[bare(leaf.path)] = leaf
+
+    def _outcome(self, run: _Run, leaf: Leaf) -> None:
+        intent = run.open.pop((leaf.path, leaf.attempt), None)
+        if intent is None:
+            self._outcomes.add(f"{named(leaf.id)} has no intent before it")
+            return
+        status = text(leaf.facts, "status")
+        if status not in STATUSES:
+            self._outcomes.add(f"{named(leaf.id)} has the status {named(leaf.facts.get('status'))}")
+        run.closed[leaf.path, leaf.attempt] = status
+        if status == "unknown":
+            self._unknown.add(intent)
+
+    def _late(self, run: _Run, leaf: Leaf) -> None:
+        if (leaf.path.partition("~")[0], leaf.attempt) not in run.closed:
+            self._outcomes.add(f"{named(leaf.id)} has no outcome before it")
+
+    def _resolution(self, run: _Run, leaf: Leaf) -> None:
+        if text(leaf.facts, "intent") not in self._unknown:
+            self._outcomes.add(f"{named(leaf.id)} settles an intent whose outcome was not unknown")
+
+    def _end(self, run: _Run, leaf: Leaf) -> None:
+        if run.ended:
+            return
+        run.ended = True
+        self._ended += 1
+        for missing in gaps(run.paths):
+            self._steps.add(f"run {named(leaf.run)} ended without step {named(missing)}")
+        run.paths.clear()
+        run.decided.clear()
+
+
+def gaps(paths: Iterable[str]) -> list[str]:
+    """The first missing step under each parent that has a later one.
+
+    >>> gaps(["1", "3", "3.1", "@2.2"])
+    ['2', '@2.1']
+    """
+    ordinals: dict[str, set[int]] = {}
+    for path in paths:
+        prefix = ""
+        for part in path.split("."):
+            if part.isascii() and part.isdigit() and len(part) <= 9:
+                ordinals.setdefault(prefix, set()).add(int(part))
+            prefix = f"{prefix}.{part}" if prefix else part
+    missing: list[str] = []
+    for prefix, present in sorted(ordinals.items()):
+        present.discard(0)
+        if present and max(present) != len(present):
+            first = next(n for n in count(1) if n not in present)
+            missing.append(f"{prefix}.{first}" if prefix else str(first))
+    return missing

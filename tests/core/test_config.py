@@ -1,0 +1,110 @@
+"""Configuration records: durations, handles, names, defaults, and how they are written."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.core import config
+from flyball.core.config import Config, Handle, LimitSet, TenantConfig
+from flyball.core.errors import FlyballError
+from flyball.core.limits import Limits
+from flyball.core.model import ModelConfig
+
+BARE = Config.bare("desk", "/srv/desk", home="/home/kim")
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("500ms", 500), ("30s", 30_000), ("15m", 900_000), ("48h", 172_800_000), ("7d", 604_800_000)],
+)
+def test_durations_are_read_to_the_millisecond(text: str, milliseconds: int) -> None:
+    assert config.parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "48", "h", "0s", "-1s", "1.5h", "1h30m", "1 h", "1w", "٣s", "3651d", "9999999999999ms", "1s\n"]
+)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no duration"):
+        config.parse_duration(text)
+
+
+@given(st.integers(1, config.LONGEST_MS))
+def test_a_duration_is_written_so_that_it_reads_the_same(milliseconds: int) -> None:
+    assert config.parse_duration(config.duration_text(milliseconds)) == milliseconds
+
+
+def test_no_time_at_all_is_written_in_milliseconds() -> None:
+    assert config.duration_text(0) == "0ms"
+
+
+@pytest.mark.parametrize("text", ["env:SMTP_PASSWORD", "file:/run/secrets/smtp"])
+def test_a_handle_is_written_as_it_was_read(text: str) -> None:
+    assert str(config.parse_handle(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "hunter2", "env:", "env:A B", "env:1X", "file:", "file: ", "vault:x", "file:\0"])
+def test_a_literal_is_no_handle_and_is_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^neither env:NAME nor file:PATH$"):
+        config.parse_handle(text)
+
+
+@pytest.mark.parametrize("name", ["", "../desk", "a/b", ".desk", "a b", "x" * 65, "desk\n"])
+def test_a_name_that_is_unfit_for_a_file_is_refused(name: str) -> None:
+    with pytest.raises(FlyballError, match="no name"):
+        Config.bare(name, "/srv", home="/home/kim")
+
+
+def test_a_bare_project_keeps_its_journal_inside_and_its_keys_outside() -> None:
+    assert BARE.journal.path == "/srv/desk/.flyball/desk.db"
+    assert BARE.signer.file.startswith("/home/kim/.local/state/flyball/desk-")
+    assert BARE.keys.root == Handle("file", BARE.signer.file.removesuffix(".signer") + ".root")
+    assert BARE.project.policy == "flyball/starter" and BARE.project.policies is None
+
+
+def test_two_directories_never_share_a_signer() -> None:
+    assert Config.bare("desk", "/srv/other", home="/home/kim").signer != BARE.signer
+
+
+def test_the_defaults_are_the_strict_ones() -> None:
+    assert BARE.journal.synchronous == "FULL" and BARE.approvals.on_expiry == "deny"
+    assert BARE.release.waiting == "move-if-equal" and BARE.input.max_bytes == 1_048_576
+    assert BARE.approvals.expires_ms == 48 * config.HOUR_MS and BARE.people is None
+
+
+def test_a_configuration_is_described_as_it_would_be_written() -> None:
+    model = ModelConfig(name="default", model="m", key="env:K", fallback=("small",), timeout_ms=90_000)
+    written = config.described(msgspec.structs.replace(BARE, models={"default": model}))
+    assert written["models.default.key"] == "env:K" and written["models.default.fallback"] == ["small"]
+    assert written["models.default.timeout"] == "90s" and written["approvals.expires"] == "48h"
+    assert (
+        "models.default.script" not in written and "models.default.name" not in written and "prices.file" not in written
+    )
+
+
+def test_limits_are_described_with_their_unit() -> None:
+    limits = LimitSet(run=Limits(steps=3), tenant=Limits(usd="200.00"))
+    written = config.described(msgspec.structs.replace(BARE, limits=limits))
+    assert written["limits.run.steps"] == 3 and written["limits.tenant.usd_per_day"] == "200.00"
+
+
+def test_tenants_and_people_are_described_under_quoted_keys() -> None:
+    tenants = {"acme.eu": TenantConfig(settings={"db": {"port": 5}, "on": True}, secrets={"s": Handle("env", "S")})}
+    more = msgspec.structs.replace(
+        BARE, tenants=tenants, people={"user:fay": ("finance",)}, prices="/p.toml", platform_policies="/etc/p"
+    )
+    written = config.described(more)
+    assert written['tenants."acme.eu".settings.db.port'] == 5 and written['tenants."acme.eu".secrets.s'] == "env:S"
+    assert written['directory.people."user:fay"'] == ["finance"]
+    assert (written["prices.file"], written["platform.policies"]) == ("/p.toml", "/etc/p")
+
+
+def test_a_setting_that_json_does_not_know_is_described_as_text() -> None:
+    tenants = {"acme": TenantConfig(settings={"since": date(2020, 1, 2)})}
+    written = config.described(msgspec.structs.replace(BARE, tenants=tenants))
+    assert written["tenants.acme.settings.since"] == "2020-01-02"

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+from flyball.core.errors import FlyballError
+
+
+class NarrowError(FlyballError):
+    def __init__(self, limit: int) -> None:
+        super().__init__("narrow", "too narrow", data={"limit": limit})
+        self.limit = limit
+
+
+def test_an_error_reads_what_why_and_fix() -> None:
+    error = FlyballError(code="full", what="no room", why="12 of 12 are taken", fix="Free one")
+    assert str(error) == "no room: 12 of 12 are taken. Free one"
+
+
+def test_parts_that_are_missing_leave_no_trace_in_the_text() -> None:
+    assert str(FlyballError("full", "no room")) == "no room"
+    assert str(FlyballError("full", "no room", "12 are taken")) == "no room: 12 are taken"
+    assert str(FlyballError("full", "no room.", fix="Free one")) == "no room. Free one"
+
+
+def test_a_pickled_error_keeps_its_fields() -> None:
+    back = pickle.loads(pickle.dumps(FlyballError("full", "no room", "why", "fix", {"limit": 12})))
+    assert (back.code, back.what, back.why, back.fix, back.data) == ("full", "no room", "why", "fix", {"limit": 12})
+
+
+def test_a_subclass_with_other_arguments_survives_pickle_and_copy() -> None:
+    for back in (pickle.loads(pickle.dumps(NarrowError(3))), copy.copy(NarrowError(3))):
+        assert type(back) is NarrowError
+        assert (back.limit, back.code, back.data, str(back)) == (3, "narrow", {"limit": 3}, "too narrow")
+
+
+def test_data_is_a_copy_of_what_was_passed() -> None:
+    facts = {"limit": 1}
+    error = FlyballError("full", "no room", data=facts)
+    facts["limit"] = 2
+    assert error.data == {"limit": 1}
