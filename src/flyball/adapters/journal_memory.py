@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar, cast
 
+import msgspec
+
 from flyball.core.admission import Admitted, RowKey, admit, malformed
 from flyball.core.errors import FlyballError
 from flyball.core.journal import INDEXED, Answered, Append, Appended, Refused, Row, Stored
@@ -15,6 +17,7 @@ from flyball.ports.clock import Entropy
 
 R = TypeVar("R", bound=Row)
 LOG_ID_BYTES: Final = 16
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
 
 
 class MemoryJournal:
@@ -36,8 +39,12 @@ class MemoryJournal:
         admission = admit(append, log)
         if not isinstance(admission, Admitted):
             return admission
+        try:
+            _ENCODE([row for row in admission.changes.values() if row is not None])
+        except (ValueError, TypeError, OverflowError) as bad:  # what no file could hold, this does not hold either
+            return Refused(reason="invalid", detail=str(bad))
         if append.tenant not in self._logs:
-            log.id = self._entropy.bytes(LOG_ID_BYTES).hex()
+            log.id = append.log or self._entropy.bytes(LOG_ID_BYTES).hex()
             self._logs[append.tenant] = log
         return log.apply(append, admission)
 
@@ -83,6 +90,9 @@ class _Log:
         other.runs = {run: list(indexes) for run, indexes in self.runs.items()}
         other.nodes, other.bodies, other.answers = dict(self.nodes), dict(self.bodies), dict(self.answers)
         return other
+
+    def log(self) -> str:
+        return self.id
 
     def row(self, kind: type[R], id: str) -> R | None:
         return cast("R | None", self.rows.get((kind, id)))
@@ -131,7 +141,7 @@ class MemoryView:
         """One row by its id."""
         return cast("R | None", self._rows.get((kind, id)))
 
-    def rows(self, kind: type[R], **where: Any) -> list[R]:
+    def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         """Rows in order of their id, filtered by columns of `INDEXED`."""
         unknown = where.keys() - set(INDEXED.get(kind.TABLE, ()))
         if unknown:

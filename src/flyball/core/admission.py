@@ -5,8 +5,8 @@ Rules:
 * `malformed` looks at the append alone and is asked on the caller's side; `admit` looks at what is stored and is asked
   by the writer, inside its transaction.
 * A known append id changes nothing and is answered as before, whatever else has moved since.
-* Checks come in a fixed order: fence, epochs, steps, claims, expected versions, approval, budget, rows. The first that
-  fails is the answer, and then nothing is written.
+* Checks come in a fixed order: log, fence, epochs, steps, claims, expected versions, approval, budget, rows. The first
+  that fails is the answer, and then nothing is written.
 * A run's epoch and inbox, budgets, reservations, claims and epochs are the writer's own: an append asks for a change of
   them, it never brings their rows.
 * Budgets: settling comes before reserving (what is released is free again), except for one's own reservation.
@@ -22,8 +22,20 @@ from msgspec.structs import replace
 
 from flyball.core.budget import DIMENSIONS, Amounts, exceeded, minus, plus
 from flyball.core.journal import (
-    Append, Appended, BudgetRow, ClaimRow, Conflict, Entry, EpochRow, Hold, HoldRow, PendingRow, Refused, Row, RunRow,
-)  # fmt: skip
+    Append,
+    Appended,
+    BudgetRow,
+    ClaimRow,
+    Conflict,
+    Entry,
+    EpochRow,
+    Hold,
+    HoldRow,
+    PendingRow,
+    Refused,
+    Row,
+    RunRow,
+)
 from flyball.core.kinds import KINDS
 from flyball.core.lifecycle import LIVE, WAKEABLE, moved, states
 from flyball.core.merkle import leaf_hash
@@ -48,6 +60,10 @@ _APPROVAL_EVENTS: Final = ("grant", "complete", "reject", "edit", "expire", "voi
 
 class Lookup(Protocol):
     """What is stored for the append's tenant, earlier appends of the same batch included."""
+
+    def log(self) -> str:
+        """The random id of the tenant's log; empty where it has none yet."""
+        ...
 
     def row(self, kind: type[R], id: str) -> R | None:
         """One row by its id."""
@@ -95,6 +111,8 @@ def admit(append: Append, state: Lookup) -> Admission:
     if known is not None:
         about = _about(append)
         return replace(known, repeated=True, run=state.row(RunRow, about) if about else None)
+    if append.log and state.log() not in ("", append.log):
+        return Conflict(what="log", held=state.log(), detail="the tenant's log is open already")
     draft = _Draft(state)
     for check in _CHECKS:
         stop = check(append, draft)
@@ -141,6 +159,8 @@ def _about(append: Append) -> str:
 def _wrong_entry(entry: Entry) -> str:
     if entry.kind not in KINDS:
         return f"{entry.kind!r} is no kind of record"
+    if not _is_text(entry.id):
+        return "its id is not Unicode text"
     if "/" in entry.run or not 0 <= entry.attempt <= MAX_INTEGER or not 0 <= entry.time <= MAX_INTEGER:
         return "run, attempt or time is out of range"
     if entry.id != record_id(entry.run, entry.path, entry.attempt, entry.kind):
@@ -149,7 +169,7 @@ def _wrong_entry(entry: Entry) -> str:
 
 
 def _wrong_request(append: Append) -> str:
-    if not append.id or not append.tenant:
+    if not append.id or not append.tenant or not _is_text(append.id) or not _is_text(append.tenant):
         return "an append needs an id and a tenant"
     if any("|" in claim.scope for claim in append.claims):
         return "a claim's scope holds |"
@@ -165,6 +185,14 @@ def _wrong_request(append: Append) -> str:
     if len({(type(row), row.id) for row in append.put}) != len(append.put):
         return "a row is put twice"
     return ""
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def _out_of_range(amounts: Amounts) -> bool:

@@ -255,7 +255,7 @@ def _plain(record: msgspec.Struct) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if value is None or value == () or value == "":
+        if value is None or value in ((), ""):
             continue
         if name.endswith("_ms"):
             found[name.removesuffix("_ms")] = duration_text(value)

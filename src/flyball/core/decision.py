@@ -10,7 +10,9 @@ Rules, in the order of `decide`:
 5. No cure used: `allow`. Modifiers only: `modify`. Approvals that are not held yet: `require_approval`. An error, an
    answer that is missing, anything else: `deny`.
 
->>> decide({"cents": 5}, lambda arguments, approvals, plain: (Answer(allow=True, determining=("project/read",)),), {}).outcome
+>>> decide(
+...     {"cents": 5}, lambda arguments, approvals, plain: (Answer(allow=True, determining=("project/read",)),), {}
+... ).outcome
 'allow'
 """
 
@@ -37,9 +39,9 @@ _NOBODY: Final[Approvals] = {}
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict and what it rests on. `arguments` are final: what may run, and what an approver is asked about.
 
-    `determining`: ids `layer/id` of the permits and cured forbids, or of what denied. `cures`: the approvals that these
-    arguments need, held ones included; `missing` those of them that are not held. `modifiers`: what was applied, in order.
-    `rounds`: how often the engine was asked.
+    `determining`: ids `layer/id` of the permits and cured forbids, or of what denied. `cures`: the approvals that
+    these arguments need, held ones included; `missing` those of them that are not held. `modifiers`: what was
+    applied, in order. `rounds`: how often the engine was asked.
     """
 
     outcome: Outcome
@@ -128,8 +130,8 @@ def decide(
 ) -> Decision:
     """The verdict on one proposal.
 
-    `cures`: every curable forbid by `layer/id`. `given`: approvals that are held for exactly these `arguments`; they count
-    only while no modifier changes them, so ask again with the final arguments to consume an approval of those.
+    `cures`: every curable forbid by `layer/id`. `given`: approvals that are held for exactly these `arguments`; they
+    count only while no modifier changes them, so ask again with the final arguments to consume an approval of those.
     Never raises for what a policy or a modifier does: that denies.
     """
     state = _Round(arguments=arguments, ask=ask)

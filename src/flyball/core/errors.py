@@ -42,6 +42,17 @@ class FlyballError(Exception):
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
+class Superseded(BaseException):
+    """This driver may write nothing more: another one has its run, or the journal cannot say what is durable.
+
+    Not an Exception, so that no handler in a flow or tool can go on after it. `error` says what happened.
+    """
+
+    def __init__(self, error: FlyballError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def _rebuild(kind: type[FlyballError], args: tuple[object, ...], fields: dict[str, object]) -> FlyballError:
     # Not kind(...): a subclass may take other arguments than it keeps.
     error = kind.__new__(kind, *args)

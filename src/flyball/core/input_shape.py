@@ -2,7 +2,8 @@
 
 Rules:
 
-* text, whole numbers, numbers, flags, sets of these and closed records are *shaped*; unions and open objects are *opaque*.
+* text, whole numbers, numbers, flags, sets of these and closed records are *shaped*; unions and open objects are
+  *opaque*.
 * An opaque argument that is critical, or inside one, refuses the tool; elsewhere it appears in `context.opaque` alone.
 * A member may be absent where its schema neither requires it nor gives it a default, or where it may be null.
 * Critical text that addresses somebody, by its format ("email", "uri") or by its name (to, cc, url, ...), comes with
@@ -208,7 +209,7 @@ def _deriving(name: str, shape: Shape, schema: Mapping[str, Any], action: Action
     form = _FORMATS.get(inner.get("format") or (items.get("format") if isinstance(items, Mapping) else None) or "")
     if form is not None:
         return msgspec.structs.replace(shape, derived=form, strict=True)
-    if name not in action.critical and name not in action.outgoing:
+    if name not in action.critical:
         return shape
     lower = name.lower()
     if lower in _ADDRESSED or lower.endswith("_email"):

@@ -241,6 +241,7 @@ INDEXED: Final[Mapping[str, tuple[str, ...]]] = {
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction. `id` is deterministic: an append with a known id changes nothing and is answered as before.
 
+    `log`: the random id of a log that this append opens; without it the journal makes one.
     `raises` are epochs that this append moves; `wakes` are runs whose inbox it adds to; `park` (with the fence) sets the
     run waiting, unless its inbox is newer than `inbox_seen`; `urgent` (T2, kill) goes before T1 in the queue;
     `relaxed` appends (pure reads) are answered when accepted, before they are durable.
@@ -248,6 +249,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tenant: str
+    log: str = ""
     entries: tuple[Entry, ...] = ()
     fence: Fence | None = None
     take: str = ""
@@ -279,8 +281,8 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the append relied on has moved: `what` is fence, epoch:NAME, step, claim, pending, ended; `held` names
-    who holds it (the owner of a claim, the record that is there)."""
+    """Something the append relied on has moved: `what` is log, fence, epoch:NAME, step, claim, pending, ended; `held`
+    names who holds it (the owner of a claim, the record that is there)."""
 
     what: str
     held: str = ""

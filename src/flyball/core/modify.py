@@ -113,7 +113,7 @@ def _bound(text: str, name: str, raw: str) -> int | float:
         value = json.loads(raw)
     except ValueError:
         value = None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) >= 2**63:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**63:
         raise _bad(text, f"{raw!r} is no number")
     if name == "truncate" and (isinstance(value, float) or value < 0):
         raise _bad(text, f"{raw!r} is no length")

@@ -51,7 +51,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     now: int = 0
 
 
-def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts = Facts()) -> dict[str, Any]:  # noqa: B008 - frozen
+def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts = Facts()) -> dict[str, Any]:
     """The whole context of a request but its approvals; raises FlyballError `policy_input` naming the argument."""
     encoder = _Encoder(shape.action)
     record = encoder.record(shape.record, arguments, "")
@@ -126,8 +126,10 @@ class _Encoder:
         raw = value.encode(errors="surrogatepass")
         if len(raw) > MAX_TEXT:
             self.digested.append(at)
-            value, raw = f"sha256:{hashlib.sha256(raw).hexdigest()}:{len(value)}", b""
-        self.grow(max(len(raw), 8), at)
+            digested = f"sha256:{hashlib.sha256(raw).hexdigest()}:{len(value)}"
+            self.grow(len(digested), at)
+            return digested
+        self.grow(len(raw) + 2, at)
         return value
 
     def number(self, value: Any, at: str) -> Decimal:
@@ -173,7 +175,7 @@ class _Encoder:
             there = domains(parsed) if parsed else frozenset({host(text)} if shape.derived == "url" else ())
             if not there or None in there:
                 if shape.strict:
-                    self.refuse(name, "it is not a list of addresses" if shape.derived == "addresses" else "it is no URL")
+                    self.refuse(name, "it is no list of addresses" if shape.derived == "addresses" else "it is no URL")
                 parsed, there = frozenset({text[:256].lower()}), frozenset({UNPARSED})
             found |= parsed or frozenset()
             hosts |= {h for h in there if h}

@@ -2,8 +2,8 @@
 
 Rules:
 
-* An id is the subject's own name, never formatted text. A tenant is bound to one issuer and a decision is made within one
-  tenant, so a subject is unique there; tenant and issuer are attributes.
+* An id is the subject's own name, never formatted text. A tenant is bound to one issuer and a decision is made within
+  one tenant, so a subject is unique there; tenant and issuer are attributes.
 * Each link of the chain is evaluated on its own: first the person or service, then every agent.
 * The resource is what the `Ref` argument names, else the tool, model, agent or flow itself.
 """

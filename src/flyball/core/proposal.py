@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import UNLIMITED, ZERO, Amounts, Hold, Limit
+from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit
 from flyball.core.call import Call
 from flyball.core.decision import Decision
 from flyball.core.effect import Action
 from flyball.core.identity import Authority
-from flyball.core.journal import Fence
+from flyball.core.journal import Fence, Hold
 from flyball.core.origin import Origins
 from flyball.core.policy import Node, Uid
 from flyball.core.policy_context import Facts

@@ -30,8 +30,8 @@ def start(generation: int) -> str:
 
 
 def bare(path: str) -> str:
-    """A path without its suffix for decisions (`!n`), late outcomes (`~n`) and repeats (`#n`)."""
-    for mark in "!~#":
+    """A path without its suffix for decisions (`!n`), late outcomes (`~n`), asks (`#n`) and unknowns (`?`)."""
+    for mark in "!~#?":
         path = path.partition(mark)[0]
     return path
 

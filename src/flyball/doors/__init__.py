@@ -1,1 +1,1 @@
-"""Who may come in: one file or folder per door, each calling the app and nothing below it by name."""
+"""Who may come in: one file or folder per door, each speaking to the app."""

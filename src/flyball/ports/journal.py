@@ -21,7 +21,7 @@ class View(Protocol):
         """One row by its id."""
         ...
 
-    def rows(self, kind: type[R], **where: Any) -> list[R]:
+    def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         """Rows in order of their id; `where` compares columns named in `core.journal.INDEXED` for equality."""
         ...
 

@@ -37,12 +37,14 @@ class Compiled(Protocol):
 class PolicyEngine(Protocol):
     """Compiles policy sources against the actions of a project."""
 
-    def compile(self, source: Source, actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]) -> Compiled:
+    def compile(
+        self, source: Source, actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]
+    ) -> Compiled:
         """Checks every rule of shape and type; raises PolicyError carrying all findings.
 
-        `entities`: type -> attribute -> JSON schema, or "string", "integer", "number", "boolean", "entity:Type", each with
-        `[]` for a set; an attribute's name ends in `?` where it may be absent. What is not declared is refused, in policies
-        and in what is evaluated; an empty mapping is a type without attributes.
+        `entities`: type -> attribute -> JSON schema, or "string", "integer", "number", "boolean", "entity:Type", each
+        with `[]` for a set; an attribute's name ends in `?` where it may be absent. What is not declared is refused, in
+        policies and in what is evaluated; an empty mapping is a type without attributes.
         """
         ...
 

@@ -225,6 +225,11 @@ def _shadow(action: Action, decision: Decision, inputs: Inputs, force: InForce) 
     return tuple(sorted(found))
 
 
+def _left(limit: Limit) -> dict[str, int]:
+    # Policies compare numbers, so what has no limit is the greatest number they may meet.
+    return {d: UNLIMITED if getattr(limit, d) == NO_LIMIT else getattr(limit, d) for d in LEFT}
+
+
 def layers_of(force: Sequence[Compiled]) -> InForce:
     """Bundles in the order of their layers."""
     order = {"platform": 0, "tenant": 1, "project": 2}

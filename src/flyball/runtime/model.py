@@ -73,7 +73,7 @@ class Models:
 
     def _variant(self, config: ModelConfig, tokens: int) -> Variant:
         uid = Uid("Model", config.name)
-        attrs = {"model": config.model, "region": config.region, "vendor": config.vendor or config.adapter}
+        attrs = {"region": config.region, "vendor": config.vendor or config.adapter}
         price = lookup(self._prices, config.priced_as)
         reserved = None
         if price is not None:

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +21,7 @@ import msgspec
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
 from flyball.core.commitment import pseudonym
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import (
     Answered,
     Append,
@@ -30,6 +31,7 @@ from flyball.core.journal import (
     Consume,
     Entry,
     Indeterminate,
+    Refused,
     Reserve,
     Seen,
     Settle,
@@ -53,6 +55,7 @@ class Recorder:
 
     def __init__(self, journal: Journal, keyring: Keyring, clock: Clock, entropy: Entropy) -> None:
         self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
+        self.listeners: set[asyncio.Event] = set()
 
     # sealing -------------------------------------------------------------------------------------------------------
     def person(self, tenant: str, name: str) -> str:
@@ -103,13 +106,17 @@ class Recorder:
         return open_payload(self._keyring, tenant, stored.id, stored.payload, view.body)
 
     async def append(self, append: Append) -> Appended | Conflict | Answered:
-        """Appends; raises FlyballError where nobody can say whether it is durable: then nothing may go on."""
+        """Appends. Where nobody can say whether it is durable, or a driver has lost its run, nothing may go on:
+        raises Superseded in a run, FlyballError elsewhere."""
         answer = await self.journal.append(append)
+        error = _final(answer)
+        if error is not None and (append.fence is not None or append.settle is not None):
+            raise Superseded(error)
         if isinstance(answer, Indeterminate):
-            raise FlyballError(
-                "indeterminate", "the journal cannot say whether an append is durable", answer.detail,
-                "stop this process, look at the disk, start again: recovery looks the append up by its id",
-            )  # fmt: skip
+            raise error or FlyballError("indeterminate", "not durable")
+        if isinstance(answer, Appended):
+            for listener in self.listeners:
+                listener.set()
         return answer
 
     async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:
@@ -265,6 +272,17 @@ def _markers(place: Place) -> list[Event]:
 
 def _taints(p: Proposal, ended: Ended) -> bool:
     return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
+
+
+def _final(answer: Answered) -> FlyballError | None:
+    if isinstance(answer, Indeterminate):
+        return FlyballError(
+            "indeterminate", "the journal cannot say whether an append is durable", answer.detail,
+            "stop this process, look at the disk, start again: recovery looks the append up by its id",
+        )  # fmt: skip
+    lost = isinstance(answer, Conflict) and answer.what in ("fence", "ended")
+    closed = isinstance(answer, Refused) and answer.reason in ("closed", "read_only")
+    return refusal(answer) if lost or closed else None
 
 
 def refusal(answer: Answered) -> FlyballError:

@@ -9,7 +9,8 @@ Rules:
   approves what they asked for themselves or edited.
 * A key's signature is checked against the key that the log itself created, with the group it was created with, not
   revoked. What a host program vouches for has no signature; it is counted apart, so that a reader knows.
-* What was rejected, edited, expired or voided lifts nothing.
+* What was rejected, edited, expired or voided lifts nothing. While a question stands at a step, or was refused there,
+  nothing runs at that step without it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from typing import Any, Final
 from flyball.core.approval import over
 from flyball.core.credential import enrolled, verify_approval
 from flyball.core.errors import FlyballError
-from flyball.core.steps import bare
-from flyball.verify.leaf import Leaf, number, table, text, texts
+from flyball.verify.leaf import Leaf, number, step_of, table, text, texts
 from flyball.verify.report import Check, Findings, counted, named
 
 COMMITTED: Final = ("args", "origins", "resource", "chain")
@@ -40,6 +40,7 @@ class _Asked:
     over: str
     given: dict[str, set[str]] = field(default_factory=dict)
     settled: str = ""
+    gone: bool = False
     used: str = ""
 
 
@@ -55,6 +56,7 @@ class Approvals:
     def __init__(self) -> None:
         self._findings = Findings("approvals")
         self._asked: dict[str, _Asked] = {}
+        self._latest: dict[tuple[str, str], _Asked] = {}
         self._keys: dict[str, _Key] = {}
         self._askers: dict[str, str] = {}
         self._editors: dict[tuple[str, str], set[str]] = {}
@@ -64,12 +66,11 @@ class Approvals:
             "asked": self._ask, "approved": self._approved, "intent": self._intent, "answered": self._answered,
             "rejected": self._settled, "edited": self._edited, "expired": self._settled, "voided": self._settled,
         }  # fmt: skip
+        self.kinds = self._by_kind.keys()
 
     def see(self, leaf: Leaf) -> None:
-        """Takes the next leaf of the log."""
-        follow = self._by_kind.get(leaf.kind)
-        if follow is not None:
-            follow(leaf)
+        """Takes the next leaf of the log that is of one of the `kinds`."""
+        self._by_kind[leaf.kind](leaf)
 
     def checks(self) -> Iterable[Check]:
         """What was found, once the last leaf was seen."""
@@ -101,7 +102,9 @@ class Approvals:
             return
         if covers and over(covers) != digest:
             self._findings.add(f"{named(leaf.id)}: what it covers is not what its digest says")
-        self._asked[pending] = _Asked(leaf, covers, digest)
+        self._asked[pending] = asked = _Asked(leaf, covers, digest)
+        if text(leaf.facts, "kind") == "approval":
+            self._latest[leaf.run, step_of(leaf.path)] = asked
 
     def _about(self, leaf: Leaf) -> _Asked | None:
         asked = self._asked.get(text(leaf.facts, "pending"))
@@ -120,10 +123,12 @@ class Approvals:
         asked = self._about(leaf)
         if asked is not None and not asked.settled:
             asked.settled = leaf.id
+            # An edit or a changed policy makes the step a new proposal; a refusal or an expiry ends it.
+            asked.gone = leaf.kind in ("edited", "voided")
 
     def _edited(self, leaf: Leaf) -> None:
         self._settled(leaf)
-        self._editors.setdefault((leaf.run, bare(leaf.path)), set()).add(text(leaf.facts, "by"))
+        self._editors.setdefault((leaf.run, step_of(leaf.path)), set()).add(text(leaf.facts, "by"))
 
     def _approved(self, leaf: Leaf) -> None:
         asked = self._about(leaf)
@@ -147,7 +152,7 @@ class Approvals:
             return "the same person has approved for another group"
         if by == self._askers.get(asked.leaf.run):
             return "it is by the person who asked for the run"
-        if by in self._editors.get((asked.leaf.run, bare(asked.leaf.path)), ()):
+        if by in self._editors.get((asked.leaf.run, step_of(asked.leaf.path)), ()):
             return "it is by a person who edited the proposal"
         return ""
 
@@ -174,7 +179,10 @@ class Approvals:
     def _intent(self, leaf: Leaf) -> None:
         lifted = leaf.facts.get("approval")
         if not lifted:
-            if text(leaf.facts, "outcome") == "require_approval":
+            latest = self._latest.get((leaf.run, step_of(leaf.path)))
+            if latest is not None and not latest.gone:
+                self._findings.add(f"{named(leaf.id)} ran without the approval that {named(latest.leaf.id)} asked for")
+            elif text(leaf.facts, "outcome") == "require_approval":
                 self._findings.add(f"{named(leaf.id)} needed an approval and names none")
             return
         self._used += 1
@@ -189,7 +197,7 @@ class Approvals:
     def _differences(self, leaf: Leaf, asked: _Asked) -> Iterable[str]:
         if text(table(leaf.facts, "approval"), "over") != asked.over:
             yield "the digest is of something else"
-        expected = {"run": leaf.run, "path": bare(leaf.path), "tenant": leaf.tenant}
+        expected = {"run": leaf.run, "path": step_of(leaf.path), "tenant": leaf.tenant}
         expected |= {name: text(leaf.facts, name) for name in ("action", "schema")}
         for name, value in expected.items():
             if asked.covers.get(name) != value:

@@ -34,19 +34,20 @@ _FILE: Final = re.compile(r"[a-z]+/([0-9a-f]{64})(\.json)?")
 class Content:
     """Collects the digests that leaves name, then looks at the files."""
 
+    kinds: Final = frozenset({"decision", "intent", "policy_activated", "release_loaded"})
+
     def __init__(self) -> None:
         self._bundles: dict[str, str] = {}
         self._parts: dict[str, str] = {}
 
     def see(self, leaf: Leaf) -> None:
-        """Takes the next leaf of the log."""
-        if leaf.kind in ("decision", "intent"):
-            for digest in texts(leaf.facts, "bundles"):
-                if digest not in self._bundles:
-                    self._bundles[digest] = leaf.id
-        elif leaf.kind == "policy_activated":
+        """Takes the next leaf of the log that is of one of the `kinds`."""
+        if leaf.kind == "policy_activated":
             self._bundles.setdefault(text(leaf.facts, "digest"), leaf.id)
-        elif leaf.kind == "release_loaded":
+        elif leaf.kind != "release_loaded":
+            for digest in texts(leaf.facts, "bundles"):
+                self._bundles.setdefault(digest, leaf.id)
+        else:
             for digest in table(leaf.facts, "parts").values():
                 if type(digest) is str:
                     self._parts.setdefault(digest, leaf.id)
@@ -72,6 +73,7 @@ class Disclosures:
     def __init__(self, files: Files) -> None:
         self._findings = Findings("disclosures")
         self._waiting: dict[str, list[_Disclosed]] = {}
+        self.records = self._waiting.keys()
         self.matched = 0
         for path in files.under(DISCLOSURES):
             raw = files.read(path)
@@ -82,9 +84,7 @@ class Disclosures:
                 self._waiting.setdefault(found.record, []).append(found)
 
     def see(self, leaf: Leaf) -> None:
-        """Takes the next leaf of the log."""
-        if leaf.id not in self._waiting:
-            return
+        """Takes the next leaf of the log that is one of the disclosed `records`."""
         for one in self._waiting.pop(leaf.id):
             if check(leaf.commit.get(one.field, ""), one.field, one.salt, one.data):
                 self.matched += 1

@@ -69,8 +69,14 @@ def verify_directory(path: Path, *, vkey: str | None = None, older: Sequence[str
         if isinstance(leaf, str):
             records.unread(index, leaf)
             continue
-        for reader in (records, runs, approvals, content, disclosures):
-            reader.see(leaf)
+        records.see(leaf)
+        runs.see(leaf)
+        if leaf.kind in approvals.kinds:
+            approvals.see(leaf)
+        if leaf.kind in content.kinds:
+            content.see(leaf)
+        if leaf.id in disclosures.records:
+            disclosures.see(leaf)
     tree.grow()
     checks = [manifest, key_check, head_check, _root(tree, head, entries), _tiles(files, tree)]
     checks.append(_older(files, tree, key, head, older))

@@ -19,8 +19,8 @@ from itertools import count
 from typing import Final
 
 from flyball.core.record import NO_RUN
-from flyball.core.steps import START, bare
-from flyball.verify.leaf import Leaf, text, texts
+from flyball.core.steps import START
+from flyball.verify.leaf import Leaf, step_of, text, texts
 from flyball.verify.report import Check, Findings, counted, named
 
 # What only the driver of a run records, under its fence: none of it can follow the end.
@@ -68,12 +68,12 @@ class Runs:
         run = self._runs.get(leaf.run)
         if run is None:
             run = self._runs[leaf.run] = _Run()
-            if leaf.kind != "run_started" and bare(leaf.path) != START:
+            if leaf.kind != "run_started" and step_of(leaf.path) != START:
                 self._order.add(f"the first record of run {named(leaf.run)} is {named(leaf.id)}, not its start")
         if run.ended and leaf.kind in DRIVEN:
             self._order.add(f"{named(leaf.id)} comes after the end of its run")
         if leaf.kind in STEPS:
-            run.paths.add(leaf.path if leaf.path.isdigit() else bare(leaf.path))
+            run.paths.add(leaf.path)
         follow = self._by_kind.get(leaf.kind)
         if follow is not None:
             follow(run, leaf)
@@ -92,7 +92,7 @@ class Runs:
 
     def _intent(self, run: _Run, leaf: Leaf) -> None:
         self._intents += 1
-        step = bare(leaf.path)
+        step = step_of(leaf.path)
         before = run.attempts.get(step, 0)
         if leaf.attempt > before + 1:
             self._steps.add(f"{named(leaf.id)}: attempt {before + 1} is missing before it")
@@ -116,7 +116,7 @@ class Runs:
     def _decision(self, run: _Run, leaf: Leaf) -> None:
         if text(leaf.facts, "outcome") not in _DECIDED:
             self._denials.add(f"{named(leaf.id)} is a decision with the verdict {named(leaf.facts.get('outcome'))}")
-        run.decided[bare(leaf.path)] = leaf
+        run.decided[step_of(leaf.path)] = leaf
 
     def _outcome(self, run: _Run, leaf: Leaf) -> None:
         intent = run.open.pop((leaf.path, leaf.attempt), None)
@@ -158,7 +158,7 @@ def gaps(paths: Iterable[str]) -> list[str]:
     ordinals: dict[str, set[int]] = {}
     for path in paths:
         prefix = ""
-        for part in path.split("."):
+        for part in step_of(path).split("."):
             if part.isascii() and part.isdigit() and len(part) <= 9:
                 ordinals.setdefault(prefix, set()).add(int(part))
             prefix = f"{prefix}.{part}" if prefix else part

@@ -196,12 +196,13 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
     check_name(f"{root.down('project').down('name').place} project.name", name)
     if "policies" in project:
         project["policy"] = None
+    journal: dict[str, Any] = {"path": default_journal(name, root.directory), **tree.get("journal", {})}
     signer = Signer(**{"file": default_signer(name, root.directory, root.home), **tree.get("signer", {})})
     return Config(
         directory=root.directory,
         env=env,
         project=Project(**project),
-        journal=Journal(**{"path": default_journal(name, root.directory), **tree.get("journal", {})}),
+        journal=Journal(**journal),
         signer=signer,
         keys=Keys(**{"root": default_root(signer.file), **tree.get("keys", {})}),
         models={n: _model(n, table, root) for n, table in tree.get("models", {}).items()},

@@ -12,8 +12,15 @@ from typing import Final, TypeVar, cast
 from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, Head, head_of
 from flyball.core.admission import Admitted, RowKey
 from flyball.core.journal import (
-    Append, Appended, BudgetRow, EpochRow, HoldRow, PendingRow, Row, RunRow,
-)  # fmt: skip
+    Append,
+    Appended,
+    BudgetRow,
+    EpochRow,
+    HoldRow,
+    PendingRow,
+    Row,
+    RunRow,
+)
 from flyball.core.merkle import new_nodes
 
 R = TypeVar("R", bound=Row)
@@ -66,6 +73,10 @@ class Log:
         self._changed: dict[RowKey, Row | None] = {}
         self._steps: set[str] = set()
         self._answers: dict[str, Appended] = {}
+
+    def log(self) -> str:
+        """The log's random id."""
+        return self.id
 
     def row(self, kind: type[R], id: str) -> R | None:
         """One row, the batch's changes first."""
@@ -124,9 +135,7 @@ class Log:
 
     def head(self) -> Head:
         """The log's row."""
-        return Head(
-            tenant=self.tenant, number=self.number, id=self.id, frontier=self.frontier, latest=self.latest
-        )
+        return Head(tenant=self.tenant, number=self.number, id=self.id, frontier=self.frontier, latest=self.latest)
 
     def gather(
         self, put: dict[type[Row], list[tuple[object, ...]]], gone: dict[type[Row], list[tuple[object, ...]]]

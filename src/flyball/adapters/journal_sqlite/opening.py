@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -25,6 +25,7 @@ Synchronous = Literal["full", "normal"]
 APPLICATION_ID: Final = 0x464C5942  # "FLYB", so that another program's database is not taken for a journal
 BUSY_MS: Final = 5_000
 CHECKPOINT_PAGES: Final = 2_000
+CACHE_KIB: Final = 32_768
 WHOLE_CHECK_BYTES: Final = 32 * 1024 * 1024
 MOUNTS: Final = Path("/proc/mounts")
 NETWORK: Final = frozenset({
@@ -122,7 +123,8 @@ def prepare(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as bad:
         raise _read_only(path, str(bad)) from bad
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+    effective = os.access in os.supports_effective_ids
+    if not all(os.access(place, os.W_OK, effective_ids=effective) for place in (path, path.parent)):
         raise _read_only(path, "this user may not write the file and its folder")
 
 
@@ -144,7 +146,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path, steps: Sequence[
 def _set_pragmas(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     wanted: dict[str, object] = {
         "journal_mode": "wal", "synchronous": _SYNCHRONOUS[synchronous], "trusted_schema": 0, "temp_store": 2,
-        "wal_autocheckpoint": CHECKPOINT_PAGES,
+        "wal_autocheckpoint": CHECKPOINT_PAGES, "cache_size": -CACHE_KIB,
     }  # fmt: skip
     if sys.platform == "darwin":
         wanted |= {"fullfsync": 1, "checkpoint_fullfsync": 1}
@@ -187,7 +189,7 @@ def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Generator[None, None, None]:
     """Turns what SQLite raises into what, why and fix."""
     try:
         yield

@@ -132,7 +132,7 @@ class SqliteView:
         row: R | None = table.row(found[0][0]) if found else None
         return row
 
-    def rows(self, kind: type[R], **where: Any) -> list[R]:
+    def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         """Rows in order of their id, filtered by columns of `INDEXED`."""
         table = TABLES[kind]
         found = self._lease.all(table.some(where), (self._number, *where.values()))

@@ -130,7 +130,7 @@ class Writer:
             return Refused(reason="disk_full", detail="what is left on the disk is kept for outcomes")
         if not log.number:
             self._number += 1
-            log.number, log.id = self._number, self._entropy.bytes(LOG_ID_BYTES).hex()
+            log.number, log.id = self._number, append.log or self._entropy.bytes(LOG_ID_BYTES).hex()
         return log.apply(append, answer, batch)
 
     def _tell_relaxed(self, jobs: list[Job], answers: list[Answered]) -> None:

@@ -1,8 +1,8 @@
 """The canonical form of a checked policy set, and the way back from it.
 
 The bytes hold the policies in Cedar's JSON form under our ids, the generated schema, the layer, the name and what is in
-shadow; keys are sorted, so neither the order of files nor of policies shows. Ids, cures, reasons and fingerprints are always
-derived from these bytes, never believed.
+shadow; keys are sorted, so neither the order of files nor of policies shows. Ids, cures, reasons and fingerprints are
+always derived from these bytes, never believed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Before the gate opens: a group forbid, an action-group forbid and a hierarchy forbid must each fire.
 
-Each of the three goes silent, and lets everything through, when entities are parsed without the schema, parents are lost or
-a slice drops a policy. This is asked of the same code that decides.
+Each of the three goes silent, and lets everything through, when entities are parsed without the schema, parents are
+lost or a slice drops a policy. This is asked of the same code that decides.
 """
 
 from __future__ import annotations

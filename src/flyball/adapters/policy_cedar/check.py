@@ -1,8 +1,8 @@
-"""The child process that reads policy text: deep nesting can crash the parser, so it never runs where decisions are made.
+"""The child process that reads policy text: deep nesting can crash the parser, so it does not run in ours.
 
-Run as a script; reads `{"files": {name: text}, "schema": text}` from standard input and writes what it found to standard
-output. It stands on cedarpy and the standard library alone, so that starting it is cheap. What it is about to parse goes to
-standard error, one place per line: after a crash the last line names the culprit.
+Run as a script; reads `{"files": {name: text}, "schema": text}` from standard input and writes what it found to
+standard output. It stands on cedarpy and the standard library alone, so that starting it is cheap. What it is about
+to parse goes to standard error, one place per line: after a crash the last line names the culprit.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def check(files: dict[str, str], schema: str) -> dict[str, Any]:
     for name in sorted(files):
         for statement in statements(files[name]):
             place = {"file": name, "line": statement.line}
-            print(f"{name}:{statement.line}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{name}:{statement.line}\n")
+            sys.stderr.flush()
             est, wrong = read(statement, handle)
             if est is not None:
                 parsed.append({**place, "est": est})

@@ -70,7 +70,7 @@ def _answer(asked: str) -> bytes:
     # By path, not by -m: that would import the whole package first. -P: nothing beside the script shadows anything.
     command = [sys.executable, "-P", "-s", str(_SCRIPT)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own script under our own interpreter
+        done = subprocess.run(
             command, input=asked.encode(), capture_output=True, timeout=SECONDS, check=False, env=_environment()
         )
     except subprocess.TimeoutExpired as late:
@@ -92,5 +92,6 @@ def _cause(code: int, stderr: bytes) -> str:
 
 
 def _died(stderr: bytes | None, what: str) -> PolicyError:
-    places = [line for line in (stderr or b"").decode(errors="replace").splitlines() if line.rpartition(":")[2].isdigit()]
+    lines = (stderr or b"").decode(errors="replace").splitlines()
+    places = [line for line in lines if line.rpartition(":")[2].isdigit()]
     return PolicyError([Finding(where=places[-1] if places else "policies", what=what, fix="Simplify or split it.")])

@@ -2,9 +2,10 @@
 
 Rules:
 
-* Everything is checked here against the whole declared type, what no policy reads too: an undeclared member, a missing one or
-  one of another type refuses the request. Nothing that looks like an entity or an extension can come in by a value.
-* What is sent is only what the policies of the action read: Cedar's reading of the context is most of an evaluation's time.
+* Everything is checked here against the whole declared type, what no policy reads too: an undeclared member, a
+  missing one or one of another type refuses the request. Nothing that looks like an entity or an extension can come
+  in by a value.
+* What is sent is only what the policies of the action read: reading the context is most of what an evaluation costs.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def context_json(request: Request, declared: Types, read: Types) -> str:
     whole = _members({**request.context, "approvals": sorted(request.approvals)}, declared, "context")
     arguments = read["input"]["attributes"]
     sent = {name: whole[name] for name in read}
-    if len(arguments) < len(whole["input"]):
+    if len(arguments) < len(declared["input"]["attributes"]):
         sent["input"] = {name: value for name, value in whole["input"].items() if name in arguments}
     return orjson.dumps(sent).decode()
 
@@ -59,7 +60,8 @@ def _entity(node: Node, declared: Types | None) -> dict[str, Any]:
     if declared is None:
         raise Unencodable(f"{name} has a type that the schema does not know")
     present = {attribute: value for attribute, value in node.attrs.items() if value is not None}
-    return {"uid": _uid(node.uid), "attrs": _members(present, declared, name), "parents": [_uid(p) for p in node.parents]}
+    parents = [_uid(parent) for parent in node.parents]
+    return {"uid": _uid(node.uid), "attrs": _members(present, declared, name), "parents": parents}
 
 
 def _uid(uid: Uid) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Cedar behind `ports.policy`: text to checked bundle, bundle to answers.
 
-`compile` reads text in a child process, checks it against the schema that the project's actions and entities make, checks the
-shapes that Cedar knows nothing of, and shows that every modifier lifts its own forbid. `load` opens what was compiled before.
+`compile` reads text in a child process, checks it against the schema that the project's actions and entities make,
+checks the shapes that Cedar knows nothing of, and shows that every modifier lifts its own forbid. `load` opens what
+was compiled before.
 """
 
 from __future__ import annotations

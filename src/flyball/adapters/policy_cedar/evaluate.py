@@ -28,4 +28,5 @@ def evaluate(
     errors = tuple(sorted(result.diagnostics.errors))
     if result.decision is cedarpy.Decision.NoDecision:
         errors = tuple(f"request_invalid: {e}" for e in errors) or ("no_decision",)
-    return Answer(allow=result.allowed and not errors, determining=tuple(sorted(result.diagnostics.reasons)), errors=errors)
+    determining = tuple(sorted(result.diagnostics.reasons))
+    return Answer(allow=result.allowed and not errors, determining=determining, errors=errors)

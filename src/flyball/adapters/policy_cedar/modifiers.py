@@ -1,13 +1,13 @@
-"""Every modifier of a bundle is shown to lift its own forbid before the bundle is taken; what cannot be shown is refused.
+"""Every modifier is shown to lift its own forbid before a bundle is taken; what cannot be shown is refused.
 
 Rules:
 
 * A pointer must exist on the tools the policy names, on at least one where it names none, and not reach into lists.
 * The argument that determines the resource is not touched; a required member is not dropped; types must suit.
 * Two modifiers that can meet on one tool do not overlap.
-* The self-test: samples on which the part of the forbid that reads arguments fires are changed and asked about again. It must
-  have fired at least once, and must not fire after the change, not once. Conditions that read no argument are left out: no
-  modifier changes them.
+* The self-test: samples on which the part of the forbid that reads arguments fires are changed and asked about again.
+  It must have fired at least once, and must not fire after the change, not once. Conditions that read no argument are
+  left out: no modifier changes them.
 """
 
 from __future__ import annotations
@@ -197,11 +197,9 @@ class _Asking:
     def request(self, arguments: Mapping[str, Any]) -> Request:
         kind = self.case.shape.entity or "Tool"
         types = self.case.schema[""]["entityTypes"]
-        nodes = tuple(
-            Node(uid=Uid(name, "sample"), attrs=_attributes(types[name]["shape"]["attributes"])) for name in ("User", kind)
-        )
+        nodes = [Node(uid=Uid(n, "sample"), attrs=_attributes(types[n]["shape"]["attributes"])) for n in ("User", kind)]
         return Request(
-            principal=nodes[0].uid, action=self.case.action.name, resource=nodes[1].uid, entities=nodes,
+            principal=nodes[0].uid, action=self.case.action.name, resource=nodes[1].uid, entities=tuple(nodes),
             context=policy_context(self.case.shape, arguments),
         )  # fmt: skip
 
@@ -224,8 +222,8 @@ def _reads_arguments(body: Any) -> bool:
 
 def _with_defaults(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     # What the tool's own parsing would put back.
-    missing = {n: s["default"] for n, s in schema.get("properties", {}).items() if n not in arguments and "default" in s}
-    return {**arguments, **missing}
+    declared = schema.get("properties", {}).items()
+    return {**{name: inner["default"] for name, inner in declared if "default" in inner}, **arguments}
 
 
 def _attributes(declared: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Arguments made up from a schema and from what a condition compares them with, to see whether a forbid fires on them."""
+"""Arguments made up from a schema and from what a condition compares them with, to see whether a forbid fires."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ def _candidates(path: tuple[str, ...], arguments: Mapping[str, Any], literals: l
     if isinstance(now, bool):
         return [True, False]
     if isinstance(now, (int, float)):
-        numbers = [_number(v) for v in literals]
-        return [n + d for n in numbers if n is not None for d in (1, 0, -1)] or [now]
+        near = [n for n in map(_number, literals) if n is not None]
+        return [n + d for n in near for d in (1, 0, -1)] or [now]
     texts = [v for v in literals if isinstance(v, str)]
     if path[-1].endswith("_domains") and path != _argument(path, arguments):
         texts = [f"x@{v}" for v in texts] + [f"x@{ELSEWHERE}.example"]
     if isinstance(now, list):
         numbers = [v for v in literals if isinstance(v, int) and not isinstance(v, bool)]
         members: list[Any] = [*texts, *numbers]
-        other = [m + 1 for m in numbers] or [ELSEWHERE]
+        other: list[Any] = [m + 1 for m in numbers] or [ELSEWHERE]
         return [[m] for m in members] + [[*members, *other], [*other]]
     if isinstance(now, str):
         return [*texts, *(f"{t}x" for t in texts), now] if now not in texts else texts

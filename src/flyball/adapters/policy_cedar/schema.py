@@ -3,8 +3,8 @@
 Rules:
 
 * A schema is closed: an attribute that is not declared is refused in policies and in what is evaluated, never dropped.
-* Every tool is an action in the group of its effect; model calls are in `read`; starting agents and flows, approving and
-  activating are actions without a group, so that no rule about effects meets them by accident.
+* Every tool is an action in the group of its effect; model calls are in `read`; starting agents and flows, approving
+  and activating are actions without a group, so that no rule about effects meets them by accident.
 * A project's entity types declare attributes by JSON schema or in short: "string", "integer", "number", "boolean",
   "entity:Type", each with `[]` for a set and a `?` at the end of the attribute's name for one that may be absent.
 """
@@ -147,10 +147,11 @@ def _context(shape: InputShape) -> CedarType:
     for name, field in fields.items():
         for derived in derived_names(name, field):
             record["attributes"][derived] = _optional(_STRINGS) if field.optional else _STRINGS
-    text = {name: _optional(_LONG) if field.optional else _LONG for name, field in fields.items() if field.kind == "text"}
+    texts = {name: field for name, field in fields.items() if field.kind == "text"}
+    lengths = {name: _optional(_LONG) if field.optional else _LONG for name, field in texts.items()}
     run = {"did": _STRINGS, "denied": _STRINGS, "tainted": _FLAG, "brake": _STRING, "signals": _record({})}
     return _record({
-        "input": record, "length": _record(text), "nulls": _STRINGS, "opaque": _STRINGS, "digested": _STRINGS,
+        "input": record, "length": _record(lengths), "nulls": _STRINGS, "opaque": _STRINGS, "digested": _STRINGS,
         "origin": _record(dict.fromkeys(fields, _STRING)), "approvals": _STRINGS,
         "kind": _STRING, "effect": _STRING, "egress": _FLAG, "risk": _STRING,
         "budget": _record({"left": _record(dict.fromkeys(LEFT, _LONG))}), "history": _record({}), "run": _record(run),
@@ -164,7 +165,8 @@ def _entity_findings(actions: Sequence[Action], entities: Mapping[str, Mapping[s
     known = built_in | set(entities)
     for name, attributes in sorted(entities.items()):
         if name in built_in or name == "Action" or not _TYPE_NAME.fullmatch(name):
-            found.append(Finding(where=name, what=f"an entity type cannot be called {name}", fix="Name it like Customer."))
+            what = f"an entity type cannot be called {name}"
+            found.append(Finding(where=name, what=what, fix="Name it like Customer."))
         for attribute, declared in attributes.items():
             kind = _declared(declared)
             fix = 'Write "string", "integer", "number", "boolean" or "entity:Type", with [] for a set.'

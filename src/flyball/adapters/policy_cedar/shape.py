@@ -67,6 +67,7 @@ def shaped(est: dict[str, Any], where: str, layer: Layer) -> Policy | list[Findi
     name = annotations.get("id") or ""
     place = f"{where} {name}" if name else where
     wrong = [*_annotation_faults(annotations), *_cure_faults(est, annotations), *_context_faults(est, annotations)]
+    cure = None
     try:
         cure = _cure(annotations, layer)
     except FlyballError as bad:
@@ -89,7 +90,7 @@ def duplicates(policies: Iterable[Policy]) -> list[Finding]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """"Did you mean ...?" for the closest known word, else nothing."""
+    """ "Did you mean ...?" for the closest known word, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else ""
 
@@ -146,14 +147,13 @@ def _context_faults(est: Mapping[str, Any], annotations: Mapping[str, str | None
 
 
 def _lifts(condition: Mapping[str, Any], group: str) -> bool:
-    return condition["kind"] == "unless" and condition["body"] == {
-        "contains": {"left": _APPROVALS, "right": {"Value": group}}
-    }
+    wanted = {"contains": {"left": _APPROVALS, "right": {"Value": group}}}
+    return bool(condition["kind"] == "unless" and condition["body"] == wanted)
 
 
 def _reads_approvals(node: Mapping[str, Any]) -> bool:
     read = node.get(".") or node.get("has")
-    return isinstance(read, dict) and read.get("left") == {"Var": "context"} and read.get("attr") == "approvals"
+    return isinstance(read, dict) and (read.get("left"), read.get("attr")) == ({"Var": "context"}, "approvals")
 
 
 def _uses_whole_context(node: Any) -> bool:

@@ -1,7 +1,8 @@
 """Which policies an action needs: Cedar scans every policy it is given, so each action is given its own few.
 
-Sound because only the scope's action constraint decides: a policy without one, or with one that names the action or a group
-it is in, stays. Three sets per action: all that are enforced, the plain ones among them, and all with the shadowed ones.
+Sound because only the scope's action constraint decides: a policy without one, or with one that names the action or a
+group it is in, stays. Three sets per action: all that are enforced, the plain ones among them, all with the shadowed
+ones.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _request_schema(action: str, schema: Mapping[str, Any], read: Types) -> ceda
     # Entities are parsed under the whole schema, a request needs the names of its types only.
     applies_to = schema[""]["actions"][action]["appliesTo"]
     context = {"type": "Record", "attributes": read}
-    types = {name: {} for name in (*applies_to["principalTypes"], *applies_to["resourceTypes"])}
+    types: dict[str, Any] = {name: {} for name in (*applies_to["principalTypes"], *applies_to["resourceTypes"])}
     small = {"": {"entityTypes": types, "actions": {action: {"appliesTo": {**applies_to, "context": context}}}}}
     return cedarpy.Schema.from_json_str(orjson.dumps(small).decode())
 

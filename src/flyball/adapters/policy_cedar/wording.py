@@ -1,4 +1,4 @@
-"""Cedar's validation messages in the words of the project: which argument, on which tool, and what may have been meant."""
+"""Cedar's validation messages in the words of the project: which argument, on which tool, and what may be meant."""
 
 from __future__ import annotations
 

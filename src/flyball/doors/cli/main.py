@@ -77,7 +77,7 @@ def _run(words: list[str], shell: Shell) -> int:
         return _say(shell, error)
     except (BrokenPipeError, EOFError, click.Abort):
         raise
-    except Exception as bug:  # the door's last boundary: a person gets a sentence, never a bare traceback
+    except Exception as bug:  # noqa: BLE001 - the door's last boundary: a person gets a sentence, not a traceback
         if shell.environ.get("FLYBALL_DEBUG"):
             sys.excepthook(type(bug), bug, bug.__traceback__)
         why = f"{type(bug).__name__}: {bug}"

@@ -14,46 +14,16 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TextIO
+from typing import Any, Final, TextIO
 
 from flyball.core.errors import FlyballError
 from flyball.doors.cli.exit_code import ExitCode
+from flyball.doors.cli.paper import Paper, PlainPaper, Tone
 
 ENVELOPE: Final = 1
 
-Tone = Literal["plain", "good", "bad", "warn", "dim", "title"]
-
 # Control, format (bidirectional, zero-width, tags), surrogates, private use, unassigned, line and paragraph separators.
 _WRITTEN_OUT: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-class Paper(Protocol):
-    """Where text for people goes."""
-
-    def line(self, text: str, tone: Tone) -> None:
-        """One line."""
-        ...
-
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows under headers."""
-        ...
-
-
-class PlainPaper:
-    """Text without colour, for pipes, files and `NO_COLOR`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def line(self, text: str, tone: Tone) -> None:
-        """One line; the tone is not shown."""
-        print(text, file=self._stream)
-
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as their widest cell, two blanks apart."""
-        widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
-        for row in ([h.upper() for h in headers], *rows):
-            print("  ".join(f"{cell:<{widths[i]}}" for i, cell in enumerate(row)).rstrip(), file=self._stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

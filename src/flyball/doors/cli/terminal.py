@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flyball.doors.cli.output import Tone
+from flyball.doors.cli.paper import Tone
 
 _STYLES: Final[dict[Tone, str]] = {
     "plain": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "title": "bold",

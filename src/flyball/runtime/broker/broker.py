@@ -101,7 +101,8 @@ class Broker:
         return ended
 
     def _lost(self, p: Proposal, bad: Exception) -> Ended:
-        code = "timeout" if isinstance(bad, TimeoutError) else getattr(bad, "code", "") or "tool_failed"
+        own = "internal_error" if p.performer.lasting else "tool_failed"
+        code = "timeout" if isinstance(bad, TimeoutError) else getattr(bad, "code", "") or own
         message = f"{type(bad).__name__}: {bad}" if str(bad) else type(bad).__name__
         status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
         usage = plus(own_amounts(p), p.performer.reserved or Amounts())
@@ -135,6 +136,10 @@ class Broker:
         except Exception as bad:  # a station boundary: an unanswered question is not a no
             return Ended(status="unknown", code="probe_failed", message=f"{type(bad).__name__}: {bad}"[:4000])
         return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
+
+    async def read(self, p: Proposal, argument: Any) -> Any:
+        """A governed helper read for a decision: an entity loader."""
+        return await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
 
     async def _inside(
         self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None

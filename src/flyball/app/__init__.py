@@ -1,0 +1,1 @@
+"""The porter: Config -> ports -> runtime, and what a program opens."""

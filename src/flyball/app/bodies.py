@@ -1,0 +1,72 @@
+"""Bodies: what a run does, made from the project's values by kind and name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flyball.app.project import Project
+from flyball.core.budget import Amounts
+from flyball.core.call import Call
+from flyball.core.journal import Hold
+from flyball.core.limits import counted
+from flyball.core.proposal import Performer
+from flyball.core.result import Blocked, Executed, Failed
+from flyball.core.signature import from_json
+from flyball.core.steps import child
+from flyball.runtime.agent import Thinking
+from flyball.runtime.flow.activation import Activation, Branch
+from flyball.runtime.flow.bind import settle
+from flyball.runtime.flow.run import Run
+
+
+class Bodies:
+    """Makes the body of a run: a flow, an agent, or one governed action (`act`)."""
+
+    def __init__(self, project: Project, thinking: Thinking) -> None:
+        self._project, self._thinking = project, thinking
+
+    async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any:
+        """Runs it. A start is an action of its own, at the branch's step 0."""
+        if kind == "act":
+            return await self._act(at, branch, what, input)
+        value = (self._project.flows if kind == "flow" else self._project.agents).get(what)
+        if value is None:
+            raise Failed("internal_error", f"{kind} {what} is not in this release of the project")
+        if kind == "flow" and at.state is None and value.state is not type(None):
+            at.state = value.state()
+        performer = Performer(perform=self._inside(at, branch, kind, value), lasting=True, returns=value.output)
+        told = await at.act(branch, child(branch.prefix, 0), value.action, performer, {"input": input})
+        return _value(told)
+
+    def _inside(self, at: Activation, branch: Branch, kind: str, value: Any) -> Any:
+        async def body(_: Call, arguments: Mapping[str, Any]) -> Any:
+            if kind == "flow":
+                made = from_json(arguments["input"], value.input)
+                return await settle(at, branch, value.function(Run(at, branch, self._thinking), made))
+            branch.authority = branch.authority.through(value.name, value.role)
+            node = f"agent/{at.row.id}/{branch.prefix}"
+            branch.holds = (*branch.holds, Hold(node=node, amounts=Amounts(), limit=counted(value.limits)))
+            return await settle(at, branch, self._thinking(Run(at, branch, self._thinking), value, arguments["input"]))
+
+        return body
+
+    async def _act(self, at: Activation, branch: Branch, what: str, input: Any) -> Any:
+        run: Run[Any] = Run(at, branch, self._thinking)
+        return _value(await run.attempt_raw(self._project.tool(what), input["arguments"]))
+
+    def unproven(self, kind: str, what: str, did: frozenset[str]) -> tuple[str, ...]:
+        """What a flow promised (`ensures`) and no committed outcome shows."""
+        flow = self._project.flows.get(what) if kind == "flow" else None
+        return tuple(t.name for t in flow.ensures if t.name not in did) if flow is not None else ()
+
+    def trusted(self, name: str) -> frozenset[str] | None:
+        """The trusted fields of a tool's results; None for what is no tool here."""
+        tool = self._project.tools.get(name)
+        return tool.signature.trusted if tool is not None else None
+
+
+def _value(told: Executed[Any] | Blocked | Failed) -> Any:
+    if isinstance(told, Executed):
+        return told.value
+    raise told

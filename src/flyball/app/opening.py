@@ -1,0 +1,80 @@
+"""Opening and closing a project, in order: journal, log, signer check, policies, release, recovery; and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from flyball.app.cases import failing
+from flyball.app.project import Project
+from flyball.app.release import Release, release_of
+from flyball.app.wiring import Ports, Rooms, plug, sources, wire
+from flyball.core.call import Use
+from flyball.core.config import Config
+from flyball.core.errors import FlyballError
+from flyball.core.journal import BlobRow
+from flyball.core.record import Event
+
+
+@asynccontextmanager
+async def opened(
+    config: Config, project: Project, ports: Ports | None = None, uses: Sequence[Use[Any]] = ()
+) -> AsyncIterator[Rooms]:
+    """The wired rooms of an open project. Ports that were handed in are left open for their owner."""
+    plugged = ports or plug(config)
+    rooms = wire(config, project, plugged, uses)
+    try:
+        await begin(rooms)
+        yield rooms
+    finally:
+        await rooms.driver.close()
+        await rooms.resources.close()
+        await rooms.models.close()
+        await rooms.ledger.close()
+        if ports is None:
+            await plugged.journal.close()
+            plugged.keyring.close()
+
+
+async def begin(rooms: Rooms) -> None:
+    """Every known tenant is checked against its signer before anything of it is recovered."""
+    release = release_of(rooms)
+    known = [t for t in rooms.ports.journal.tenants()]
+    for tenant in known:
+        await rooms.ledger.open(tenant)
+    for tenant in known:
+        await enter(rooms, tenant, release)
+        await rooms.driver.resume_all(tenant)
+
+
+async def enter(rooms: Rooms, tenant: str, release: Release | None = None) -> None:
+    """Makes a tenant ready: its log, the policies in force, the release."""
+    await rooms.ledger.open(tenant)
+    await _policies(rooms, tenant)
+    await _release(rooms, tenant, release or release_of(rooms))
+
+
+async def _policies(rooms: Rooms, tenant: str) -> None:
+    """The bundle on disk is activated once, after its tests; a bundle that changed since needs `policy activate`."""
+    active = {row.id for row in rooms.policies.in_force(tenant)}
+    for source in sources(rooms.config):
+        if source.layer in active:
+            continue
+        compiled = rooms.policies.check(source)
+        bad = failing(rooms, compiled, source)
+        if bad:
+            raise FlyballError(
+                "policy_cases_failed", f"{len(bad)} policy cases fail", "; ".join(bad[:3]), "flyball policy test"
+            )
+        await rooms.policies.activate(tenant, compiled, None)
+    rooms.policies.install(tenant)
+
+
+async def _release(rooms: Rooms, tenant: str, release: Release) -> None:
+    view = rooms.ports.journal.view(tenant)
+    if view.row(BlobRow, release.digest) is not None:
+        return
+    event = Event(kind="release_loaded", path=release.digest, facts={"digest": release.digest, "parts": release.names})
+    rows = [BlobRow(id=digest, content=content) for digest, content in release.parts.items()]
+    await rooms.record.write(tenant, event, put=tuple(rows))

@@ -1,0 +1,327 @@
+"""The rooms that a program opens a project for: runs, approvals, questions, policies, ledger, budgets, keys."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flyball.app.opening import enter
+from flyball.app.project import Project
+from flyball.app.release import release_of
+from flyball.app.wiring import Rooms
+from flyball.core.approval import shown_group
+from flyball.core.errors import FlyballError
+from flyball.core.flow import Flow
+from flyball.core.identity import Principal
+from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
+from flyball.core.limits import Limits
+from flyball.core.record import Event, Opened
+from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
+from flyball.core.signature import from_json
+from flyball.core.tool import Tool
+from flyball.runtime.export import Disclosure, prove, write_export
+from flyball.runtime.flow.drive import Started
+from flyball.verify.directory import verify_directory
+from flyball.verify.report import Report
+
+Signature = tuple[str, str]
+
+
+class Runs:
+    """Starting, reading and stopping runs."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._entered: set[str] = set()
+        self._entering = asyncio.Lock()
+
+    async def start(
+        self, what: Any, input: Any, by: Principal, key: str | None, session: str | None, subject: str | None,
+        limits: Limits | None,
+    ) -> str:  # fmt: skip
+        """The id of the started run."""
+        value = self._rooms.project.known(what)
+        kind = "flow" if isinstance(value, Flow) else "agent"
+        return await self._start(kind, value.name, input, by, key or "", session or "", subject or "", limits)
+
+    async def _start(
+        self, kind: str, what: str, input: Any, by: Principal, key: str, session: str, subject: str,
+        limits: Limits | None,
+    ) -> str:  # fmt: skip
+        await self.ready(by.tenant)
+        release = release_of(self._rooms).digest
+        return await self._rooms.driver.start(Started(
+            kind=kind, what=what, input=input, by=by, release=release, key=key, session=session, subject=subject,
+            limits=limits or Limits(),
+        ))  # fmt: skip
+
+    async def ready(self, tenant: str) -> None:
+        """Makes a tenant ready the first time it is used."""
+        if tenant in self._entered:
+            return
+        async with self._entering:
+            if tenant not in self._entered:
+                await enter(self._rooms, tenant)
+                self._entered.add(tenant)
+
+    async def act(
+        self, tool: str | Tool[..., Any], arguments: Mapping[str, Any], by: Principal, call_id: str, run: str | None,
+        hold: timedelta,
+    ) -> Executed[Any] | Blocked | Failed | Pending:  # fmt: skip
+        """One governed action as a run of one step."""
+        name = tool if isinstance(tool, str) else self._rooms.project.known(tool).name
+        self._rooms.project.tool(name)
+        key = f"act\0{run or ''}\0{call_id}"
+        id = await self._start("act", name, {"arguments": dict(arguments)}, by, key, "", "", None)
+        result = await self.result(id, tenant=by.tenant)
+        ends = self._rooms.ports.clock.now() + hold // timedelta(microseconds=1)
+        while isinstance(result, Waiting) and self._rooms.ports.clock.now() < ends:
+            await asyncio.sleep(0.05)
+            result = await self.result(id, tenant=by.tenant)
+        return self._acted(id, by.tenant, name, result)
+
+    def _acted(self, id: str, tenant: str, name: str, result: Result[Any]) -> Executed[Any] | Blocked | Failed | Pending:
+        if isinstance(result, Waiting):
+            return result.pending[0]
+        if isinstance(result, Completed):
+            return Executed(result.value, f"{id}/1/1/outcome")
+        last = self.records(id, tenant=tenant)[-1].private or {}
+        error = last.get("error", {})
+        decisions = [r for r in self.records(id, tenant=tenant) if r.kind == "decision"]
+        if decisions:
+            facts = decisions[-1].facts
+            return Blocked(
+                facts["reason"] if facts["outcome"] == "deny" else result.reason, policies=tuple(facts["policies"]),
+                cures=tuple(facts["cures"]), action=decisions[-1].id, what=str(error.get("what", "")),
+            )  # fmt: skip
+        return Failed(str(error.get("reason", result.reason)), str(error.get("what", result.detail)))
+
+    async def result(self, run: str, *, tenant: str = "local") -> Result[Any]:
+        """What became of a run, once nobody in this process drives it."""
+        return self._told(await self._rooms.driver.settled(tenant, run), tenant)
+
+    def _told(self, row: RunRow, tenant: str) -> Result[Any]:
+        if row.state != "ended":
+            return Waiting(row.id, tuple(self._rooms.people.pending(tenant, run=row.id)))
+        last = self.records(row.id, tenant=tenant, kind="run_ended")[-1]
+        private = last.private or {}
+        if row.reason == "completed":
+            return Completed(row.id, from_json(private.get("result"), self._type(row)))
+        return Stopped(row.id, row.reason, str(private.get("detail", "")))  # type: ignore[arg-type]
+
+    def _type(self, row: RunRow) -> Any:
+        project: Project = self._rooms.project
+        if row.kind == "act":
+            return project.tools[row.what].signature.returns if row.what in project.tools else Any
+        value = (project.flows if row.kind == "flow" else project.agents).get(row.what)
+        return value.output if value is not None else Any
+
+    def row(self, run: str, *, tenant: str = "local") -> RunRow:
+        """A run's row; raises `unknown_run`."""
+        row = self._rooms.ports.journal.view(tenant).row(RunRow, run)
+        if row is None:
+            raise FlyballError("unknown_run", f"there is no run {run} in tenant {tenant}", fix="flyball runs")
+        return row
+
+    def list(self, *, tenant: str = "local", state: str = "") -> list[RunRow]:
+        """Runs, oldest first."""
+        view = self._rooms.ports.journal.view(tenant)
+        rows = view.rows(RunRow, state=state) if state else view.rows(RunRow)
+        return sorted(rows, key=lambda r: (r.started, r.id))
+
+    def records(self, run: str, *, tenant: str = "local", kind: str = "") -> list[Opened]:
+        """A run's records, opened."""
+        view = self._rooms.ports.journal.view(tenant)
+        stored = [s for s in view.records(run=run, limit=1_000_000) if not kind or s.kind == kind]
+        return [self._rooms.record.open(tenant, s, view) for s in stored]
+
+    async def resume(self, run: str, *, tenant: str = "local") -> Result[Any]:
+        """Drives a run that is due, and says what became of it."""
+        self._rooms.driver.wake(tenant, run)
+        return await self.result(run, tenant=tenant)
+
+    async def stop(self, run: str, reason: str, *, by: Principal) -> Stopped:
+        """Ends a run at its next step."""
+        return await self._rooms.driver.stop(by.tenant, run, reason, by)
+
+
+class Approvals:
+    """What waits for an approval, and what people do about it."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def list(self, *, tenant: str = "local", run: str = "") -> list[Pending]:
+        """Everything that waits for people or a decision."""
+        return self._rooms.people.pending(tenant, run=run)
+
+    def get(self, id: str, *, tenant: str = "local") -> Pending:
+        """One of them, as it stands."""
+        return self._rooms.people.one(tenant, id)[0]
+
+    async def approve(
+        self, pending: Pending | str, *, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> Pending:
+        """Signs exactly what was shown."""
+        return await self._rooms.people.approve(pending, by, reason, signed)
+
+    async def deny(
+        self, pending: Pending | str, *, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> None:
+        """Says no."""
+        await self._rooms.people.reject(pending, by, reason, signed)
+
+    async def edit(
+        self, pending: Pending | str, changes: Mapping[str, Any], *, by: Principal, reason: str = "",
+        signed: Signature | None = None,
+    ) -> None:  # fmt: skip
+        """Changes arguments: a new proposal, decided again."""
+        await self._rooms.people.edit(pending, changes, by, reason, signed)
+
+
+class Questions:
+    """What flows and agents asked, and unknown outcomes that a person must settle."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def list(self, *, tenant: str = "local", run: str = "") -> list[Pending]:
+        """Open questions."""
+        return self._rooms.people.pending(tenant, run=run, kind="question")
+
+    async def answer(
+        self, pending: Pending | str, value: Any, *, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> None:
+        """Answers one."""
+        await self._rooms.people.answer(pending, value, by, reason, signed)
+
+    async def resolve(
+        self, pending: Pending | str, status: str, *, by: Principal, result: Any = None, reason: str = "",
+        signed: Signature | None = None,
+    ) -> None:  # fmt: skip
+        """Settles an unknown outcome: "executed" with its result, or "failed"."""
+        await self._rooms.people.resolve(pending, status, by, result, reason, signed)
+
+
+class PolicyRoom:
+    """The policies in force."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def in_force(self, *, tenant: str = "local") -> dict[str, str]:
+        """The digest of the active bundle of each layer."""
+        return {row.id: row.digest for row in self._rooms.policies.in_force(tenant)}
+
+    def schema(self) -> str:
+        """The schema that policies are checked against."""
+        return self._rooms.policies.schema()
+
+
+class LedgerRoom:
+    """The log as evidence."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def checkpoint(self, *, tenant: str = "local") -> str:
+        """A signed checkpoint of everything there is."""
+        return await self._rooms.ledger.checkpoint(tenant)
+
+    def verifier_key(self) -> str:
+        """The key that checks checkpoints."""
+        return self._rooms.ledger.verifier_key()
+
+    async def export(self, target: str | Path, *, tenant: str = "local", disclose: tuple[str, ...] = ()) -> Path:
+        """Writes the ledger, with the private fields of the named runs, for somebody outside."""
+        note = await self.checkpoint(tenant=tenant)
+        view, path = self._rooms.ports.journal.view(tenant), Path(target)
+        opened = [
+            Disclosure(*parts) for run in disclose
+            for parts in self._rooms.ledger.disclosures(tenant, run, self._rooms.record.disclose)
+        ]  # fmt: skip
+        await asyncio.to_thread(
+            write_export, path, view, tenant=tenant, note=note, vkey=self.verifier_key(), disclosures=opened
+        )
+        return path
+
+    async def verify(self, *, tenant: str = "local") -> Report:
+        """Exports to a temporary place and verifies that as an outsider would, under the signer's own key."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = await self.export(Path(folder) / "export", tenant=tenant)
+            return await asyncio.to_thread(verify_directory, path, vkey=self.verifier_key())
+
+    async def prove(self, record: str, *, tenant: str = "local") -> str:
+        """A self-contained proof that a record is in the log."""
+        note = await self.checkpoint(tenant=tenant)
+        index = self._rooms.ledger.index_of(tenant, record)
+        return prove(self._rooms.ports.journal.view(tenant), index, note)
+
+
+class Budgets:
+    """What was reserved and spent."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def list(self, *, tenant: str = "local") -> list[BudgetRow]:
+        """Every budget node of a tenant."""
+        return self._rooms.ports.journal.view(tenant).rows(BudgetRow)
+
+
+class Keys:
+    """The directory of people's public keys."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def list(self, *, tenant: str = "local") -> list[KeyRow]:
+        """Every key."""
+        return self._rooms.ports.journal.view(tenant).rows(KeyRow)
+
+    async def enrol(self, row: KeyRow, *, tenant: str = "local") -> None:
+        """Adds a public key to the directory, as a leaf."""
+        facts = {"key": row.id, "groups": list(row.groups), "public": row.public}
+        event = Event(kind="key_created", path=row.id, facts=facts)
+        await self._rooms.record.write(tenant, event, put=(row,), raises=("directory",))
+        self._rooms.enforce.refresh(tenant)
+
+    async def revoke(self, id: str, *, tenant: str = "local") -> None:
+        """Ends a key's use at once."""
+        row = self._rooms.ports.journal.view(tenant).row(KeyRow, id)
+        if row is None:
+            raise FlyballError("unknown_key", f"there is no key {id}", fix="flyball key list")
+        gone = msgspec.structs.replace(row, revoked=self._rooms.ports.clock.now())
+        event = Event(kind="key_revoked", path=row.id, facts={"key": row.id})
+        await self._rooms.record.write(tenant, event, put=(gone,), raises=("directory",))
+        self._rooms.enforce.refresh(tenant)
+
+    def principal(self, id: str, *, tenant: str = "local") -> Principal:
+        """Who acts with this key; raises `auth_failed` for an unknown or revoked one."""
+        row = self._rooms.ports.journal.view(tenant).row(KeyRow, id)
+        if row is None or row.revoked:
+            raise FlyballError("auth_failed", f"key {id[:12]} is not in this project's directory",
+                               fix="flyball key create NAME --group GROUP")  # fmt: skip
+        return Principal(row.person, tenant=tenant, issuer="key", groups=frozenset(row.groups), assurance="key")
+
+
+class Releases:
+    """What code a run stands on."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def current(self) -> str:
+        """The digest of the loaded release."""
+        return release_of(self._rooms).digest
+
+
+def groups_of(row: PendingRow) -> tuple[str, ...]:
+    """The groups a row waits for, as people read them."""
+    return tuple(shown_group(c) for c in row.groups)

@@ -1,0 +1,237 @@
+"""Wiring: Config -> ports -> runtime. The only module that knows adapters by name.
+
+Heavy adapters are imported by name when they are first needed, so that `import flyball` costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flyball.app.bodies import Bodies
+from flyball.app.may import May
+from flyball.app.project import Project
+from flyball.core.budget import Limit
+from flyball.core.call import Secret, Tenant, Use
+from flyball.core.config import Config
+from flyball.core.entity import Entity
+from flyball.core.errors import FlyballError
+from flyball.core.limits import counted
+from flyball.core.model import ModelConfig
+from flyball.core.policy import Source
+from flyball.core.prices import PriceTable
+from flyball.core.proposal import Performer, Proposal
+from flyball.core.result import Governed
+from flyball.ports.clock import Clock, Entropy
+from flyball.ports.journal import Journal
+from flyball.ports.keyring import Keyring
+from flyball.ports.model import ModelPort
+from flyball.ports.policy import PolicyEngine
+from flyball.ports.signer import Signer
+from flyball.runtime.agent import Thinking
+from flyball.runtime.approve.lift import Approve, Asking
+from flyball.runtime.approve.people import People
+from flyball.runtime.broker.broker import Broker
+from flyball.runtime.broker.reach import Resources
+from flyball.runtime.enforce import Enforce, layers_of
+from flyball.runtime.flow.drive import Driver
+from flyball.runtime.identify import Identify
+from flyball.runtime.ledger import Ledger
+from flyball.runtime.model import Models
+from flyball.runtime.path import Stations, govern
+from flyball.runtime.policies import Policies
+from flyball.runtime.record import Recorder
+from flyball.runtime.recover import Recover
+from flyball.runtime.reserve import Reserving
+from flyball.runtime.validate import Validate
+
+# One line per adapter: what it is called in a configuration, and where it lives.
+ADAPTERS: Mapping[str, str] = {
+    "config": "flyball.adapters.config_toml",
+    "journal.sqlite": "flyball.adapters.journal_sqlite.journal:SqliteJournal",
+    "journal.memory": "flyball.adapters.journal_memory:MemoryJournal",
+    "keyring.sqlite": "flyball.adapters.keyring_sqlite:open_keyring",
+    "keyring.memory": "flyball.adapters.keyring_memory:MemoryKeyring",
+    "keyring.root": "flyball.adapters.root_key:root_key",
+    "signer.file": "flyball.adapters.signer_file:open_signer",
+    "signer.memory": "flyball.adapters.signer_memory:MemorySigner",
+    "policy.cedar": "flyball.adapters.policy_cedar.engine:CedarEngine",
+    "policy.starter": "flyball.adapters.policy_starter:starter",
+    "policy.draft": "flyball.adapters.policy_cedar.draft:draft",
+    "model.openai": "flyball.adapters.model_openai.client:OpenAIModel",
+    "model.openai.key": "flyball.adapters.model_openai.key:read_key",
+    "model.scripted": "flyball.adapters.model_scripted:ScriptedModel",
+    "model.script": "flyball.adapters.model_scripted:load_script",
+    "prices": "flyball.adapters.prices.load:load_prices",
+    "clock": "flyball.adapters.clock_system:SystemClock",
+    "entropy": "flyball.adapters.clock_system:SystemEntropy",
+    "keyfile": "flyball.adapters.keyfile",
+}
+
+
+def adapter(name: str) -> Any:
+    """The adapter of this name, imported now."""
+    module, _, attribute = ADAPTERS[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The sockets of one deployment, plugged."""
+
+    journal: Journal
+    keyring: Keyring
+    signer: Signer
+    engine: PolicyEngine
+    clock: Clock
+    entropy: Entropy
+    models: Mapping[str, ModelPort]
+    prices: PriceTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The rooms of one deployment, wired."""
+
+    config: Config
+    project: Project
+    ports: Ports
+    record: Recorder
+    stations: Stations
+    enforce: Enforce
+    people: People
+    driver: Driver
+    ledger: Ledger
+    policies: Policies
+    models: Models
+    resources: Resources
+
+
+def plug(config: Config) -> Ports:
+    """The ports that a configuration names; opens files."""
+    journal_path, signer_path = Path(config.journal.path), Path(config.signer.file)
+    for folder in (journal_path.parent, signer_path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    clock, entropy = adapter("clock")(), adapter("entropy")()
+    journal = adapter("journal.sqlite").open(
+        journal_path, synchronous=config.journal.synchronous.lower(), entropy=entropy
+    )
+    root = adapter("keyring.root")(str(config.keys.root), create=True)
+    return Ports(
+        journal=journal, clock=clock, entropy=entropy,
+        keyring=adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=True),
+        signer=adapter("signer.file")(signer_path, config.project.name, create=True),
+        engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
+        prices=adapter("prices")(config.prices),
+    )  # fmt: skip
+
+
+def _model(config: ModelConfig) -> ModelPort:
+    if config.adapter == "scripted":
+        return adapter("model.scripted")(adapter("model.script")(config.script))  # type: ignore[no-any-return]
+    key = adapter("model.openai.key")(config.key) if config.key else None
+    return adapter("model.openai")(config, key)  # type: ignore[no-any-return]
+
+
+def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]] = ()) -> Rooms:
+    """The rooms over these ports. Nothing runs yet."""
+    record = Recorder(ports.journal, ports.keyring, ports.clock, ports.entropy)
+    tenants = _tenants(config)
+    resources = Resources(tenants, uses)
+    heard: list[Callable[[str, str, str, float | None], None]] = []
+    broker = Broker(ports.clock, resources, tenants, lambda *a: [h(*a) for h in heard] and None)
+    asking = Asking(
+        expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
+        directory=config.people is not None,
+    )  # fmt: skip
+    approve = Approve(record, asking, record.block)
+    enforce = Enforce(
+        ports.journal, ports.clock, _entities(project, broker), approve.given, environment=config.env or ""
+    )
+    stations = Stations(
+        identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
+        reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker.ask),
+    )  # fmt: skip
+    models = Models(config.models, ports.models, ports.prices)
+    bodies = Bodies(project, Thinking(models.prepare))
+    ledger = Ledger(record, ports.signer, config.project.name)
+
+    async def step(proposal: Proposal, past: Any) -> Governed[Any]:
+        return await govern(stations, proposal, past)
+
+    driver = Driver(
+        record, step, bodies, bodies.unproven, bodies.trusted, _limits(config), ledger.soon,
+    )  # fmt: skip
+    people = People(record, May(enforce), driver.wake)
+    policies = Policies(
+        record, ports.engine, project.actions, project.attributes,
+        lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
+    )  # fmt: skip
+    return Rooms(
+        config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
+        driver=driver, ledger=ledger, policies=policies, models=models, resources=resources,
+    )  # fmt: skip
+
+
+def sources(config: Config) -> list[Source]:
+    """The policy sources of a configuration: platform, then project (or the starter policy)."""
+    found = []
+    if config.platform_policies:
+        found.append(_source("platform", "platform", Path(config.platform_policies)))
+    if config.project.policies:
+        found.append(_source("project", config.project.name, Path(config.project.policies)))
+    else:
+        found.append(adapter("policy.starter")())
+    return found
+
+
+def _source(layer: Any, name: str, folder: Path) -> Source:
+    files = {p.name: p.read_text("utf-8") for p in sorted(folder.glob("*.cedar"))}
+    if not files:
+        raise FlyballError("no_policies", f"there is no .cedar file in {folder}", fix="flyball policy draft TOOL")
+    return Source(layer=layer, name=name, files=files)
+
+
+def _limits(config: Config) -> Mapping[str, Limit]:
+    limits = {"run": counted(config.limits.run), "tenant": counted(config.limits.tenant)}
+    return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
+
+
+def _tenants(config: Config) -> Callable[[str], Tenant]:
+    def tenant(name: str) -> Tenant:
+        own = config.tenants.get(name)
+        handles = {**config.secrets, **(own.secrets if own else {})}
+
+        def secret(wanted: str) -> Secret:
+            if wanted not in handles:
+                raise FlyballError("unknown_secret", f"there is no secret {wanted!r}", fix="add it under [secrets]")
+            return Secret(wanted, _read(str(handles[wanted])))
+
+        return Tenant(name, dict(own.settings) if own else {}, secret)
+
+    return tenant
+
+
+def _read(handle: str) -> str:
+    source, _, name = handle.partition(":")
+    if source == "env":
+        if name not in os.environ:
+            raise FlyballError("secret_missing", f"the environment has no {name}", fix=f"export {name}=...")
+        return os.environ[name]
+    return Path(name).read_text("utf-8").strip()
+
+
+def _entities(project: Project, broker: Broker) -> Callable[[Proposal, str, str], Awaitable[Entity]]:
+    async def load(proposal: Proposal, kind: str, name: str) -> Entity:
+        entity = project.entities.get(kind)
+        if entity is None:
+            raise FlyballError("unknown_entity", f"no @entity loads {kind}", fix=f'@entity("{kind}") in a module')
+        performer = Performer(perform=entity.function, functions=(entity.function,))
+        return await broker.read(replace(proposal, performer=performer), name)  # type: ignore[no-any-return]
+
+    return load

@@ -1,0 +1,77 @@
+"""What `watch` gives: the log's records as events, each with its sequence in the tenant's log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is durable in a run; watching resumes after `sequence`. `time` in microseconds."""
+
+    sequence: int
+    run: str
+    path: str
+    time: int
+
+
+class StepStarted(Event, frozen=True, kw_only=True):
+    """A run or one of its steps began."""
+
+    what: str
+    kind: str = ""
+
+
+class Decided(Event, frozen=True, kw_only=True):
+    """A verdict on a proposal: allow, modify, require_approval or deny, and the policies behind it."""
+
+    action: str
+    outcome: str
+    by: str = ""
+    reason: str = ""
+    policies: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = {}
+
+
+class Executed(Event, frozen=True, kw_only=True):
+    """How an attempt ended."""
+
+    action: str
+    status: str
+    code: str = ""
+    attempt: int = 1
+
+
+class Waiting(Event, frozen=True, kw_only=True):
+    """Something waits for people or for a time."""
+
+    pending: tuple[str, ...] = ()
+    about: str = ""
+    groups: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()
+
+
+class Answered(Event, frozen=True, kw_only=True):
+    """A person approved, rejected, edited, answered or settled something."""
+
+    what: str
+    pending: str
+    by: str = ""
+    reason: str = ""
+
+
+class Progress(Event, frozen=True, kw_only=True):
+    """What a tool said while it ran; never recorded."""
+
+    message: str
+    done: float | None = None
+
+
+class Ended(Event, frozen=True, kw_only=True):
+    """The run ended: its stop reason."""
+
+    reason: str
+    ok: bool
+    detail: str = ""

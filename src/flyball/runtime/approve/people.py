@@ -1,0 +1,230 @@
+"""People: approving, rejecting, editing and answering what waits. Each is an append that wakes the run.
+
+Rules (GATE section 4):
+
+* Whoever submits names the `over` of the version they were shown; if it was edited or decided since, that is a conflict
+  and nothing is consumed.
+* The approver is an authenticated person in the group, nobody in the chain, no editor; distinct cures, distinct people.
+* An edit is a new proposal: the pending approval becomes void, the edited arguments are decided again, and only the
+  edited leaves become trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from flyball.core.approval import cure_for, member, objection, people, shown_group, unmet
+from flyball.core.errors import FlyballError
+from flyball.core.identity import Authority, Link, Principal
+from flyball.core.journal import Append, Appended, KeyRow, PendingRow, RunRow, Settle
+from flyball.core.lifecycle import LIVE, moved
+from flyball.core.record import Event, Opened
+from flyball.core.result import Pending
+from flyball.ports.recording import Recording
+from flyball.runtime.approve.show import pending_of
+
+Signature = tuple[str, str]
+May = Callable[[Principal, PendingRow], Awaitable[str | None]]
+Wake = Callable[[str, str], None]
+
+
+class People:
+    """What people may do about what waits. `may` asks policy whether this person may decide this at all."""
+
+    def __init__(self, record: Recording, may: May, wake: Wake) -> None:
+        self._record, self._may, self._wake = record, may, wake
+
+    # reading ---------------------------------------------------------------------------------------------------------
+    def pending(self, tenant: str, *, run: str = "", kind: str = "") -> list[Pending]:
+        """Everything open in a tenant, or in one of its runs."""
+        where = {name: value for name, value in (("run", run), ("kind", kind)) if value}
+        view = self._record.journal.view(tenant)
+        return [self.one(tenant, row.id)[0] for row in view.rows(PendingRow, state="open", **where)]
+
+    def one(self, tenant: str, pending: str) -> tuple[Pending, PendingRow, Opened]:
+        """One pending thing as it stands, with its row and its `asked` record; raises `unknown_pending`."""
+        view = self._record.journal.view(tenant)
+        row = view.row(PendingRow, pending)
+        if row is None:
+            raise FlyballError("unknown_pending", f"nothing waits as {pending!r}", fix="flyball approvals")
+        stored = next(s for s in view.records(run=row.run) if s.id == row.record)
+        asked = self._record.open(tenant, stored, view)
+        return pending_of(row, asked.private or {}, asked.facts), row, asked
+
+    # deciding --------------------------------------------------------------------------------------------------------
+    async def approve(
+        self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> Pending:
+        """Signs the version that was shown. Returns it as it stands now: still open where more people are needed."""
+        row, asked = await self._open(pending, by, "approval")
+        pseudonym = self._record.person(by.tenant, by.id)
+        cure = cure_for(by, row.groups, row.given, pseudonym)
+        if cure is None:
+            raise self._not_eligible(by, row, asked, pseudonym)
+        given = {"by": pseudonym, "cure": cure} | ({"key": signed[0], "sig": signed[1]} if signed else {})
+        met = not unmet(row.groups, (*row.given, given))
+        state = moved("approval", row.state, "complete" if met else "grant")
+        changed = msgspec.structs.replace(row, state=state, given=(*row.given, given), version=row.version + 1)
+        facts = {"cure": cure, **self._signature(signed)}
+        await self._decide("approved", row, changed, by, facts, {"reason": reason})
+        return self.one(by.tenant, row.id)[0]
+
+    async def reject(self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None) -> None:
+        """Says no: the proposal is blocked, and the same one is not asked about again in this run."""
+        row, asked = await self._open(pending, by, "approval")
+        if not any(member(by, people(cure)[1]) for cure in row.groups):
+            raise self._not_eligible(by, row, asked, "")
+        changed = msgspec.structs.replace(row, state=moved("approval", row.state, "reject"), version=row.version + 1)
+        await self._decide("rejected", row, changed, by, self._signature(signed), {"reason": reason})
+
+    async def edit(
+        self, pending: Pending | str, changes: Mapping[str, Any], by: Principal, reason: str = "",
+        signed: Signature | None = None,
+    ) -> None:  # fmt: skip
+        """Changes arguments of what waits: a new proposal, decided again. The editor cannot approve it."""
+        row, asked = await self._open(pending, by, "approval")
+        if not any(member(by, people(cure)[1]) for cure in row.groups):
+            raise self._not_eligible(by, row, asked, "")
+        args = dict((asked.private or {})["args"])
+        strange = sorted(changes.keys() - args.keys())
+        if strange or not changes:
+            what = f"{asked.facts['covers']['action']} has no argument {', '.join(strange)}" if strange else "no change"
+            raise FlyballError("bad_edit", what, fix=f"it has {', '.join(sorted(args))}")
+        changed = msgspec.structs.replace(row, state=moved("approval", row.state, "edit"), version=row.version + 1)
+        private = {"args": args | dict(changes), "changed": sorted(changes), "reason": reason}
+        await self._decide("edited", row, changed, by, self._signature(signed), private)
+
+    async def answer(
+        self, pending: Pending | str, value: Any, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> None:
+        """Answers a flow's question."""
+        row, asked = await self._open(pending, by, "question")
+        if by.kind != "user" or by.agent is not None:
+            raise FlyballError("not_eligible", f"{by.id} is no person")
+        if not any(member(by, people(cure)[1]) for cure in row.groups):
+            raise self._not_eligible(by, row, asked, "")
+        changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
+        facts = {"cure": row.groups[0], **self._signature(signed)}
+        await self._decide("answered", row, changed, by, facts, {"value": value, "reason": reason})
+
+    async def resolve(
+        self, pending: Pending | str, status: str, by: Principal, result: Any = None, reason: str = "",
+        signed: Signature | None = None,
+    ) -> None:  # fmt: skip
+        """Says what became of an unknown outcome: `executed` (with its result) or `failed`. Settles its reservation."""
+        row, _ = await self._open(pending, by, "unknown")
+        if status not in ("executed", "failed"):
+            raise FlyballError("bad_resolution", f"{status!r} is no resolution", fix="executed or failed")
+        if by.kind != "user" or by.agent is not None or by.assurance == "os":
+            raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix="act with a person's key: FLYBALL_KEY")
+        changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
+        event = Event(
+            kind="resolution", run=row.run, path=row.path, attempt=1, subjects=self._subjects(by.tenant, row.run),
+            facts={"intent": row.intent, "status": status, "by": self._record.person(by.tenant, by.id),
+                   **self._signature(signed)},
+            private={"result": result, "reason": reason},
+        )  # fmt: skip
+        await self._append(by.tenant, event, row, changed, settle=Settle(id=row.intent))
+
+    # parts -----------------------------------------------------------------------------------------------------------
+    async def _open(self, pending: Pending | str, by: Principal, kind: str) -> tuple[PendingRow, Opened]:
+        name = pending if isinstance(pending, str) else pending.id
+        now, row, asked = self.one(by.tenant, name)
+        if row.kind != kind:
+            how = {"approval": "approve", "question": "answer", "unknown": "answer ... executed|failed"}
+            raise FlyballError("wrong_kind", f"{name} is of kind {row.kind}", fix=f"flyball {how.get(row.kind, 'show')}")
+        shown = now.over if isinstance(pending, str) else pending.over
+        if row.state != "open" or shown != row.over:
+            raise FlyballError(
+                "conflict", f"{name} is not what you were shown", f"it is {row.state} now", "flyball approvals",
+                {"state": row.state},
+            )  # fmt: skip
+        run = self._record.journal.view(by.tenant).row(RunRow, row.run)
+        if run is None or run.state not in LIVE:
+            raise FlyballError("conflict", f"run {row.run} has ended", fix="flyball show RUN")
+        if by.assurance == "key" and not self._has_key(by):
+            raise FlyballError("auth_failed", f"{by.id} has no valid key", fix="flyball key create NAME --group GROUP")
+        refusal = await self._may(by, row)
+        if refusal is not None:
+            raise FlyballError("policy_denied", f"policy does not let {by.id} decide this", refusal)
+        return row, asked
+
+    def _has_key(self, by: Principal) -> bool:
+        return any(not row.revoked for row in self._record.journal.view(by.tenant).rows(KeyRow, person=by.id))
+
+    def _not_eligible(self, by: Principal, row: PendingRow, asked: Opened, pseudonym: str) -> FlyballError:
+        authority = authority_of(asked)
+        why = objection(by, authority, pseudonym, self._editors(by.tenant, row))
+        groups = ", ".join(shown_group(c) for c in unmet(row.groups, row.given))
+        if why is None and pseudonym and any(g["by"] == pseudonym for g in row.given):
+            why = f"{by.id} signed already, and one person counts once"
+        why = why or f"{by.id} is not in {groups}"
+        can = self._able(by.tenant, row, authority)
+        return FlyballError(
+            "not_eligible", f"waiting for {groups}", why, f"{len(can)} can: {', '.join(can)}" if can else ""
+        )
+
+    def _able(self, tenant: str, row: PendingRow, authority: Authority) -> list[str]:
+        wanted = {people(cure)[1] for cure in unmet(row.groups, row.given)}
+        keys = self._record.journal.view(tenant).rows(KeyRow)
+        able = {k.person for k in keys if not k.revoked and wanted & set(k.groups) and k.person != authority.principal.id}
+        return sorted(name.partition(":")[2] for name in able)
+
+    def _editors(self, tenant: str, row: PendingRow) -> frozenset[str]:
+        view = self._record.journal.view(tenant)
+        records = (self._record.open(tenant, s, view) for s in view.records(run=row.run) if s.kind == "edited")
+        return frozenset(str(r.facts["by"]) for r in records if r.path.startswith(row.path))
+
+    async def objection(self, by: Principal, row: PendingRow) -> str | None:
+        """Why this person may not sign this row, apart from policy; None where they may."""
+        _, _, asked = self.one(by.tenant, row.id)
+        pseudonym = self._record.person(by.tenant, by.id)
+        return objection(by, authority_of(asked), pseudonym, self._editors(by.tenant, row))
+
+    async def _decide(
+        self, kind: Any, row: PendingRow, changed: PendingRow, by: Principal, facts: Mapping[str, Any],
+        private: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        if kind in ("approved", "rejected", "edited"):
+            why = await self.objection(by, row)
+            if why is not None:
+                raise self._not_eligible(by, row, self.one(by.tenant, row.id)[2], self._record.person(by.tenant, by.id))
+        event = Event(
+            kind=kind, run=row.run, path=f"{row.path}!{row.version}" if kind != "answered" else row.path,
+            attempt=int(row.id.rpartition("#")[2]), subjects=(*self._subjects(by.tenant, row.run), by.id),
+            facts={"pending": row.id, "over": row.over, "by": self._record.person(by.tenant, by.id),
+                   "assurance": by.assurance, **facts},
+            private={**private, "person": by.id},
+        )  # fmt: skip
+        await self._append(by.tenant, event, row, changed)
+
+    async def _append(self, tenant: str, event: Event, row: PendingRow, changed: PendingRow, **rest: Any) -> None:
+        entry = self._record.seal(tenant, event)
+        answer = await self._record.append(Append(
+            id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),
+            wakes=(row.run,), urgent=True, **rest,
+        ))  # fmt: skip
+        if not isinstance(answer, Appended) or answer.repeated:
+            raise FlyballError("conflict", f"{row.id} was decided by somebody else meanwhile", fix="flyball approvals")
+        self._wake(tenant, row.run)
+
+    def _subjects(self, tenant: str, run: str) -> tuple[str, ...]:
+        view = self._record.journal.view(tenant)
+        first = self._record.open(tenant, view.records(run=run, limit=1)[0], view)
+        return (str((first.private or {})["subject"]),) if first.private else ()
+
+    @staticmethod
+    def _signature(signed: Signature | None) -> dict[str, str]:
+        return {"key": signed[0], "sig": signed[1]} if signed else {}
+
+
+def authority_of(asked: Opened) -> Authority:
+    """The chain behind what waits, from its `asked` record."""
+    private = asked.private or {}
+    shown = private.get("shown", {})
+    tenant, issuer, name, *agents = private.get("chain") or ["local", "host", shown.get("by", "user:?")]
+    links = tuple(Link(agent=a, role="executor") for a in agents)
+    return Authority(principal=Principal(name, tenant=tenant, issuer=issuer), links=links)
