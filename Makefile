@@ -37,7 +37,7 @@ check: lint types typing layers house
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check --quiet --output-format concise
-	@$(PY) -m ruff format --check --quiet
+	@$(PY) -m ruff format --check
 
 types: $(VENV)/.dev
 	@$(PY) -m mypy $(TYPED)
@@ -58,7 +58,7 @@ format: $(VENV)/.dev
 
 wheel: $(VENV)/.dev
 	@rm -rf dist
-	@$(PY) -m build --no-isolation . >/dev/null
+	@$(PY) -m build -qq --no-isolation .
 	@outside=$$(mktemp -d) && trap 'rm -rf "$$outside"' EXIT \
 	&& $(PY) -m venv "$$outside/venv" \
 	&& "$$outside/venv/bin/python" $(PIP) install --require-hashes -r requirements/runtime.txt \

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +32,23 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in [n for n in os.environ if n.startswith("FLYBALL_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.fixture
-def trial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def trial(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts one function in the place of a command."""
 
     def put(body: Any) -> None:
         command = click.command("config")(pass_shell(body))
         monkeypatch.setattr(commands, "import_module", lambda _: type("Module", (), {"command": command}))
 
-    yield put
+    return put
 
 
 def flyball(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
@@ -66,8 +65,9 @@ def process(*args: str, script: str = "", **options: Any) -> subprocess.Complete
 
 def test_version_and_help_import_nothing_heavy() -> None:
     script = (
-        "import sys; from flyball.doors.cli.main import main; main(['--version']); main(['--help']);"
-        f"print([m for m in {HEAVY} if m in sys.modules])"
+        "import sys; before = set(sys.modules); from flyball.doors.cli.main import main;"
+        "main(['--version']); main(['--help']);"
+        f"print([m for m in {HEAVY} if m in sys.modules and m not in before])"
     )
     assert process(script=script, stdout=subprocess.PIPE).stdout.endswith("[]\n")
 
@@ -85,6 +85,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_row_of_the_table_is_a_command_with_the_shared_options() -> None:
     group = main.flyball
+    assert group.get_command(click.Context(group), "confg") is None
     for name in commands.COMMANDS:
         command = group.get_command(click.Context(group), name)
         assert command is not None and command.name == name
@@ -177,8 +178,10 @@ def test_a_terminal_without_the_character_gets_an_escape(place: Path, monkeypatc
 
 
 def test_completion_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_FLYBALL_COMPLETE", "bash_source")
-    assert "_flyball_completion" in process(stdout=subprocess.PIPE).stdout
+    monkeypatch.setenv("_FLYBALL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "flyball con")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert process(stdout=subprocess.PIPE).stdout == "plain,config\n"
 
 
 @pytest.mark.parametrize("reason", STOPS)

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from flyball.app.opening import opened
+from flyball.app.plugs import adapter
 from flyball.app.project import collect, load, of_value
 from flyball.app.rooms import Approvals, Budgets, Keys, LedgerRoom, PolicyRoom, Questions, Releases, Runs
-from flyball.app.wiring import Ports, Rooms, adapter
+from flyball.app.wiring import Ports, Rooms
 from flyball.core.agent import Agent
 from flyball.core.call import Use
 from flyball.core.config import Config

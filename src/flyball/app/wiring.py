@@ -1,11 +1,7 @@
-"""Wiring: Config -> ports -> runtime. The only module that knows adapters by name.
-
-Heavy adapters are imported by name when they are first needed, so that `import flyball` costs little.
-"""
+"""Wiring: Config -> ports -> runtime."""
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +10,7 @@ from typing import Any
 
 from flyball.app.bodies import Bodies
 from flyball.app.may import May
+from flyball.app.plugs import adapter
 from flyball.app.project import Project
 from flyball.core.budget import Limit
 from flyball.core.call import Secret, Tenant, Use
@@ -48,36 +45,6 @@ from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
 from flyball.runtime.reserve import Reserving
 from flyball.runtime.validate import Validate
-
-# One line per adapter: what it is called in a configuration, and where it lives.
-ADAPTERS: Mapping[str, str] = {
-    "config": "flyball.adapters.config_toml",
-    "journal.sqlite": "flyball.adapters.journal_sqlite.journal:SqliteJournal",
-    "journal.memory": "flyball.adapters.journal_memory:MemoryJournal",
-    "keyring.sqlite": "flyball.adapters.keyring_sqlite:open_keyring",
-    "keyring.memory": "flyball.adapters.keyring_memory:MemoryKeyring",
-    "keyring.root": "flyball.adapters.root_key:root_key",
-    "signer.file": "flyball.adapters.signer_file:open_signer",
-    "signer.memory": "flyball.adapters.signer_memory:MemorySigner",
-    "policy.cedar": "flyball.adapters.policy_cedar.engine:CedarEngine",
-    "policy.starter": "flyball.adapters.policy_starter:starter",
-    "policy.draft": "flyball.adapters.policy_cedar.draft:draft",
-    "model.openai": "flyball.adapters.model_openai.client:OpenAIModel",
-    "model.openai.key": "flyball.adapters.model_openai.key:read_key",
-    "model.scripted": "flyball.adapters.model_scripted:ScriptedModel",
-    "model.script": "flyball.adapters.model_scripted:load_script",
-    "prices": "flyball.adapters.prices.load:load_prices",
-    "clock": "flyball.adapters.clock_system:SystemClock",
-    "entropy": "flyball.adapters.clock_system:SystemEntropy",
-    "keyfile": "flyball.adapters.keyfile",
-}
-
-
-def adapter(name: str) -> Any:
-    """The adapter of this name, imported now."""
-    module, _, attribute = ADAPTERS[name].partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

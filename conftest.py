@@ -1,0 +1,27 @@
+"""What every test stands on: how hypothesis searches, and a home of its own."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+CI = os.environ.get("CI") == "true"
+HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+# Switched on together with the module. Loaded here and not as the entry point of users: coverage has begun by now.
+# pytest_plugins = ["flyball.testing.plugin"]
+
+# A deadline would measure the machine; in CI the same change gets the same answer.
+settings.register_profile("flyball", deadline=None, derandomize=CI, print_blob=CI)
+settings.load_profile("flyball")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no process it starts, reads or writes the user's keys, settings or state."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n in HOMES or (n.startswith("FLYBALL_") and n != "FLYBALL_VECTORS")]:
+            patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield

@@ -1,0 +1,70 @@
+"""The queue before the writer: urgent first, tenants in turn, bounded for each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flyball.adapters.journal_sqlite.queue import Job, Queue, tell
+from flyball.core.journal import Appended
+from tests.adapters.journal_appends import numbered
+
+
+def job(number: int, tenant: str = "a", *, urgent: bool = False) -> Job:
+    return Job(numbered(number, tenant=tenant, urgent=urgent), asyncio.get_running_loop())
+
+
+def ids(jobs: list[Job]) -> list[str]:
+    return [one.append.id for one in jobs]
+
+
+async def test_outcomes_go_before_intents() -> None:
+    queue = Queue()
+    for number, urgent in enumerate((False, False, True)):
+        assert queue.put(job(number, urgent=urgent)) is True
+    assert ids(queue.take()) == ["a2", "a0", "a1"]
+
+
+async def test_a_tenant_that_sends_much_does_not_hold_up_another() -> None:
+    queue = Queue()
+    for number in range(4):
+        queue.put(job(number, "loud"))
+    queue.put(job(9, "quiet"))
+    assert ids(queue.take()) == ["a0", "a9", "a1", "a2", "a3"]
+
+
+async def test_who_finds_the_queue_full_waits_for_room() -> None:
+    queue = Queue(per_tenant=2)
+    assert queue.put(job(0)) is True and queue.put(job(1)) is True
+    room = queue.put(job(2))
+    assert isinstance(room, asyncio.Future)
+    assert queue.put(job(3, "other")) is True
+    assert queue.put(job(4, urgent=True)) is True
+    assert ids(queue.take()) == ["a4", "a0", "a3", "a1"]
+    await asyncio.wait_for(room, 5)
+    assert queue.put(job(2)) is True
+
+
+async def test_a_closed_queue_lets_nobody_in_and_is_emptied() -> None:
+    queue = Queue(per_tenant=1)
+    queue.put(job(0))
+    room = queue.put(job(1))
+    queue.close()
+    assert isinstance(room, asyncio.Future)
+    await asyncio.wait_for(room, 5)
+    assert queue.put(job(1)) is False
+    assert (ids(queue.take()), queue.take()) == (["a0"], [])
+
+
+async def test_telling_skips_who_was_cancelled() -> None:
+    gone, there = job(0), job(1)
+    gone.future.cancel()
+    tell((one.future, Appended(first=0, size=1)) for one in (gone, there))
+    assert await asyncio.wait_for(there.future, 5) == Appended(first=0, size=1)
+
+
+def test_telling_a_loop_that_is_gone_is_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    future: asyncio.Future[int] = loop.create_future()
+    loop.close()
+    tell([(future, 1)])
+    assert not future.done()
