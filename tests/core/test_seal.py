@@ -133,7 +133,9 @@ def test_a_field_without_its_salt_is_damage() -> None:
     cipher = AESGCM(bytes(32))
     at = place("acme", "r")
     with pytest.raises(FlyballError, match="no salt"):
-        open_field(cipher, at, "args", bytes(12) + cipher.encrypt(bytes(12), b"short", b"flyball/seal/v1\0" + at + b"args"))
+        open_field(
+            cipher, at, "args", bytes(12) + cipher.encrypt(bytes(12), b"short", b"flyball/seal/v1\0" + at + b"args")
+        )
 
 
 @pytest.mark.parametrize(("salt", "nonce"), [(b"", bytes(12)), (SALT, bytes(11))])

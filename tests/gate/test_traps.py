@@ -194,7 +194,9 @@ def test_longer_text_goes_as_digest_and_length() -> None:
 
 
 def test_padding_a_text_does_not_get_it_past_a_pattern() -> None:
-    forbid = '@id("f") forbid (principal, action == Action::"send", resource) when { context.input.body like "*secret*" };'
+    forbid = (
+        '@id("f") forbid (principal, action == Action::"send", resource) when { context.input.body like "*secret*" };'
+    )
     padded = asking("send", {**SENT, "body": "secret" + " " * 9000})
     answer = compiled(forbid).evaluate(padded)
     assert not answer.allow and answer.errors[0].startswith("text_too_long")
@@ -210,7 +212,9 @@ def test_a_pattern_on_addresses_matches_two_recipients_and_the_derived_set_does_
     assert sets.evaluate(asking("send")).allow
 
 
-@pytest.mark.parametrize("to", ["ada@acme.example\nbcc: eve@evil.example", "<ada@acme.example> eve@evil.example", "ada", ""])
+@pytest.mark.parametrize(
+    "to", ["ada@acme.example\nbcc: eve@evil.example", "<ada@acme.example> eve@evil.example", "ada", ""]
+)
 def test_what_is_no_address_is_in_nobodys_list(to: str) -> None:
     policy = """@id("f") forbid (principal, action == Action::"send", resource)
     unless { ["acme.example"].containsAll(context.input.to_domains) };"""
@@ -275,7 +279,9 @@ def test_a_thousandfold_nested_policy_is_a_finding(kind: str) -> None:
 
 def test_a_child_that_crashes_is_a_finding_that_names_the_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     script = tmp_path / "crash.py"
-    script.write_text("import os, sys; sys.stderr.write('desk.cedar:7\\n'); sys.stderr.flush(); os.kill(os.getpid(), 11)")
+    script.write_text(
+        "import os, sys; sys.stderr.write('desk.cedar:7\\n'); sys.stderr.flush(); os.kill(os.getpid(), 11)"
+    )
     monkeypatch.setattr(child, "_SCRIPT", script)
     with pytest.raises(PolicyError, match=r"desk.cedar:7: the policy compiler crashed \(signal 11\)"):
         child.check({"desk.cedar": "crash"})
@@ -294,7 +300,9 @@ def test_a_child_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def _no_parents(nodes: Any, attributes: Any) -> bytes:
-    return orjson.dumps([{"uid": {"type": n.uid.type, "id": n.uid.id}, "attrs": dict(n.attrs), "parents": []} for n in nodes])
+    return orjson.dumps(
+        [{"uid": {"type": n.uid.type, "id": n.uid.id}, "attrs": dict(n.attrs), "parents": []} for n in nodes]
+    )
 
 
 def test_the_gate_does_not_open_when_parents_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:

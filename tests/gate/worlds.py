@@ -39,9 +39,7 @@ SHAPE = input_shape(ACT)
 SCHEMA = generate([ACT], {})
 SCHEMA[""]["actions"] = {n: SCHEMA[""]["actions"][n] for n in ("act", "read", "reversible", "irreversible")}
 TOOL = Node(uid=Uid("Tool", "act"))
-LINKS = chain(
-    Authority(principal=Principal("user:kim", groups=frozenset({"staff"}))).through("writer", "executor")
-)
+LINKS = chain(Authority(principal=Principal("user:kim", groups=frozenset({"staff"}))).through("writer", "executor"))
 
 PERMITS = {
     "p-all": "permit (principal, action, resource)",
@@ -90,20 +88,22 @@ class World:
     @property
     def layers(self) -> tuple[CedarCompiled, ...]:
         return tuple(
-            compiled(layer, ids)
-            for layer, ids in (("platform", self.platform), ("project", self.project))
-            if ids
+            compiled(layer, ids) for layer, ids in (("platform", self.platform), ("project", self.project)) if ids
         )
 
     @property
     def cures(self) -> dict[str, Cure]:
         return {f"{c.bundle.layer}/{i}": cure for c in self.layers for i, cure in c.bundle.cures.items()}
 
-    def ask(self, arguments: Mapping[str, Any], approvals: Mapping[Layer, frozenset[str]], plain: bool) -> tuple[Answer, ...]:
+    def ask(
+        self, arguments: Mapping[str, Any], approvals: Mapping[Layer, frozenset[str]], plain: bool
+    ) -> tuple[Answer, ...]:
         return asked(self.layers, arguments, approvals, plain)
 
     def decide(self, arguments: Mapping[str, Any] | None = None, given: Any = None) -> Decision:
-        return decide(self.arguments if arguments is None else arguments, self.ask, self.cures, revalidated, given or {})
+        return decide(
+            self.arguments if arguments is None else arguments, self.ask, self.cures, revalidated, given or {}
+        )
 
     def everyone(self) -> dict[Layer, frozenset[str]]:
         """Every approval that any policy names."""
@@ -157,7 +157,10 @@ def compiled(layer: Layer, ids: tuple[str, ...]) -> CedarCompiled:
 
 
 def asked(
-    layers: Sequence[CedarCompiled], arguments: Mapping[str, Any], approvals: Mapping[Layer, frozenset[str]], plain: bool
+    layers: Sequence[CedarCompiled],
+    arguments: Mapping[str, Any],
+    approvals: Mapping[Layer, frozenset[str]],
+    plain: bool,
 ) -> tuple[Answer, ...]:
     context = policy_context(SHAPE, arguments)
     answers = []
@@ -223,4 +226,8 @@ def _fires(cure: Cure, arguments: Mapping[str, Any]) -> bool:
 def _by_size(world: World) -> list[frozenset[tuple[Layer, str]]]:
     named = [(layer, a) for layer, approvals in sorted(world.everyone().items()) for a in sorted(approvals)]
     sets = [frozenset(c) for size in range(len(named) + 1) for c in itertools.combinations(named, size)]
-    return [s for s in sets if all(frozenset(a for w, a in s if w == layer) == strongest(a for w, a in s if w == layer) for layer, _ in s)]
+    return [
+        s
+        for s in sets
+        if all(frozenset(a for w, a in s if w == layer) == strongest(a for w, a in s if w == layer) for layer, _ in s)
+    ]

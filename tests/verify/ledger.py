@@ -1,4 +1,4 @@
-"""A small real ledger to export and to tamper with: leaves, tree, signer and approver are real, only storage is a list."""
+"""A small real ledger to export and to tamper with: leaves, tree, signer and approver are real, storage is a list."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ class Ledger:
 
     def export(self, target: Path, **rest: Any) -> Path:
         vkey = self.signer.verifier_key()
-        write_export(target, cast("Any", self), tenant=TENANT, note=rest.pop("note", None) or self.sign(), vkey=vkey, **rest)
+        write_export(
+            target, cast("Any", self), tenant=TENANT, note=rest.pop("note", None) or self.sign(), vkey=vkey, **rest
+        )
         return target
 
     # what an export reads ------------------------------------------------------------------------------------------
@@ -133,7 +135,13 @@ def asking(ledger: Ledger, path: str, expires: int = 0, cures: tuple[str, ...] =
         "cures": list(cures), "expires": expires,
         **{name: commit(name, salts[name], json.dumps(private[name]).encode()) for name in private},
     }  # fmt: skip
-    facts = {"pending": f"r-1/{path}#1", "kind": "approval", "covers": covers, "over": over(covers), "bundles": [BUNDLE]}
+    facts = {
+        "pending": f"r-1/{path}#1",
+        "kind": "approval",
+        "covers": covers,
+        "over": over(covers),
+        "bundles": [BUNDLE],
+    }
     return Event(
         kind="asked", run="r-1", path=f"{path}#1", attempt=1, facts=facts, salts=salts,
         private=private | {"shown": "Send to c@x.example?"},

@@ -19,7 +19,7 @@ TWICE = asking(Ledger(), "2", cures=("project/finance:2",))
 BOTH = asking(Ledger(), "2", cures=("project/finance", "project/legal"))
 
 
-def ran(asked: Event = ASKED, path: str = "2", attempt: int = 1, time: int | None = None, **more: Any) -> Leaf:
+def ran(asked: Event = ASKED, path: str = "2", *, attempt: int = 1, time: int | None = None, **more: Any) -> Leaf:
     covers = asked.facts["covers"]
     return of(lifted(asked, path, attempt, **more), {name: covers[name] for name in COMMITTED}, time)
 
@@ -70,7 +70,7 @@ def test_an_approval_is_used_at_one_step() -> None:
 
 @pytest.mark.parametrize("name", ["action", "schema"])
 def test_another_action_is_not_what_was_approved(name: str) -> None:
-    assert f"{name} is not what was asked" in problems(ASKED, approving(ASKED), ran(**{name: "other"}))
+    assert f"{name} is not what was asked" in problems(ASKED, approving(ASKED), ran(ASKED, **{name: "other"}))
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -106,7 +106,9 @@ def test_an_intent_over_another_digest_is_noticed() -> None:
 
 def test_two_people_are_two_different_people() -> None:
     key_two = SigningKey(name="bob", seed=b"b" * 32)
-    second = approving(TWICE, BOB, "project/finance:2", 2, key=key_two.id, sig=sign_approval(key_two, TWICE.facts["over"]))
+    second = approving(
+        TWICE, BOB, "project/finance:2", 2, key=key_two.id, sig=sign_approval(key_two, TWICE.facts["over"])
+    )
     first = approving(TWICE, cure="project/finance:2")
     assert problems(TWICE, key_created(key_two), first, second, ran(TWICE)) == ""
     again = approving(TWICE, cure="project/finance:2", n=2)

@@ -215,7 +215,7 @@ def test_a_record_that_is_no_leaf_is_a_finding(tmp_path: Path) -> None:
     assert failed(resigned(log, tmp_path)) == {"records"}
 
 
-# anything --------------------------------------------------------------------------------------------------------------
+# anything ------------------------------------------------------------------------------------------------------------
 SLOW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -261,7 +261,9 @@ def test_no_replaced_file_breaks_the_verifier(good: Path, data: st.DataObject, c
 
 hostile = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2**53 - 1) | st.text(max_size=5) | st.just("r-1/2#1"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["cures", "run", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["cures", "run", "x"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 NAMES = (
@@ -271,8 +273,8 @@ NAMES = (
 facts = st.dictionaries(st.sampled_from(NAMES), hostile, max_size=6)
 records = st.builds(
     Event,
-    kind=st.sampled_from(sorted(KINDS)), run=st.sampled_from(["r-1", "r-9", "-"]), attempt=st.integers(0, 3), facts=facts,
-    path=st.sampled_from(["", "1", "2", "2.1", "2#1", "2~1", "..", "@2.1", "9" * 30, "é"]),
+    kind=st.sampled_from(sorted(KINDS)), run=st.sampled_from(["r-1", "r-9", "-"]), attempt=st.integers(0, 3),
+    facts=facts, path=st.sampled_from(["", "1", "2", "2.1", "2#1", "2~1", "..", "@2.1", "9" * 30, "é"]),
 )  # fmt: skip
 
 

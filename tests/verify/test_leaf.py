@@ -25,7 +25,7 @@ def test_what_core_writes_is_read_back() -> None:
     event = Event(kind="intent", run="r-1", path="2", attempt=1, facts={"action": "send"})
     read = read_leaf(7, leaf(event, "acme", 5, {"args": "ab" * 32}))
     assert isinstance(read, Leaf)
-    assert (read.index, read.id, read.time, read.facts, read.commit) == (
+    assert (read.at, read.id, read.time, read.facts, read.commit) == (
         7, "r-1/2/1/intent", 5, {"action": "send"}, {"args": "ab" * 32}
     )  # fmt: skip
 
@@ -35,9 +35,10 @@ def test_what_core_writes_is_read_back() -> None:
     [
         ({"v": 2}, "version"), ({"v": True}, "version"), ({"v": ...}, "keys"), ({"more": 1}, "keys"),
         ({"kind": "party"}, "kind"), ({"kind": 1}, "not text"), ({"run": None}, "not text"), ({"path": []}, "not text"),
-        ({"tenant": 5}, "not text"), ({"t": -1}, "whole number"), ({"t": True}, "whole number"), ({"t": 1.5}, "floating"),
-        ({"attempt": "1"}, "whole number"), ({"id": "r-1/2/2/intent"}, "id"), ({"id": 1}, "id"), ({"facts": []}, "facts"),
-        ({"commit": []}, "facts"), ({"commit": {"args": "AB" * 32}}, "digests"), ({"commit": {"args": "ab"}}, "digests"),
+        ({"tenant": 5}, "not text"), ({"t": -1}, "whole number"), ({"t": True}, "whole number"),
+        ({"t": 1.5}, "floating"), ({"attempt": "1"}, "whole number"), ({"id": "r-1/2/2/intent"}, "id"),
+        ({"id": 1}, "id"), ({"facts": []}, "facts"), ({"commit": []}, "facts"),
+        ({"commit": {"args": "AB" * 32}}, "digests"), ({"commit": {"args": "ab"}}, "digests"),
         ({"commit": {"args": 1}}, "digests"), ({"commit": {"a": "ab" * 33, "b": "ab" * 31}}, "digests"),
         ({"commit": {"args": "zz" * 32}}, "digests"), ({"facts": {"x": "y" * MAX_LEAF}}, "bytes"),
     ],
@@ -58,7 +59,11 @@ def test_any_bytes_are_read_or_named(raw: bytes) -> None:
     assert isinstance(read_leaf(0, raw), (str, Leaf))
 
 
-@given(st.dictionaries(st.sampled_from(["a", "b"]), st.none() | st.integers() | st.text() | st.lists(st.text() | st.none())))
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b"]), st.none() | st.integers() | st.text() | st.lists(st.text() | st.none())
+    )
+)
 def test_facts_of_another_type_are_as_if_absent(facts: dict[str, Any]) -> None:
     assert isinstance(text(facts, "a"), str)
     assert isinstance(number(facts, "a"), int)
@@ -67,7 +72,8 @@ def test_facts_of_another_type_are_as_if_absent(facts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "step"), [("3", "3"), ("3.1~17", "3.1"), ("3!2", "3"), ("3#1!2", "3"), ("2?", "2"), ("", ""), ("@2.1", "@2.1")]
+    ("path", "step"),
+    [("3", "3"), ("3.1~17", "3.1"), ("3!2", "3"), ("3#1!2", "3"), ("2?", "2"), ("", ""), ("@2.1", "@2.1")],
 )
 def test_a_path_belongs_to_a_step(path: str, step: str) -> None:
     assert step_of(path) == step

@@ -15,7 +15,16 @@ def leaf(index: int, kind: str = "timer", path: str | None = None, **more: Any) 
     path = str(index) if path is None else path
     run, facts = more.get("run", "r-1"), more.get("facts", {})
     return Leaf(
-        index, f"{run}/{path}/0/{kind}", kind, more.get("time", index), more.get("tenant", "acme"), run, path, 0, facts, {}
+        index,
+        f"{run}/{path}/0/{kind}",
+        kind,
+        more.get("time", index),
+        more.get("tenant", "acme"),
+        run,
+        path,
+        0,
+        facts,
+        {},
     )
 
 

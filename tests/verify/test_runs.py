@@ -65,7 +65,9 @@ def test_the_gates_record_of_a_start_may_come_first() -> None:
     assert problems(decision("0"), begun()) == {}
 
 
-@pytest.mark.parametrize("leaf", [at("intent", "1", {"outcome": "allow"}, attempt=1), at("run_ended", "2"), at("asked", "1#1")])
+@pytest.mark.parametrize(
+    "leaf", [at("intent", "1", {"outcome": "allow"}, attempt=1), at("run_ended", "2"), at("asked", "1#1")]
+)
 def test_a_driver_records_nothing_after_the_end(leaf: Leaf) -> None:
     assert "after the end" in problems(begun(), ended(), leaf)["runs"][0]
 

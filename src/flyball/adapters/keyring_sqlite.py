@@ -17,7 +17,7 @@ import re
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from hashlib import sha256
 from hmac import digest
@@ -40,7 +40,9 @@ _SQL: Final = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
 class SqliteKeyring:
     """Keys by tenant and subject; open it with `open_keyring`. Safe to use from several threads and processes."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, root: bytes, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, root: bytes, entropy: Callable[[int], bytes]
+    ) -> None:
         self._path, self._connection, self._root, self._entropy = path, connection, root, entropy
         self._lock = threading.Lock()
         self._tenants: dict[str, bytes] = {}
@@ -108,12 +110,14 @@ class SqliteKeyring:
         return key
 
     @contextmanager
-    def _database(self) -> Iterator[None]:
+    def _database(self) -> Generator[None, None, None]:
         try:
             yield
         except sqlite3.OperationalError as failed:
             fix = "Check that the disk has room and that this user may write the file"
-            raise FlyballError("keyring_unwritable", f"no key can be kept in {self._path}", str(failed), fix) from failed
+            raise FlyballError(
+                "keyring_unwritable", f"no key can be kept in {self._path}", str(failed), fix
+            ) from failed
         except sqlite3.ProgrammingError as failed:
             raise FlyballError("keyring_closed", f"the keyring {self._path} is closed") from failed
         except sqlite3.DatabaseError as failed:
@@ -185,7 +189,9 @@ def _prepare(
         connection.execute(f"PRAGMA {pragma}").fetchall()
     if create:
         _fill(connection, root, entropy)
-    application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
     if application != APPLICATION:
         raise _corrupt(path, "it is no keyring")
     if version > VERSION:

@@ -96,5 +96,7 @@ def _parse(text: str, source: str) -> bytes:
         raw = b""
     if len(raw) != KEY_BYTES:
         why = f"it is not {KEY_BYTES} bytes in hex or base64"
-        raise FlyballError("bad_root_key", f"the root key of {source} is refused", why, "Make one: openssl rand -hex 32")
+        raise FlyballError(
+            "bad_root_key", f"the root key of {source} is refused", why, "Make one: openssl rand -hex 32"
+        )
     return raw

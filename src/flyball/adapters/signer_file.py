@@ -8,7 +8,7 @@ Rules:
   fsync the folder; only then is the signature released. A crash between leaves a state that is ahead of what anybody
   saw, never behind.
 * The lock is a file beside it (``.lock``), because the file itself is replaced. Two processes never sign at once.
-* The file is JSON: ``{"v":1,"name":…,"private":"<hex>","logs":{"<log id>":{"origin":…,"size":…,"root":…,"hashes":[…]}}}``.
+* The file is JSON: ``{"v":1,"name":…,"private":"<hex>","logs":{"<log id>":{"origin":…,"size":…,"root":…,"hashes":…}}}``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -96,7 +96,9 @@ def open_signer(
     state = _read(path)
     if state.name != name:
         why = f"its key is called {state.name!r}, this project {name!r}"
-        raise FlyballError("signer_other_name", f"the signer {path} is refused", why, "Give each log its own signer file")
+        raise FlyballError(
+            "signer_other_name", f"the signer {path} is refused", why, "Give each log its own signer file"
+        )
     return FileSigner(path, _key(path, state))
 
 
@@ -172,7 +174,7 @@ def _log(signed: Signed) -> _Log:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None, None, None]:
     try:
         descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as failed:

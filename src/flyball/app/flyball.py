@@ -123,5 +123,4 @@ class Flyball:
 
     def watch(self, *, run: str | None = None, after: int = 0, tenant: str = "local") -> AsyncIterator[Event]:
         """Events with a sequence above `after`; of one run until it ends, else for ever."""
-        record = self.rooms.record
-        return watch(record, record.listeners, tenant, run=run, after=after)
+        return watch(self.rooms.record, self.rooms.watching, tenant, run=run, after=after)

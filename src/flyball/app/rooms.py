@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ class Runs:
         rows = view.rows(RunRow, state=state) if state else view.rows(RunRow)
         return sorted(rows, key=lambda r: (r.started, r.id))
 
-    def records(self, run: str, *, tenant: str = "local", kind: str = "") -> list[Opened]:
+    def records(self, run: str, *, tenant: str = "local", kind: str = "") -> Sequence[Opened]:
         """A run's records, opened."""
         view = self._rooms.ports.journal.view(tenant)
         stored = [s for s in view.records(run=run, limit=1_000_000) if not kind or s.kind == kind]

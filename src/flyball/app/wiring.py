@@ -45,6 +45,7 @@ from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
 from flyball.runtime.reserve import Reserving
 from flyball.runtime.validate import Validate
+from flyball.runtime.watch import Watching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class Rooms:
     policies: Policies
     models: Models
     resources: Resources
+    watching: Watching
 
 
 def plug(config: Config) -> Ports:
@@ -110,8 +112,9 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     record = Recorder(ports.journal, ports.keyring, ports.clock, ports.entropy)
     tenants = _tenants(config)
     resources = Resources(tenants, uses)
-    heard: list[Callable[[str, str, str, float | None], None]] = []
-    broker = Broker(ports.clock, resources, tenants, lambda *a: [h(*a) for h in heard] and None)
+    watching = Watching()
+    record.hints = watching.hints
+    broker = Broker(ports.clock, resources, tenants, watching.say)
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None,
@@ -141,7 +144,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )  # fmt: skip
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
-        driver=driver, ledger=ledger, policies=policies, models=models, resources=resources,
+        driver=driver, ledger=ledger, policies=policies, models=models, resources=resources, watching=watching,
     )  # fmt: skip
 
 

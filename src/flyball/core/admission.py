@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
-from flyball.core.budget import DIMENSIONS, Amounts, exceeded, minus, plus
+from flyball.core.budget import Amounts, exceeded, minus, plus
 from flyball.core.journal import (
     Append,
     Appended,
@@ -196,7 +196,8 @@ def _is_text(value: str) -> bool:
 
 
 def _out_of_range(amounts: Amounts) -> bool:
-    return any(not 0 <= getattr(amounts, dimension) <= MAX_AMOUNT for dimension in DIMENSIONS)
+    values = astuple(amounts)
+    return min(values) < 0 or max(values) > MAX_AMOUNT
 
 
 # what it relies on ---------------------------------------------------------------------------------------------------

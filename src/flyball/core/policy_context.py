@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -117,12 +117,12 @@ class _Encoder:
         if shape.kind == "flag":
             return value if isinstance(value, bool) else self.refuse(at, "it is not true or false")
         if isinstance(value, bool) or not isinstance(value, int):
-            return self.refuse(at, "it is not a whole number")
+            self.refuse(at, "it is not a whole number")
         return value if -(2**63) <= value < 2**63 else self.refuse(at, "it does not fit into 64 bits")
 
     def text(self, value: Any, at: str) -> str:
         if not isinstance(value, str):
-            return str(self.refuse(at, "it is not text"))
+            self.refuse(at, "it is not text")
         raw = value.encode(errors="surrogatepass")
         if len(raw) > MAX_TEXT:
             self.digested.append(at)
@@ -137,7 +137,6 @@ class _Encoder:
             return exact_decimal(value)
         except ValueError as bad:
             self.refuse(at, str(bad))
-            raise
 
     def many(self, item: Shape, values: Any, at: str) -> list[Any]:
         if not isinstance(values, (list, tuple)):
@@ -194,7 +193,7 @@ class _Encoder:
         if self.size > MAX_CONTEXT:
             self.refuse(at, f"policy reads at most {MAX_CONTEXT} bytes of arguments")
 
-    def refuse(self, at: str, why: str) -> Any:
+    def refuse(self, at: str, why: str) -> NoReturn:
         shown = at[:120]
         raise FlyballError(
             "policy_input", f"{self.action}: the argument {shown} is refused", why, data={"argument": shown}

@@ -53,8 +53,8 @@ def host(url: str) -> str | None:
         return None
     if not parts.scheme or not name or "@" in parts.netloc:
         return None
-    if ":" in name:
-        return name if _ADDRESS_V6.fullmatch(name) else None
+    if "[" in parts.netloc or ":" in name:
+        return name if ":" in name and _ADDRESS_V6.fullmatch(name) else None
     return _ascii(name)
 
 

@@ -51,7 +51,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A record read back with what its payload says. `private` is None where the subject was erased."""
 
     index: int
-    kind: Kind
+    kind: str
     run: str
     path: str
     attempt: int

@@ -61,7 +61,7 @@ class Keys(Protocol):
 
 
 class Sealed(NamedTuple):
-    """What a journal stores: the sealed payload (None: nothing private), and bodies as ``(MAC in hex, sealed bytes)``."""
+    """What a journal stores: the sealed payload (None: nothing private), bodies as ``(MAC in hex, sealed bytes)``."""
 
     payload: bytes | None
     bodies: tuple[tuple[str, bytes], ...]

@@ -35,7 +35,7 @@ def continued(
     """What is signed next and the checkpoint of it, once the log was found to go on from ``last``.
 
     ``leaves(start, end)`` gives the leaf hashes of the log from index start up to, not including, end. Raises
-    `FlyballError` ``signer_ahead``, ``history_changed``, or ``wrong_origin`` when the log was signed for another origin.
+    `FlyballError` ``signer_ahead``, ``history_changed``, or ``wrong_origin`` when it was signed for another origin.
     """
     if last.origin not in ("", origin):
         why = f"it was signed as {last.origin!r}, not {origin!r}"

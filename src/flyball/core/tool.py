@@ -104,7 +104,7 @@ def tool(
             raise FlyballError("bad_key", f"{action.name} has no argument {key.business!r} for its business key")
         return Tool(f, action, signature)
 
-    return decorate  # type: ignore[return-value]
+    return decorate
 
 
 def tools_by_name(tools: Sequence[Tool[..., Any]]) -> Mapping[str, Tool[..., Any]]:

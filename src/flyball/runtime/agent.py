@@ -43,8 +43,8 @@ HAND_BACK: Final = ToolSpec(
 class Desk(Protocol):
     """What the loop needs of the run it works in."""
 
-    principal: Any
-
+    @property
+    def principal(self) -> Any: ...
     def perform(
         self, action: Action, performer: Performer, arguments: Mapping[str, Any], extra: Mapping[str, Any], /
     ) -> Any: ...

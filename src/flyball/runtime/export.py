@@ -69,7 +69,8 @@ def write_export(
             files.put("checkpoint", note.encode())
             files.put("vkey", f"{vkey}\n".encode())
             manifest = {
-                "v": FORMAT, "origin": head.origin, "tenant": tenant, "log": log, "size": head.size, "files": files.digests,
+                "v": FORMAT, "origin": head.origin, "tenant": tenant, "log": log, "size": head.size,
+                "files": files.digests,
             }  # fmt: skip
             files.put("manifest.json", encode(manifest))
             fresh.replace(target)

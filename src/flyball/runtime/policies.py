@@ -14,7 +14,7 @@ import msgspec
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Principal
-from flyball.core.journal import Append, Appended, BlobRow, BundleRow, PendingRow, RunRow
+from flyball.core.journal import Append, Appended, BlobRow, BundleRow, PendingRow, Row, RunRow
 from flyball.core.policy import Bundle, Layer, Source
 from flyball.core.record import NO_RUN, Event
 from flyball.ports.policy import Compiled, PolicyEngine
@@ -78,7 +78,7 @@ class Policies:
             self.install(tenant)
             return False
         number = sum(1 for s in view.records(run=NO_RUN, limit=1_000_000) if s.kind == "policy_activated")
-        rows = [
+        rows: list[Row] = [
             BundleRow(id=bundle.layer, digest=bundle.digest, name=bundle.name, activated=self._record.clock.now()),
             BlobRow(id=bundle.digest, content=bundle.content),
             *self._voided(tenant, bundle),

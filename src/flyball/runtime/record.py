@@ -55,7 +55,7 @@ class Recorder:
 
     def __init__(self, journal: Journal, keyring: Keyring, clock: Clock, entropy: Entropy) -> None:
         self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
-        self.listeners: set[asyncio.Event] = set()
+        self.hints: set[asyncio.Event] = set()
 
     # sealing -------------------------------------------------------------------------------------------------------
     def person(self, tenant: str, name: str) -> str:
@@ -115,8 +115,8 @@ class Recorder:
         if isinstance(answer, Indeterminate):
             raise error or FlyballError("indeterminate", "not durable")
         if isinstance(answer, Appended):
-            for listener in self.listeners:
-                listener.set()
+            for hint in self.hints:
+                hint.set()
         return answer
 
     async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:

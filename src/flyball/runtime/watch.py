@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from flyball.core.event import Answered, Decided, Ended, Event, Executed, StepStarted, Waiting
+from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, StepStarted, Waiting
 from flyball.core.record import Opened
 from flyball.ports.recording import Recording
 
 POLL_S = 1.0
+MOST_HEARD = 1_000
 _PEOPLE = {"approved", "rejected", "edited", "answered", "resolution", "expired", "voided"}
 
 
+class _Heard:
+    """What one watcher has not read yet."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.said: deque[Progress] = deque(maxlen=MOST_HEARD)
+
+
+class Watching:
+    """Who watches: `hints` are set at every append, `watchers` hear what running tools tell and nobody records."""
+
+    def __init__(self) -> None:
+        self.hints: set[asyncio.Event] = set()
+        self.watchers: set[_Heard] = set()
+
+    def say(self, tenant: str, run: str, path: str, message: str, done: float | None) -> None:
+        """Passes a tool's progress to whoever watches now."""
+        told = Progress(sequence=0, run=run, path=path, time=0, message=message, done=done)
+        for watcher in self.watchers:
+            if watcher.tenant == tenant:
+                watcher.said.append(told)
+        for hint in self.hints:
+            hint.set()
+
+
 async def watch(
-    record: Recording, listeners: set[asyncio.Event], tenant: str, *, run: str | None = None, after: int = 0
+    record: Recording, watching: Watching, tenant: str, *, run: str | None = None, after: int = 0
 ) -> AsyncIterator[Event]:
     """Events with a sequence above `after`, in order, for ever; of one run until it has ended."""
-    hint = asyncio.Event()
-    listeners.add(hint)
+    hint, heard = asyncio.Event(), _Heard(tenant)
+    watching.hints.add(hint)
+    watching.watchers.add(heard)
     cursor, actions = after - 1, dict[str, str]()
     try:
         while True:
             hint.clear()
+            while heard.said:
+                told = heard.said.popleft()
+                if run in (None, told.run):
+                    yield told
             view = record.journal.view(tenant)
             for stored in view.records(run=run, after=cursor, limit=1000):
                 cursor = stored.index
@@ -39,12 +71,13 @@ async def watch(
             except TimeoutError:
                 continue
     finally:
-        listeners.discard(hint)
+        watching.hints.discard(hint)
+        watching.watchers.discard(heard)
 
 
 def event_of(r: Opened, actions: dict[str, str]) -> Event | None:
     """A record as an event, or None where it says nothing to a watcher. `actions` remembers names by step."""
-    at = {"sequence": r.index + 1, "run": r.run, "path": r.path, "time": r.time}
+    at: dict[str, Any] = {"sequence": r.index + 1, "run": r.run, "path": r.path, "time": r.time}
     make = _MAKERS.get(r.kind)
     if make is not None:
         return make(r, at, r.private or {}, actions)

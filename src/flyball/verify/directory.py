@@ -195,7 +195,9 @@ def _tiles(files: Files, tree: Tree) -> Check:
 
 def _older(files: Files, tree: Tree, key: VerifierKey | None, head: Checkpoint | None, older: Sequence[str]) -> Check:
     findings = Findings("older checkpoints")
-    notes: list[tuple[str, bytes | str]] = [(f"older checkpoint {number}", note) for number, note in enumerate(older, 1)]
+    notes: list[tuple[str, bytes | str]] = [
+        (f"older checkpoint {number}", note) for number, note in enumerate(older, 1)
+    ]
     for path in files.under(CHECKPOINTS):
         notes.append((path, files.read(path) or b""))
     for name, note in notes:

@@ -19,9 +19,9 @@ _MARK: Final = re.compile(r"[!~#?]")
 
 
 class Leaf(NamedTuple):
-    """A leaf of the log; `time` in microseconds since 1970."""
+    """A leaf of the log; `at` is its index, `time` in microseconds since 1970."""
 
-    index: int
+    at: int
     id: str
     kind: str
     time: int
@@ -77,7 +77,7 @@ def _are_digests(values: Collection[object]) -> bool:
 
 
 def step_of(path: str) -> str:
-    """The step that a path belongs to: without what follows a mark (``!`` decisions, ``~`` late outcomes, ``#``, ``?``)."""
+    """The step that a path belongs to: without what follows a mark (``!`` decisions, ``~`` late, ``#`` and ``?``)."""
     return path if path.isdigit() else _MARK.split(path, maxsplit=1)[0]
 
 

@@ -33,7 +33,9 @@ def verify_proof(text: str, leaf: bytes | None, vkey: str, *, origin: str | None
         checks.append(_bad("record", "the proof does not carry it; pass the leaf"))
     else:
         included = verify_inclusion(proof.index, head.size, leaf_hash(raw), proof.hashes, head.root)
-        checks.append(_ok("inclusion", "in the signed tree") if included else _bad("inclusion", "not in the signed tree"))
+        checks.append(
+            _ok("inclusion", "in the signed tree") if included else _bad("inclusion", "not in the signed tree")
+        )
         found = read_leaf(proof.index, raw)
         checks.append(_bad("record", found) if isinstance(found, str) else _ok("record", named(found.id)))
     return Report(checks=tuple(checks), origin=head.origin, size=head.size, key=format_vkey(key))

@@ -28,19 +28,19 @@ class Records:
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log."""
         if leaf.id in self._ids:
-            self._records.add(f"record {leaf.index}: {named(leaf.id)} is there already")
+            self._records.add(f"record {leaf.at}: {named(leaf.id)} is there already")
         self._ids.add(leaf.id)
         if leaf.tenant not in self._tenants:
             self._tenants[leaf.tenant] = leaf.id
         if leaf.time < self._time:
             self._order.add(f"{named(leaf.id)} is earlier than the record before it")
         self._time = leaf.time
-        if not leaf.index:
+        if not leaf.at:
             self._opened = leaf
         elif leaf.kind == "opened":
-            self._opening.add(f"record {leaf.index} opens the log a second time")
+            self._opening.add(f"record {leaf.at} opens the log a second time")
         if leaf.kind in _BOUNDARIES:
-            self.boundaries.append(f"{_BOUNDARIES[leaf.kind]}: {named(leaf.id)} at {leaf.index}")
+            self.boundaries.append(f"{_BOUNDARIES[leaf.kind]}: {named(leaf.id)} at {leaf.at}")
 
     def unread(self, index: int, why: str) -> None:
         """Takes a leaf that could not be read."""

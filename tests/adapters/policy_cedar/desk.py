@@ -35,7 +35,9 @@ def send(call: Call, to: Critical[str], subject: str, body: Outgoing[str] = "", 
 
 
 @tool(effect="reversible")
-def save(call: Call, person: Person, amount: int, rate: float = 0, note: str = "", tags: list[str] | None = None) -> None: ...
+def save(
+    call: Call, person: Person, amount: int, rate: float = 0, note: str = "", tags: list[str] | None = None
+) -> None: ...
 
 
 @tool(effect="read")
@@ -55,7 +57,9 @@ KIM = Principal("user:kim", tenant="acme", groups=frozenset({"staff"}))
 
 def compiled(*policies: str, permit: bool = True) -> CedarCompiled:
     text = "\n".join([*policies, *([PERMIT] if permit else [])])
-    return CedarEngine().compile(Source(layer="project", name="desk", files={"desk.cedar": text}), list(ACTIONS.values()), ENTITIES)
+    return CedarEngine().compile(
+        Source(layer="project", name="desk", files={"desk.cedar": text}), list(ACTIONS.values()), ENTITIES
+    )
 
 
 def refused(*policies: str) -> tuple[Finding, ...]:

@@ -22,7 +22,7 @@ SUBJECT = Subject(
         '@id("a") permit (principal, action, resource': "syntax",
         '@id("a") @id("a") permit (principal, action, resource);': "duplicate",
         '@id("all") permit (principal, action, resource);': "stands twice",
-        'permit (principal, action, resource);': "no @id",
+        "permit (principal, action, resource);": "no @id",
         f'@id("a") forbid ({PUSH}) when {{ context.input.amont > 1 }};': "Did you mean amount?",
         f'@id("a") forbid ({PUSH}) when {{ context.input.amount > "1" }};': "Long",
         f'@id("a") @require_aproval("finance") forbid ({PUSH});': "Did you mean @require_approval?",

@@ -34,5 +34,3 @@ def test_decisions_reasons_and_validation_are_those_of_cedar(file: Path) -> None
         assert answer.allow == (asked["decision"] == "allow"), asked["description"]
         assert sorted(answer.determining) == sorted(asked["reason"]), asked["description"]
         assert bool(answer.errors) == bool(asked["errors"]), asked["description"]
-
-

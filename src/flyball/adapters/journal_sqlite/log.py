@@ -7,14 +7,16 @@ dropped when a batch is rolled back.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final, TypeVar, cast
 
-from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, Head, head_of
+from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, Head, head_of, id_list
 from flyball.core.admission import Admitted, RowKey
 from flyball.core.journal import (
     Append,
     Appended,
     BudgetRow,
+    ClaimRow,
     EpochRow,
     HoldRow,
     PendingRow,
@@ -27,6 +29,7 @@ R = TypeVar("R", bound=Row)
 
 KEPT: Final[frozenset[type[Row]]] = frozenset({RunRow, EpochRow, BudgetRow, HoldRow, PendingRow})
 KEPT_ROWS: Final = 20_000
+FEW: Final = 4
 _RECORD: Final = 0
 _APPEND: Final = 1
 
@@ -73,6 +76,8 @@ class Log:
         self._changed: dict[RowKey, Row | None] = {}
         self._steps: set[str] = set()
         self._answers: dict[str, Appended] = {}
+        self._looked: set[str] = set()
+        self._ahead: dict[RowKey, Row | None] = {}
 
     def log(self) -> str:
         """The log's random id."""
@@ -85,6 +90,8 @@ class Log:
             return cast("R | None", self._changed[key])
         if key in self._kept:
             return cast("R | None", self._kept[key])
+        if key in self._ahead:
+            return cast("R | None", self._ahead[key])
         row: R | None = None
         if self.number:
             table = TABLES[kind]
@@ -98,15 +105,42 @@ class Log:
         """Whether a step is recorded, in the file or in the batch."""
         if id in self._steps:
             return True
-        return bool(self.number) and self._execute(SQL["has_record"], (self.number, id)).fetchone() is not None
+        if id in self._looked or not self.number:
+            return False
+        return self._execute(SQL["has_record"], (self.number, id)).fetchone() is not None
 
     def appended(self, id: str) -> Appended | None:
         """How an append with this id was answered, in the file or in the batch."""
         answer = self._answers.get(id)
-        if answer is None and self.number:
+        if answer is None and self.number and id not in self._looked:
             found = self._execute(SQL["append"], (self.number, id)).fetchone()
             answer = Appended(first=found[0], size=found[1]) if found is not None else None
         return answer
+
+    def look_ahead(self, appends: Sequence[Append]) -> None:
+        """Reads at once what checking these appends will ask for one by one: a third of the cost."""
+        self._looked.clear()
+        self._ahead.clear()
+        if not self.number or len(appends) < FEW:
+            return
+        ids = [append.id for append in appends] + [entry.id for append in appends for entry in append.entries]
+        for id, what, first, size in self._execute(SQL["used"], (self.number, id_list(ids))):
+            if what == _RECORD:
+                self._steps.add(id)
+            else:
+                self._answers[id] = Appended(first=first, size=size)
+        self._looked.update(ids)
+        self._look_for(ClaimRow, [f"{claim.scope}|{claim.key}" for append in appends for claim in append.claims])
+        holds = {part.id for append in appends for part in (append.reserve, append.settle) if part is not None}
+        self._look_for(HoldRow, [id for id in holds if (HoldRow, id) not in self._kept])
+
+    def _look_for(self, kind: type[Row], ids: list[str]) -> None:
+        if not ids:
+            return
+        table = TABLES[kind]
+        self._ahead.update(((kind, id), None) for id in ids)
+        for id, data in self._execute(table.by_id, (self.number, id_list(ids))):
+            self._ahead[kind, id] = table.row(data)
 
     def apply(self, append: Append, admitted: Admitted, batch: Batch) -> Appended:
         """Assigns indexes and nodes, and adds what is to be written to the batch."""
@@ -158,3 +192,5 @@ class Log:
         self._changed.clear()
         self._steps.clear()
         self._answers.clear()
+        self._looked.clear()
+        self._ahead.clear()

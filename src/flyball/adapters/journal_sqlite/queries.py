@@ -30,6 +30,11 @@ def _statements(text: str) -> dict[str, str]:
 SQL: Final[Mapping[str, str]] = _statements(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
 
 
+def id_list(ids: Sequence[str]) -> str:
+    """Ids as a statement takes them; raises UnicodeEncodeError for what is not text."""
+    return msgspec.json.encode(ids).decode()
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's log as its row says; number 0 where the tenant has none."""
 
@@ -62,6 +67,7 @@ class Table:
         self.columns = INDEXED.get(kind.TABLE, ())
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self.one = SQL["row"].format(table=kind.TABLE)
+        self.by_id = SQL["rows_by_id"].format(table=kind.TABLE)
         self.drop = SQL["drop_row"].format(table=kind.TABLE)
         self.put = SQL["put_row"].format(
             table=kind.TABLE,

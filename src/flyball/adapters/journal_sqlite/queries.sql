@@ -28,6 +28,10 @@ WHERE size <> coalesce((SELECT max(place) + 1 - number * 1099511627776 FROM reco
 -- Whether a step is recorded.
 SELECT 1 FROM used WHERE log = ? AND id = ? AND what = 0
 
+-- name: used
+-- Which of these ids are used up.
+SELECT id, what, first, size FROM used WHERE log = ? AND id IN (SELECT value FROM json_each(?))
+
 -- name: add_record
 -- A record at its place.
 INSERT INTO record (place, log, run, path, attempt, kind, time, leaf, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -75,6 +79,10 @@ SELECT first, size FROM used WHERE log = ? AND id = ? AND what = 1
 -- name: row
 -- One row of a kind.
 SELECT data FROM {table} WHERE log = ? AND id = ?
+
+-- name: rows_by_id
+-- Several rows of a kind by their ids.
+SELECT id, data FROM {table} WHERE log = ? AND id IN (SELECT value FROM json_each(?))
 
 -- name: rows
 -- Rows of a kind in order of their id.

@@ -110,6 +110,7 @@ class Writer:
         self._connection.execute("BEGIN IMMEDIATE")
         self._refresh()
         scarce = self._reserve > 0 and self._free() < self._reserve
+        self._look_ahead([job.append for job in jobs])
         answers = [self._check(job.append, batch, scarce=scarce) for job in jobs]
         if batch.logs:
             batch.write(self._connection)
@@ -119,10 +120,18 @@ class Writer:
             log.committed()
         return answers
 
+    def _look_ahead(self, appends: list[Append]) -> None:
+        by_tenant: dict[str, list[Append]] = {}
+        for append in appends:
+            by_tenant.setdefault(append.tenant, []).append(append)
+        for tenant, some in by_tenant.items():
+            log = self._logs.get(tenant)
+            if log is None:
+                log = self._logs[tenant] = Log(self._connection, tenant)
+            log.look_ahead(some)
+
     def _check(self, append: Append, batch: Batch, *, scarce: bool) -> Answered:
-        log = self._logs.get(append.tenant)
-        if log is None:
-            log = self._logs[append.tenant] = Log(self._connection, append.tenant)
+        log = self._logs[append.tenant]
         answer = admit(append, log)
         if not isinstance(answer, Admitted):
             return answer

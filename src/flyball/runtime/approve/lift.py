@@ -12,7 +12,7 @@ Rules (GATE section 4):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -42,10 +42,13 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     directory: bool = False
 
 
+Block = Callable[[Ruled, Blocked], Awaitable[Blocked]]
+
+
 class Approve:
     """Finds, asks for and checks approvals."""
 
-    def __init__(self, record: Recording, asking: Asking, block: Any) -> None:
+    def __init__(self, record: Recording, asking: Asking, block: Block) -> None:
         self._record, self._asking, self._block = record, asking, block
 
     def granted(self, p: Proposal) -> PendingRow | None:

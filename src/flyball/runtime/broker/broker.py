@@ -44,7 +44,7 @@ class Broker:
 
     def __init__(
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
-        heard: Callable[[str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
+        heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
     ) -> None:  # fmt: skip
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result = max_result
@@ -151,7 +151,7 @@ class Broker:
         async with AsyncExitStack() as stack:
             wanted = resources_of(performer.functions)
             found = await self._resources.ready(wanted, place.tenant, stack)
-            heard: Heard = lambda message, done: self._heard(place.run, place.path, message, done)  # noqa: E731
+            heard: Heard = lambda message, done: self._heard(place.tenant, place.run, place.path, message, done)  # noqa: E731
             call = Call(
                 key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
                 attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC),

@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, cast, overload
 from uuid import UUID
 
 from typing_extensions import TypeForm, TypeVar
 
 from flyball.core.agent import Agent
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.flow import Flow
 from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
@@ -27,7 +27,7 @@ from flyball.core.signature import from_json, to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.ask import ask_person
-from flyball.runtime.flow.step import Continued, Step, Suspended
+from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
 from flyball.runtime.flow.timers import first_of, pause_until
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
 from flyball.runtime.flow.state import reduce
@@ -45,7 +45,7 @@ E = TypeVar("E")
 F = TypeVar("F")
 S = TypeVar("S", default=None)
 
-Think = Callable[["Run[Any]", Agent[Any, Any], Any], Coroutine[Any, Any, Any]]
+Think = Callable[[Any, Agent[Any, Any], Any], Coroutine[Any, Any, Any]]
 
 
 class Run(Generic[S]):
@@ -88,7 +88,7 @@ class Run(Generic[S]):
         async def work() -> R:
             told = await attempt()
             if isinstance(told, Executed):
-                return told.value
+                return cast("R", told.value)
             raise told
 
         return self._step(tool.name, work, path=attempt.path)
@@ -165,15 +165,10 @@ class Run(Generic[S]):
         async def work() -> tuple[Any, ...]:
             tasks = [self._activation.spawn(self._begin(step)) for step in steps]
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-            for wanted in (BaseException, Suspended):
-                stops = [e for e in ended if isinstance(e, wanted) and not isinstance(e, (Exception, Suspended))]
-                if wanted is Suspended:
-                    stops = [e for e in ended if isinstance(e, Suspended)]
-                if stops:
-                    raise stops[0]
-            for value in ended:
-                if isinstance(value, BaseException):
-                    raise value
+            raised = [e for e in ended if isinstance(e, BaseException)]
+            # Ending wins over parking, parking over an error: what still waits is told again at the next activation.
+            for error in sorted(raised, key=_urgency):
+                raise error
             return tuple(ended)
 
         return Step(self, "", "gather", work)
@@ -197,9 +192,7 @@ class Run(Generic[S]):
             raise FlyballError("awaited_twice", f"step {step.path} {step.what} was awaited before")
         try:
             return await self._begin(step)
-        except Exception:
-            raise
-        except BaseException as travelling:
+        except (Suspended, Halted, Continued, Superseded) as travelling:
             branch.travelling = travelling
             raise
 
@@ -320,6 +313,10 @@ class _Attempt:
     async def __call__(self) -> Executed[Any] | Blocked | Failed:
         performer = tool_performer(self._tool)
         return await self._activation.act(self._branch, self.path, self._tool.action, performer, self._arguments)
+
+
+def _urgency(error: BaseException) -> int:
+    return 2 if isinstance(error, Exception) else 1 if isinstance(error, Suspended) else 0
 
 
 def _expect(value: object, kind: type, where: str) -> None:
