@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flyball.adapters.keyring_sqlite import SqliteKeyring, open_keyring
+from flyball.adapters.keyring_sqlite import SqliteKeyring, _make, open_keyring
 from flyball.core.errors import FlyballError
 from flyball.testing.conformance.keyring import CHECKS, KIM, LEE, Opens
 
@@ -158,6 +158,35 @@ def test_a_folder_is_no_keyring(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert code(lambda: open_keyring(tmp_path / "file" / "keys.db", ROOT, create=True)) == "keyring_unwritable"
+    assert code(lambda: open_keyring(tmp_path / "file" / "x" / "keys.db", ROOT, create=True)) == "keyring_unwritable"
+
+
+def test_a_file_that_cannot_be_made_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    assert code(lambda: open_keyring(file, ROOT, create=True)) == "keyring_unwritable"
+
+
+def test_a_file_that_another_process_made_first_is_used(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(file, KIM)
+    monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(FileExistsError()))
+    _make(file)
+    open_keyring(file, ROOT).close()
+
+
+def test_a_locked_file_is_not_called_damaged(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = sqlite3.connect(made(file), isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
+    assert code(lambda: open_keyring(file, ROOT)) == "keyring_unwritable"
+    blocker.close()
+
+
+def test_a_file_damaged_while_it_is_open_is_named(file: Path) -> None:
+    ring = open_keyring(made(file), ROOT)
+    content = file.read_bytes()
+    file.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    assert code(lambda: ring.subject("acme", KIM)) == "keyring_corrupt"
 
 
 def test_what_is_deleted_is_overwritten(file: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,16 @@ def test_the_file_is_its_owners_alone(file: Path) -> None:
 
 def test_the_state_is_durable_before_the_signature_is_released(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    sync, sign_note = os.fsync, "flyball.adapters.signer_file.sign_checkpoint"
-    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
-    monkeypatch.setattr(sign_note, lambda *_: done.append("signature"))
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr("flyball.adapters.signer_file.sign_checkpoint", lambda *_: done.append("signature"))
     made(file)
-    assert done[-3:] == [f"{file}.new", str(file.parent), "signature"]
+    assert done[-3:] == ["file", "folder", "signature"]
 
 
 def test_a_state_that_cannot_be_kept_releases_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

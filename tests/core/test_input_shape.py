@@ -13,8 +13,10 @@ TEXT, WHOLE, NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
 def tool(properties: dict[str, Any], **more: Any) -> Action:
     required = more.pop("required", list(properties))
     return Action(
-        name=more.pop("name", "do"), input_schema={"type": "object", "properties": properties, "required": required}, **more
-    )  # fmt: skip
+        name=more.pop("name", "do"),
+        input_schema={"type": "object", "properties": properties, "required": required},
+        **more,
+    )
 
 
 def shape(schema: Any, **more: Any) -> Shape:
@@ -28,26 +30,45 @@ def findings(*actions: Action) -> str:
 @pytest.mark.parametrize(
     ("schema", "kind"),
     [
-        (TEXT, "text"), (WHOLE, "whole"), ({"type": "number"}, "number"), ({"type": "boolean"}, "flag"),
-        ({"enum": ["a", "b"]}, "text"), ({"enum": [1, 2]}, "whole"), ({"const": True}, "flag"), ({"enum": ["a", 1]}, "opaque"),
-        ({"enum": []}, "opaque"), ({"const": 1.5}, "opaque"), ({"type": "string", "format": "decimal"}, "number"),
-        ({"type": "array", "items": TEXT}, "many"), ({"type": "array", "prefixItems": [TEXT, TEXT]}, "many"),
-        ({"type": "array", "prefixItems": [TEXT, WHOLE]}, "opaque"), ({"type": "array"}, "opaque"),
-        ({"type": "object", "properties": {"a": TEXT}}, "record"), ({"type": "object", "properties": {}}, "record"),
-        ({"type": "object"}, "opaque"), ({"type": "object", "additionalProperties": WHOLE}, "opaque"),
+        (TEXT, "text"),
+        (WHOLE, "whole"),
+        ({"type": "number"}, "number"),
+        ({"type": "boolean"}, "flag"),
+        ({"enum": ["a", "b"]}, "text"),
+        ({"enum": [1, 2]}, "whole"),
+        ({"const": True}, "flag"),
+        ({"enum": ["a", 1]}, "opaque"),
+        ({"enum": []}, "opaque"),
+        ({"const": 1.5}, "opaque"),
+        ({"type": "string", "format": "decimal"}, "number"),
+        ({"type": "array", "items": TEXT}, "many"),
+        ({"type": "array", "prefixItems": [TEXT, TEXT]}, "many"),
+        ({"type": "array", "prefixItems": [TEXT, WHOLE]}, "opaque"),
+        ({"type": "array"}, "opaque"),
+        ({"type": "object", "properties": {"a": TEXT}}, "record"),
+        ({"type": "object", "properties": {}}, "record"),
+        ({"type": "object"}, "opaque"),
+        ({"type": "object", "additionalProperties": WHOLE}, "opaque"),
         ({"type": "object", "properties": {"a": TEXT}, "additionalProperties": True}, "opaque"),
-        ({"anyOf": [TEXT, WHOLE]}, "opaque"), ({"anyOf": [WHOLE, {"type": "number"}]}, "number"),
-        ({"oneOf": [TEXT, TEXT]}, "text"), ({"type": ["string", "integer"]}, "opaque"), ({"anyOf": [NULL]}, "opaque"),
-        ({}, "opaque"), (True, "opaque"), ({"type": "strange"}, "opaque"), ({"type": 3}, "opaque"),
+        ({"anyOf": [TEXT, WHOLE]}, "opaque"),
+        ({"anyOf": [WHOLE, {"type": "number"}]}, "number"),
+        ({"oneOf": [TEXT, TEXT]}, "text"),
+        ({"type": ["string", "integer"]}, "opaque"),
+        ({"anyOf": [NULL]}, "opaque"),
+        ({}, "opaque"),
+        (True, "opaque"),
+        ({"type": "strange"}, "opaque"),
+        ({"type": 3}, "opaque"),
     ],
-)  # fmt: skip
+)
 def test_each_schema_has_one_shape(schema: Any, kind: str) -> None:
     assert shape(schema).kind == kind
 
 
 @pytest.mark.parametrize(
-    "schema", [{"anyOf": [TEXT, NULL]}, {"type": ["string", "null"]}, {"enum": ["a", None]}, {"anyOf": [{"enum": ["a", None]}]}]
-)  # fmt: skip
+    "schema",
+    [{"anyOf": [TEXT, NULL]}, {"type": ["string", "null"]}, {"enum": ["a", None]}, {"anyOf": [{"enum": ["a", None]}]}],
+)
 def test_what_may_be_null_is_optional(schema: Any) -> None:
     found = shape(schema)
     assert found.kind == "text" and found.optional
@@ -86,13 +107,19 @@ def test_the_argument_that_names_the_resource_is_kept() -> None:
 @pytest.mark.parametrize(
     ("name", "schema", "derived", "strict"),
     [
-        ("to", TEXT, "addresses", False), ("to", {"type": "array", "items": TEXT}, "addresses", False),
-        ("billing_email", TEXT, "addresses", False), ("url", TEXT, "url", False), ("Shop_URL", TEXT, "url", False),
-        ("x", {**TEXT, "format": "email"}, "addresses", True), ("x", {**TEXT, "format": "uri"}, "url", True),
+        ("to", TEXT, "addresses", False),
+        ("to", {"type": "array", "items": TEXT}, "addresses", False),
+        ("billing_email", TEXT, "addresses", False),
+        ("url", TEXT, "url", False),
+        ("Shop_URL", TEXT, "url", False),
+        ("x", {**TEXT, "format": "email"}, "addresses", True),
+        ("x", {**TEXT, "format": "uri"}, "url", True),
         ("x", {"type": "array", "items": {**TEXT, "format": "email"}}, "addresses", True),
-        ("x", TEXT, None, False), ("to", WHOLE, None, False), ("x", {"anyOf": [TEXT, NULL]}, None, False),
+        ("x", TEXT, None, False),
+        ("to", WHOLE, None, False),
+        ("x", {"anyOf": [TEXT, NULL]}, None, False),
     ],
-)  # fmt: skip
+)
 def test_who_is_addressed_is_derived(name: str, schema: Any, derived: str | None, strict: bool) -> None:
     found = input_shape(tool({name: schema}, critical=frozenset({name}))).record.fields[name]
     assert (found.derived, found.strict) == (derived, strict)
@@ -116,13 +143,19 @@ def test_tools_that_can_be_governed_have_no_findings() -> None:
     ("action", "what"),
     [
         (tool({"a": {}}, critical=frozenset({"a"})), "critical argument a"),
-        (tool({"a": {"type": "array", "items": {"type": "object", "properties": {"b": {}}}}}, critical=frozenset({"a"})), "a/*/b"),
+        (
+            tool(
+                {"a": {"type": "array", "items": {"type": "object", "properties": {"b": {}}}}},
+                critical=frozenset({"a"}),
+            ),
+            "a/*/b",
+        ),
         (tool({"to": TEXT, "to_domains": TEXT}, critical=frozenset({"to"})), "Rename to_domains"),
         (tool({"__x": TEXT}), "begins with __"),
         (tool({"a": TEXT, "b": TEXT}, refs={"a": "X", "b": "Y"}), "a and b each name a resource"),
         (tool({}, name="Model"), "already means"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_governed_is_found(action: Action, what: str) -> None:
     assert what in findings(action)
 

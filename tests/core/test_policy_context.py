@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -31,12 +32,16 @@ def refusal(value: Any, schema: Any = TEXT, name: str = "x", **more: Any) -> str
 @pytest.mark.parametrize(
     ("value", "schema", "seen"),
     [
-        ("a", TEXT, "a"), (True, {"type": "boolean"}, True), (-(2**63), {"type": "integer"}, -(2**63)),
-        (1.5, NUMBER, Decimal("1.5")), (3, NUMBER, Decimal(3)), ("0.1000", {**TEXT, "format": "decimal"}, Decimal("0.1")),
+        ("a", TEXT, "a"),
+        (True, {"type": "boolean"}, True),
+        (-(2**63), {"type": "integer"}, -(2**63)),
+        (1.5, NUMBER, Decimal("1.5")),
+        (3, NUMBER, Decimal(3)),
+        ("0.1000", {**TEXT, "format": "decimal"}, Decimal("0.1")),
         (["a", None], {"type": "array", "items": {"anyOf": [TEXT, {"type": "null"}]}}, ["a"]),
         ({"name": "a", "notes": [1]}, PERSON, {"name": "a"}),
     ],
-)  # fmt: skip
+)
 def test_values_are_seen_under_their_types(value: Any, schema: Any, seen: Any) -> None:
     assert context(value, schema)["input"]["x"] == seen
 
@@ -44,15 +49,24 @@ def test_values_are_seen_under_their_types(value: Any, schema: Any, seen: Any) -
 @pytest.mark.parametrize(
     ("value", "schema", "why"),
     [
-        (1, TEXT, "not text"), (1, {"type": "boolean"}, "not true or false"), (True, {"type": "integer"}, "no whole number"),
-        (1.0, {"type": "integer"}, "whole"), (2**63, {"type": "integer"}, "64 bits"), (True, NUMBER, "not a number"),
-        ("x", NUMBER, "not a number"), (1e-5, NUMBER, "four decimal places"), (float("inf"), NUMBER, "finite"),
-        (1e18, NUMBER, "larger"), ("a", {"type": "array", "items": TEXT}, "not a list"), ([1], PERSON, "not an object"),
-        ({"name": "a", "other": 1}, PERSON, "x/other"), ({"name": "a", "__extn": 1}, PERSON, "declared"),
+        (1, TEXT, "not text"),
+        (1, {"type": "boolean"}, "not true or false"),
+        (True, {"type": "integer"}, "no whole number"),
+        (1.0, {"type": "integer"}, "whole"),
+        (2**63, {"type": "integer"}, "64 bits"),
+        (True, NUMBER, "not a number"),
+        ("x", NUMBER, "not a number"),
+        (1e-5, NUMBER, "four decimal places"),
+        (float("inf"), NUMBER, "finite"),
+        (1e18, NUMBER, "larger"),
+        ("a", {"type": "array", "items": TEXT}, "not a list"),
+        ([1], PERSON, "not an object"),
+        ({"name": "a", "other": 1}, PERSON, "x/other"),
+        ({"name": "a", "__extn": 1}, PERSON, "declared"),
         (["x"] * 1001, {"type": "array", "items": TEXT}, "1000 members"),
         ([f"{n:5}{'y' * 100}" for n in range(900)], {"type": "array", "items": TEXT}, "65536 bytes"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused_and_named(value: Any, schema: Any, why: str) -> None:
     text = refusal(value, schema)
     assert "do: the argument x" in text and why.replace("no whole", "not a whole") in text
@@ -179,5 +193,5 @@ def test_a_number_is_never_rounded(value: Decimal) -> None:
 def test_a_float_is_taken_as_it_is_written(value: float) -> None:
     try:
         assert exact_decimal(value) == Decimal(repr(value))
-    except ValueError as bad:
-        assert str(bad)
+    except ValueError:
+        assert not math.isfinite(value) or abs(value) > 9e14 or value != round(value, 4)

@@ -23,11 +23,25 @@ def test_an_address_list_is_read(text: str, found: set[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ",", "ada", "a@b@c.example", "a@x.example b@y.example", "<a@x.example> b@y.example", "a@x.example\nb@y.example",
-        'a"b@x.example', '"a b"@x.example', "a@[10.0.0.1]", "group: a@x.example;", "a(comment)@x.example", "a@-x.example",
-        "a@x..example", "a@" + "x" * 70 + ".example", "a@x.example, nobody", "a@\u202ex.example",
+        "",
+        ",",
+        "ada",
+        "a@b@c.example",
+        "a@x.example b@y.example",
+        "<a@x.example> b@y.example",
+        "a@x.example\nb@y.example",
+        'a"b@x.example',
+        '"a b"@x.example',
+        "a@[10.0.0.1]",
+        "group: a@x.example;",
+        "a(comment)@x.example",
+        "a@-x.example",
+        "a@x..example",
+        "a@" + "x" * 70 + ".example",
+        "a@x.example, nobody",
+        "a@\u202ex.example",
     ],
-)  # fmt: skip
+)
 def test_what_can_be_read_in_two_ways_is_no_address_list(text: str) -> None:
     assert addresses(text) is None
 
@@ -52,9 +66,18 @@ def test_a_url_points_to_one_host(url: str, name: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "acme.example", "//acme.example", "https://", "https://a@b.example", "https://acme.example\\@evil.example",
-        "https://acme example/", "https://acme.example/\n", "http://[::1", "http://[v1.x]/", "https://a..b/",
+        "",
+        "acme.example",
+        "//acme.example",
+        "https://",
+        "https://a@b.example",
+        "https://acme.example\\@evil.example",
+        "https://acme example/",
+        "https://acme.example/\n",
+        "http://[::1",
+        "http://[v1.x]/",
+        "https://a..b/",
     ],
-)  # fmt: skip
+)
 def test_a_url_that_readers_could_disagree_about_points_nowhere(url: str) -> None:
     assert host(url) is None

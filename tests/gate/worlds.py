@@ -1,4 +1,4 @@
-"""Made-up policy sets and proposals for the laws of the loop, on real Cedar; and an oracle that finds verdicts by trying.
+"""Made-up policy sets and proposals for the laws of the loop, on real Cedar; and an oracle that tries verdicts out.
 
 A world is drawn with one function, `choose(options)`: hypothesis draws with it, and so does a seeded generator.
 """
@@ -31,10 +31,15 @@ from flyball.core.policy_subject import chain
 Choose = Callable[[Sequence[Any]], Any]
 
 TEXT, MAYBE = {"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
-ACT = Action(name="act", effect="irreversible", input_schema={
-    "type": "object", "required": ["amount", "note"],
-    "properties": {"amount": {"type": "integer"}, "note": TEXT, "extra": MAYBE, "tag": MAYBE},
-})  # fmt: skip
+ACT = Action(
+    name="act",
+    effect="irreversible",
+    input_schema={
+        "type": "object",
+        "required": ["amount", "note"],
+        "properties": {"amount": {"type": "integer"}, "note": TEXT, "extra": MAYBE, "tag": MAYBE},
+    },
+)
 SHAPE = input_shape(ACT)
 SCHEMA = generate([ACT], {})
 SCHEMA[""]["actions"] = {n: SCHEMA[""]["actions"][n] for n in ("act", "read", "reversible", "irreversible")}
@@ -50,7 +55,7 @@ PERMITS = {
 FORBIDS = {
     "f-huge": "forbid (principal, action, resource) when { context.input.amount > 900 }",
     "f-bad": 'forbid (principal, action, resource) when { context.input.note == "bad" }',
-    "f-hidden": 'forbid (principal, action, resource) when { context.input.note == "hidden" && context.input.amount > 450 }',
+    "f-hidden": 'forbid (principal, action, resource) when { context.input.note == "hidden" && context.input has tag }',
     "f-error": "forbid (principal, action, resource) when { context.input.amount * 9223372036854775807 > 4 }",
 }
 ASKS = {
@@ -68,13 +73,16 @@ MODIFIERS = {
     "m-other": ('replace_const:/note:"other"', 'context.input.note like "*secret*"'),
     "m-stuck": ("mask:/tag", "context.input has tag"),
 }
-ALL: dict[str, str] = {**PERMITS, **FORBIDS}
-for _id, (_group, _when) in ASKS.items():
-    ALL[_id] = f'@require_approval("{_group}") forbid (principal, action, resource) when {{ {_when} }} ' + (
-        f'unless {{ context.approvals.contains("{_group}") }}'
-    )
-for _id, (_change, _when) in MODIFIERS.items():
-    ALL[_id] = f"@modify({json.dumps(_change)}) forbid (principal, action, resource) when {{ {_when} }}"
+SCOPE = "forbid (principal, action, resource)"
+ALL: dict[str, str] = {
+    **PERMITS,
+    **FORBIDS,
+    **{
+        name: f'@require_approval("{who}") {SCOPE} when {{ {when} }} unless {{ context.approvals.contains("{who}") }}'
+        for name, (who, when) in ASKS.items()
+    },
+    **{name: f"@modify({json.dumps(change)}) {SCOPE} when {{ {when} }}" for name, (change, when) in MODIFIERS.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -166,14 +174,18 @@ def asked(
     answers = []
     for layer, nodes in itertools.product(layers, LINKS):
         request = Request(
-            principal=nodes[0].uid, action="act", resource=TOOL.uid, context=context, entities=(*nodes, TOOL),
+            principal=nodes[0].uid,
+            action="act",
+            resource=TOOL.uid,
+            context=context,
+            entities=(*nodes, TOOL),
             approvals=approvals.get(layer.bundle.layer, frozenset()),
-        )  # fmt: skip
+        )
         answers.append(layer.evaluate_plain(request) if plain else layer.evaluate(request))
     return tuple(answers)
 
 
-# The oracle: the words of the contract, by trying out ------------------------------------------------------------------
+# The oracle: the words of the contract, by trying out ---------------------------------------------------------------
 
 
 def oracle(world: World) -> tuple[str, Mapping[str, Any], frozenset[tuple[Layer, str]]]:

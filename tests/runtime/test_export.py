@@ -34,7 +34,8 @@ def test_an_export_has_the_files_of_a_tiled_log(tmp_path: Path) -> None:
         f"policies/{BUNDLE}.json", "disclosures/1.json",
     }  # fmt: skip
     assert (target / f"policies/{BUNDLE}.json").read_bytes() == POLICY
-    assert verify((target / "checkpoint").read_bytes(), [parse_vkey((target / "vkey").read_text().strip())])
+    signed = verify((target / "checkpoint").read_bytes(), [parse_vkey((target / "vkey").read_text().strip())])
+    assert signed.signatures
 
 
 def test_a_manifest_lists_every_other_file(tmp_path: Path) -> None:
@@ -85,7 +86,8 @@ def test_a_record_that_is_not_in_its_place_is_damage(tmp_path: Path) -> None:
 def test_a_missing_node_is_damage(tmp_path: Path) -> None:
     broken = story()
     note = broken.sign()
-    broken.node = lambda level, index: {}[level]  # type: ignore[method-assign]
+    nothing: dict[tuple[int, int], bytes] = {}
+    broken.node = lambda level, index: nothing[level, index]  # type: ignore[method-assign]
     assert code(lambda: broken.export(tmp_path / "x", note=note)) == "tree_damaged"
 
 
@@ -109,7 +111,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_records_that_make_no_sense_are_still_exported(tmp_path: Path) -> None:
     log = story()
-    for facts in ({}, {"bundles": [5, "../../x"]}, {"bundles": 5}, {"digest": 5}, {"parts": []}):
+    strange: list[dict[str, Any]] = [{}, {"bundles": [5, "../../x"]}, {"bundles": 5}, {"digest": 5}, {"parts": []}]
+    for facts in strange:
         for kind in ("intent", "policy_activated", "release_loaded"):
             log.leaves.append(json.dumps({"kind": kind, "facts": facts}).encode())
     log.leaves.append(b'{"kind":"intent"}')

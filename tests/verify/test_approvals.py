@@ -8,10 +8,10 @@ import pytest
 from flyball.core.approval import over
 from flyball.core.credential import SigningKey, sign_approval
 from flyball.core.record import Event
-from flyball.verify.approvals import COMMITTED, Approvals
+from flyball.verify.approvals import COMMITTED, SLACK_US, Approvals
 from flyball.verify.leaf import Leaf
 from tests.verify.leaves import at, found, of
-from tests.verify.ledger import ANNA, ANNA_AS, BOB, KIM, Ledger, approving, asking, key_created, lifted, started
+from tests.verify.ledger import ANNA, ANNA_AS, BOB, BUNDLE, KIM, Ledger, approving, asking, key_created, lifted, started
 
 MALLORY = SigningKey(name="mallory", seed=b"m" * 32)
 ASKED = asking(Ledger(), "2")
@@ -22,6 +22,10 @@ BOTH = asking(Ledger(), "2", cures=("project/finance", "project/legal"))
 def ran(asked: Event = ASKED, path: str = "2", *, attempt: int = 1, time: int | None = None, **more: Any) -> Leaf:
     covers = asked.facts["covers"]
     return of(lifted(asked, path, attempt, **more), {name: covers[name] for name in COMMITTED}, time)
+
+
+def more(facts: dict[str, Any]) -> Any:
+    return facts
 
 
 def host(asked: Event, by: str, n: int = 1, cure: str = "project/finance") -> Event:
@@ -48,7 +52,7 @@ def test_what_was_approved_may_run_with_all_its_attempts() -> None:
 
 def test_an_approval_nobody_signed_does_not_count() -> None:
     for forged in ({"sig": ""}, {"sig": sign_approval(MALLORY, ASKED.facts["over"])}, {"key": ""}, {"key": MALLORY.id}):
-        assert "does not count" in problems(ASKED, approving(ASKED, **forged), ran())
+        assert "does not count" in problems(ASKED, approving(ASKED, **more(forged)), ran())
 
 
 def test_a_signature_over_something_else_does_not_count() -> None:
@@ -70,7 +74,7 @@ def test_an_approval_is_used_at_one_step() -> None:
 
 @pytest.mark.parametrize("name", ["action", "schema"])
 def test_another_action_is_not_what_was_approved(name: str) -> None:
-    assert f"{name} is not what was asked" in problems(ASKED, approving(ASKED), ran(ASKED, **{name: "other"}))
+    assert f"{name} is not what was asked" in problems(ASKED, approving(ASKED), ran(ASKED, **more({name: "other"})))
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -163,8 +167,9 @@ def test_what_was_settled_lifts_nothing(kind: str) -> None:
 
 def test_an_expired_question_lifts_nothing() -> None:
     timed = asking(Ledger(), "2", expires=10_000)
-    assert problems(timed, approving(timed), ran(timed, time=10_000), ran(timed, attempt=2, time=20_000)) == ""
-    assert "had expired" in problems(timed, approving(timed), ran(timed, time=10_001))
+    last = 10_000 + SLACK_US
+    assert problems(timed, approving(timed), ran(timed, time=last), ran(timed, attempt=2, time=2 * last)) == ""
+    assert "had expired" in problems(timed, approving(timed), ran(timed, time=last + 1))
 
 
 def test_a_revoked_key_counts_no_more() -> None:
@@ -202,11 +207,15 @@ def test_an_intent_under_no_question_is_noticed() -> None:
 
 
 def test_nothing_runs_at_a_step_past_its_question() -> None:
-    plain = at("intent", "2", {"outcome": "allow"})
+    plain = at("intent", "2", {"outcome": "allow", "bundles": [BUNDLE]})
     assert "ran without the approval" in problems(ASKED, plain)
     about = {"pending": ASKED.facts["pending"], "over": ASKED.facts["over"], "by": BOB}
     assert "ran without the approval" in problems(ASKED, at("rejected", "2!1", about), plain)
     assert problems(ASKED, at("voided", "2!1", about), plain) == ""
+
+
+def test_other_policies_may_let_a_step_run_past_its_question() -> None:
+    assert problems(ASKED, at("intent", "2", {"outcome": "allow", "bundles": ["other"]})) == ""
 
 
 def test_a_question_that_needs_nobody_lifts_nothing() -> None:

@@ -91,7 +91,7 @@ def test_an_inserted_record_is_caught(export: Path) -> None:
 
 
 def test_reordered_records_are_caught(export: Path) -> None:
-    assert {"entries", "order"} <= tampered(export, lambda e: e.insert(5, e.pop(6)))
+    assert {"entries", "outcomes"} <= tampered(export, lambda e: e.insert(5, e.pop(6)))
 
 
 def test_a_cut_tail_is_caught(export: Path) -> None:
@@ -144,6 +144,15 @@ def test_a_huge_claimed_size_ends_at_once(export: Path) -> None:
 def test_an_older_checkpoint_under_a_wrong_name_is_caught(export: Path) -> None:
     (export / "checkpoints/7").rename(export / "checkpoints/8")
     assert {"older checkpoints", "files"} <= failed(verify_directory(export, vkey=VKEY))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"v": 2}, {"v": True}, {"more": 1}, {"size": "15"}, {"files": []}, {"origin": 5}, {"tenant": "other"}]
+)
+def test_a_manifest_of_another_shape_is_a_finding(export: Path, changes: dict[str, Any]) -> None:
+    manifest = json.loads((export / "manifest.json").read_bytes())
+    (export / "manifest.json").write_bytes(encode({**manifest, **changes}))
+    assert failed(verify_directory(export, vkey=VKEY)) & {"manifest", "records", "files"}
 
 
 def test_only_a_path_that_is_no_export_is_an_error(tmp_path: Path, good: Path) -> None:

@@ -8,7 +8,7 @@ Rules:
   fsync the folder; only then is the signature released. A crash between leaves a state that is ahead of what anybody
   saw, never behind.
 * The lock is a file beside it (``.lock``), because the file itself is replaced. Two processes never sign at once.
-* The file is JSON: ``{"v":1,"name":…,"private":"<hex>","logs":{"<log id>":{"origin":…,"size":…,"root":…,"hashes":…}}}``.
+* The file is JSON: ``{"v":1,"name":…,"private":"<hex>","logs":{"<log id>":{"origin":…,"size":…,"root":…,"hashes":…}}}``
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from flyball.runtime.broker.broker import Broker
 from flyball.runtime.broker.reach import Resources
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
+from flyball.runtime.flow.turn import Turn
 from flyball.runtime.identify import Identify
 from flyball.runtime.ledger import Ledger
 from flyball.runtime.model import Models
@@ -134,9 +135,8 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     async def step(proposal: Proposal, past: Any) -> Governed[Any]:
         return await govern(stations, proposal, past)
 
-    driver = Driver(
-        record, step, bodies, bodies.unproven, bodies.trusted, _limits(config), ledger.soon,
-    )  # fmt: skip
+    turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, _limits(config))
+    driver = Driver(record, turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(
         record, ports.engine, project.actions, project.attributes,

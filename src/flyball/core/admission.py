@@ -196,7 +196,7 @@ def _is_text(value: str) -> bool:
 
 
 def _out_of_range(amounts: Amounts) -> bool:
-    values = astuple(amounts)
+    values: tuple[int, ...] = astuple(amounts)
     return min(values) < 0 or max(values) > MAX_AMOUNT
 
 

@@ -10,7 +10,8 @@ Rules:
 * A key's signature is checked against the key that the log itself created, with the group it was created with, not
   revoked. What a host program vouches for has no signature; it is counted apart, so that a reader knows.
 * What was rejected, edited, expired or voided lifts nothing. While a question stands at a step, or was refused there,
-  nothing runs at that step without it.
+  nothing runs at that step without it under the same policies.
+* An approval is looked at before its intent is sealed; `SLACK_US` is how much later the intent's own time may be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from flyball.core.errors import FlyballError
 from flyball.verify.leaf import Leaf, number, step_of, table, text, texts
 from flyball.verify.report import Check, Findings, counted, named
 
+SLACK_US: Final = 60_000_000
 COMMITTED: Final = ("args", "origins", "resource", "chain")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _CURE: Final = re.compile(r"(?P<name>[^/]+/.+?)(?::(?P<people>[1-9][0-9]{0,3}))?")
@@ -180,7 +182,7 @@ class Approvals:
         lifted = leaf.facts.get("approval")
         if not lifted:
             latest = self._latest.get((leaf.run, step_of(leaf.path)))
-            if latest is not None and not latest.gone:
+            if latest is not None and not latest.gone and _bundles(latest.leaf) == _bundles(leaf):
                 self._findings.add(f"{named(leaf.id)} ran without the approval that {named(latest.leaf.id)} asked for")
             elif text(leaf.facts, "outcome") == "require_approval":
                 self._findings.add(f"{named(leaf.id)} needed an approval and names none")
@@ -213,7 +215,7 @@ class Approvals:
         expires = number(asked.covers, "expires")
         if asked.settled:
             yield f"it was settled by {named(asked.settled)}"
-        if 0 < expires < leaf.time:
+        if 0 < expires < leaf.time - SLACK_US:
             yield "it had expired"
         cures = texts(asked.covers, "cures")
         if not cures:
@@ -224,6 +226,10 @@ class Approvals:
             people = asked.given.get(cure, set()) - {text(leaf.facts, "by")}
             if len(people) < needed:
                 yield f"{named(cure)} has {counted(len(people), 'person', 'people')}, {needed} are needed"
+
+
+def _bundles(leaf: Leaf) -> list[str]:
+    return sorted(texts(leaf.facts, "bundles"))
 
 
 def _bytes(written: str) -> bytes | None:

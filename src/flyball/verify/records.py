@@ -1,4 +1,8 @@
-"""Is the log in order as a log: it opens once, each record has one id, time never goes back?"""
+"""Is the log in order as a log: it opens once, each record has one id, time never goes back?
+
+A record is sealed with its time before it queues for the log, and outcomes overtake intents there. So records that
+queued together may stand out of order by as long as a queue can be (`SLACK_US`); how far is said, more is a finding.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from flyball.core.record import NO_RUN
 from flyball.verify.leaf import Leaf, text
 from flyball.verify.report import Check, Findings, counted, named
 
+SLACK_US: Final = 60_000_000
 OPENING: Final = f"{NO_RUN}/log/0/opened"
 # What a log says of itself where it does not tell everything.
 _BOUNDARIES: Final = {"gap": "records are missing by the log's own account", "erasure": "payloads were erased"}
@@ -22,7 +27,7 @@ class Records:
         self._records, self._order, self._opening = Findings("records"), Findings("order"), Findings("opening")
         self._ids: set[str] = set()
         self._tenants: dict[str, str] = {}
-        self._time = 0
+        self._latest = self._back = self._early = 0
         self._opened: Leaf | None = None
 
     def see(self, leaf: Leaf) -> None:
@@ -32,15 +37,22 @@ class Records:
         self._ids.add(leaf.id)
         if leaf.tenant not in self._tenants:
             self._tenants[leaf.tenant] = leaf.id
-        if leaf.time < self._time:
-            self._order.add(f"{named(leaf.id)} is earlier than the record before it")
-        self._time = leaf.time
+        if leaf.time >= self._latest:
+            self._latest = leaf.time
+        else:
+            self._before(leaf)
         if not leaf.at:
             self._opened = leaf
         elif leaf.kind == "opened":
             self._opening.add(f"record {leaf.at} opens the log a second time")
         if leaf.kind in _BOUNDARIES:
             self.boundaries.append(f"{_BOUNDARIES[leaf.kind]}: {named(leaf.id)} at {leaf.at}")
+
+    def _before(self, leaf: Leaf) -> None:
+        back = self._latest - leaf.time
+        self._early, self._back = self._early + 1, max(self._back, back)
+        if back > SLACK_US:
+            self._order.add(f"{named(leaf.id)} is {back // 1_000_000} seconds earlier than a record before it")
 
     def unread(self, index: int, why: str) -> None:
         """Takes a leaf that could not be read."""
@@ -53,7 +65,8 @@ class Records:
             if other != tenant:
                 self._records.add(f"{named(where)} is of the tenant {named(other)}")
         yield self._records.check(f"{counted(len(self._ids), 'record')}, each well formed, each id once")
-        yield self._order.check("time never goes back")
+        queued = f"; {counted(self._early, 'record')} queued, by up to {self._back} us" if self._early else ""
+        yield self._order.check(f"time never goes back{queued}")
 
     def _open(self, tenant: str, log: str, origin: str) -> Check:
         first = self._opened

@@ -25,13 +25,16 @@ def test_what_is_left_open_is_a_statement_too() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("permit (principal, action, resource) when { " + "(" * MAX_BRACKETS + "true" + ")" * MAX_BRACKETS + " };", "nested"),
+        (
+            "permit (principal, action, resource) when { " + "(" * MAX_BRACKETS + "true" + ")" * MAX_BRACKETS + " };",
+            "nested",
+        ),
         ("permit (principal, action, resource) when { " + " && ".join(["true"] * 100) + " };", "nested too deeply"),
         ("permit (principal, action, resource) when { " + " && ".join(["true"] * 1000) + " };", "nested too deeply"),
         ("permit (principal, action, resource) when { !!!!!!!!true };", "syntax"),
         ("permit (principal == ?principal, action, resource);", "templates"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_taken_is_a_fault(text: str, said: str) -> None:
     found = check({"a": text}, "")
     assert said in found["faults"][0]["what"] and found["faults"][0]["line"] == 1

@@ -35,8 +35,10 @@ from tests.adapters.policy_cedar.desk import (
 )
 
 BUILT_IN = {
-    "model": ("Model", {"vendor": "v"}, "read"), "agent": ("Agent", {}, "agent"), "flow": ("Flow", {}, "flow"),
-}  # fmt: skip
+    "model": ("Model", {"vendor": "v"}, "read"),
+    "agent": ("Agent", {}, "agent"),
+    "flow": ("Flow", {}, "flow"),
+}
 
 
 def built_in(word: str, resource: Node, *more: Node) -> Request:
@@ -89,8 +91,11 @@ def test_every_link_of_a_chain_can_be_asked() -> None:
 
 
 def test_relations_between_entities_can_be_asked() -> None:
-    bundle = compiled("""@id("own") permit (principal, action == Action::"look", resource)
-        when { resource has owner && resource.owner == principal && resource.limit.greaterThan(decimal("9.5")) };""", permit=False)  # fmt: skip
+    bundle = compiled(
+        """@id("own") permit (principal, action == Action::"look", resource)
+        when { resource has owner && resource.owner == principal && resource.limit.greaterThan(decimal("9.5")) };""",
+        permit=False,
+    )
     looked = {"customer": "c1", "deep": False}
     assert bundle.evaluate(asking("look", looked, nodes=(customer(owner=Uid("User", "kim"), marks=["a"]),))).allow
     assert not bundle.evaluate(asking("look", looked, nodes=(customer(owner=Uid("User", "eve")),))).allow
@@ -116,10 +121,18 @@ def test_attributes_of_another_type_are_refused(attrs: dict[str, object]) -> Non
 @pytest.mark.parametrize(
     "changed",
     [
-        {"input": {**SENT}}, {"input": "x"}, {"time": {}}, {"egress": 1}, {"nulls": "a"}, {"nulls": [1]}, {"release": None},
-        {"time": {"now": 2**63, "hour": 0, "weekday": 1}}, {"run": []}, {"extra": 1},
+        {"input": {**SENT}},
+        {"input": "x"},
+        {"time": {}},
+        {"egress": 1},
+        {"nulls": "a"},
+        {"nulls": [1]},
+        {"release": None},
+        {"time": {"now": 2**63, "hour": 0, "weekday": 1}},
+        {"run": []},
+        {"extra": 1},
     ],
-)  # fmt: skip
+)
 def test_a_context_of_another_shape_is_refused(changed: dict[str, object]) -> None:
     answer = compiled().evaluate(with_context(asking("send"), **changed))
     assert not answer.allow and answer.errors[0].startswith("request_invalid: context")
@@ -153,11 +166,15 @@ def test_the_schema_is_readable_and_cedar_reads_it_again() -> None:
 @pytest.mark.parametrize(
     ("entities", "said"),
     [
-        ({"User": {}}, "cannot be called User"), ({"customer": {}}, "cannot be called"), ({"Customer": {"a": "text"}}, "no attribute type"),
-        ({"Customer": {"a": 5}}, "no attribute type"), ({"Customer": {"a": "entity:Planet"}}, "no attribute type"),
-        ({"Customer": {"a": "planet[]"}}, "no attribute type"), ({}, "Customer, which is no entity"),
+        ({"User": {}}, "cannot be called User"),
+        ({"customer": {}}, "cannot be called"),
+        ({"Customer": {"a": "text"}}, "no attribute type"),
+        ({"Customer": {"a": 5}}, "no attribute type"),
+        ({"Customer": {"a": "entity:Planet"}}, "no attribute type"),
+        ({"Customer": {"a": "planet[]"}}, "no attribute type"),
+        ({}, "Customer, which is no entity"),
     ],
-)  # fmt: skip
+)
 def test_entities_that_cannot_be_declared_are_refused(entities: dict[str, dict[str, object]], said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         CedarEngine().schema(list(ACTIONS.values()), entities)
@@ -169,7 +186,7 @@ def test_attributes_may_be_declared_by_json_schema() -> None:
     assert "city: String" in text and "open?: Bool" in text and "links: Set<Shop>" in text.replace("entity:", "")
 
 
-# Bundles ---------------------------------------------------------------------------------------------------------------
+# Bundles ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -209,7 +226,7 @@ def test_a_bundle_with_a_policy_of_bad_shape_is_refused() -> None:
         CedarEngine().load(rewritten(layer="nowhere"))
 
 
-# The child -------------------------------------------------------------------------------------------------------------
+# The child ----------------------------------------------------------------------------------------------------------
 
 
 def test_too_much_text_is_refused_before_a_child_is_started() -> None:
@@ -218,17 +235,22 @@ def test_too_much_text_is_refused_before_a_child_is_started() -> None:
 
 
 def test_a_child_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    with pytest.raises(PolicyError, match="the policy compiler failed: .*schema"):
+    with pytest.raises(PolicyError, match=r"the policy compiler failed: .*schema"):
         child.check({"a": "permit (principal, action, resource);"}, "entity;")
 
 
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("", []), ("// only a comment", []), ('\n\n@id("a")\npermit (principal, action, resource);', [3]),
-        ('permit (principal, action, resource) when { "a;\\"b" == "//" }; // c;\npermit (principal, action, resource);', [1, 2]),
+        ("", []),
+        ("// only a comment", []),
+        ('\n\n@id("a")\npermit (principal, action, resource);', [3]),
+        (
+            'permit (principal, action, resource) when { ";\\"" == "//" }; //;\npermit (principal, action, resource);',
+            [1, 2],
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_policy_has_its_line(text: str, lines: list[int]) -> None:
     checked = child.check({"a": text})
     assert [p.line for p in checked.policies] == lines and not checked.faults
@@ -241,7 +263,7 @@ def test_text_that_ends_too_early_is_a_finding(text: str) -> None:
     assert "syntax" in str(refused(text)[0])
 
 
-# Drafts ----------------------------------------------------------------------------------------------------------------
+# Drafts -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(ACTIONS))
@@ -266,14 +288,12 @@ def test_a_draft_compiles_and_its_case_comes_out_as_it_says(name: str) -> None:
     assert found.outcome == read["expect"] and list(found.groups) == read.get("groups", [])
 
 
-# Speed -----------------------------------------------------------------------------------------------------------------
+# Speed --------------------------------------------------------------------------------------------------------------
 
 
 def _median_us(policies: int) -> float:
     rules = (
-        f'@id("f{n}") @require_approval("finance") forbid (principal in Group::"g{n}", action == Action::"look", resource) '
-        'unless { context.approvals.contains("finance") };'
-        for n in range(policies)
+        f'@id("f{n}") forbid (principal in Group::"g{n}", action in Action::"read", resource);' for n in range(policies)
     )
     bundle, request = compiled(*rules), asking("send")
     times = []

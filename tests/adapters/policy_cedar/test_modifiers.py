@@ -15,7 +15,9 @@ def modifier(change: str, when: str, scope: str = SAVE, name: str = "m") -> str:
 
 SHOWN = [
     modifier("drop:/person/ssn", "context.input.person has ssn"),
-    modifier("drop:/person/ssn", "context.input has person && context.input.person has ssn", "principal, action, resource"),
+    modifier(
+        "drop:/person/ssn", "context.input has person && context.input.person has ssn", "principal, action, resource"
+    ),
     modifier("drop:/tags", 'context.input has tags && context.input.tags.contains("internal")'),
     modifier("clamp:/amount:500", "context.input.amount > 500"),
     modifier("clamp:/rate:0.5", 'context.input.rate.greaterThan(decimal("0.5"))'),
@@ -23,12 +25,22 @@ SHOWN = [
     modifier('replace_const:/note:""', 'context.input.note like "*secret*" && principal in Group::"staff"'),
     modifier("mask:/note", 'context.input.note == "secret"'),
     modifier("drop:/tags", 'context.input has tags && !context.input.tags.isEmpty() && resource == Tool::"save"'),
-    modifier("replace_const:/discount:0", "context.input.discount > 0", 'principal, action in [Action::"send"], resource'),
+    modifier(
+        "replace_const:/discount:0", "context.input.discount > 0", 'principal, action in [Action::"send"], resource'
+    ),
     modifier("drop:/discount", "context.input.discount > 0", 'principal, action == Action::"send", resource'),
-    modifier("replace_const:/deep:false", 'context.input.deep && resource.tier == "gold"', 'principal, action == Action::"look", resource'),
-    modifier('replace_const:/to:"ada@acme.example"', '!["acme.example"].containsAll(context.input.to_domains)', 'principal, action == Action::"send", resource'),
-    modifier("drop:/tags", 'context.input has tags && ["a"].containsAny(context.input.tags)') ,
-]  # fmt: skip
+    modifier(
+        "replace_const:/deep:false",
+        'context.input.deep && resource.tier == "gold"',
+        'principal, action == Action::"look", resource',
+    ),
+    modifier(
+        'replace_const:/to:"ada@acme.example"',
+        '!["acme.example"].containsAll(context.input.to_domains)',
+        'principal, action == Action::"send", resource',
+    ),
+    modifier("drop:/tags", 'context.input has tags && ["a"].containsAny(context.input.tags)'),
+]
 
 
 @pytest.mark.parametrize("policy", SHOWN)
@@ -41,7 +53,10 @@ REFUSED = [
     (modifier("clamp:/amount:501", "context.input.amount > 500"), "does not lift its own forbid"),
     (modifier("clamp:/amount:500", 'context.input.amount > 500 || context.input.note like "*x*"'), "does not lift"),
     (modifier("truncate:/note:10", 'context.input.note like "*secret*"'), "does not lift"),
-    (modifier("drop:/discount", "context.input.discount >= 0", 'principal, action == Action::"send", resource'), "does not lift"),
+    (
+        modifier("drop:/discount", "context.input.discount >= 0", 'principal, action == Action::"send", resource'),
+        "does not lift",
+    ),
     (modifier("clamp:/amount:5", "context.input.amount > 5 && context.input.amount < 5"), "cannot be shown"),
     (modifier("clamp:/amount:5", "context.input.amount > context.input.amount + 1"), "cannot be shown"),
     (modifier("drop:/person/ssn", 'context.risk == "high"'), "does not lift"),
@@ -53,9 +68,15 @@ REFUSED = [
     (modifier("mask:/amount", "true"), "mask does not suit /amount"),
     (modifier("clamp:/amount:5.5", "context.input.amount > 5"), "is a whole number"),
     (modifier('replace_const:/amount:"x"', "context.input.amount > 5"), "does not lift"),
-    (modifier("mask:/customer", "true", 'principal, action == Action::"look", resource'), "which Customer look acts on"),
-    (modifier("drop:/tags", "true", 'principal, action in [Action::"save", Action::"send"], resource'), "points to nothing on send"),
-]  # fmt: skip
+    (
+        modifier("mask:/customer", "true", 'principal, action == Action::"look", resource'),
+        "which Customer look acts on",
+    ),
+    (
+        modifier("drop:/tags", "true", 'principal, action in [Action::"save", Action::"send"], resource'),
+        "points to nothing on send",
+    ),
+]
 
 
 @pytest.mark.parametrize(("policy", "said"), REFUSED)

@@ -50,7 +50,7 @@ def samples(arguments: Mapping[str, Any], bodies: list[Any]) -> Iterator[dict[st
 
 def _literals(bodies: list[Any]) -> dict[tuple[str, ...], list[Any]]:
     # What stands beside a path, in the same operation, is what it is compared with.
-    found: dict[tuple[str, ...], list[Any]] = {}
+    found: dict[tuple[str, ...], list[Any]] = {path: [] for path in map(_path, bodies) if path}
     for body in bodies:
         for node in walk(body):
             for inner in node.values():

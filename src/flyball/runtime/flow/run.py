@@ -27,10 +27,10 @@ from flyball.core.signature import from_json, to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.ask import ask_person
-from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
-from flyball.runtime.flow.timers import first_of, pause_until
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
 from flyball.runtime.flow.state import reduce
+from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
+from flyball.runtime.flow.timers import first_of, pause_until
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,7 +1,8 @@
 """What every adapter of `ports.policy` does: call each check of `CHECKS` with a `Subject` of yours.
 
-A check raises AssertionError where the adapter does something else; with pytest, parametrize one test over `CHECKS`. The
-policies are in the engine's own language, so the subject brings them; `LOOK` and `PUSH` are the actions they are about.
+A check raises AssertionError where the adapter does something else; with pytest, parametrize one test over `CHECKS`.
+The policies are in the engine's own language, so the subject brings them; `LOOK` and `PUSH` are the actions they are
+about.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ PUSH: Final = Action(name="push", effect="irreversible", input_schema=_INPUT)
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """An engine and policy texts in its language.
 
-    `policies` permits both actions and plainly forbids ("no-huge") to push an amount over 1000. `asking` is one more text:
-    pushing over 100 needs an approval of finance ("ask-finance"). `shadowed`: pushing is forbidden ("not-yet") in shadow.
-    `overflowing`: a forbid ("overflows") that cannot be evaluated for an amount over 1. `broken`: texts that must be
-    refused, each with a word that a finding says.
+    `policies` permits both actions and plainly forbids ("no-huge") to push an amount over 1000. `asking` is one more
+    text: pushing over 100 needs an approval of finance ("ask-finance"). `shadowed`: pushing is forbidden ("not-yet")
+    in shadow. `overflowing`: a forbid ("overflows") that cannot be evaluated for an amount over 1. `broken`: texts
+    that must be refused, each with a word that a finding says.
     """
 
     make: Callable[[], PolicyEngine]
@@ -101,7 +102,7 @@ def a_policy_that_fails_denies(subject: Subject) -> None:
 
 
 def what_cannot_be_evaluated_denies(subject: Subject) -> None:
-    """An unknown action, an entity that is missing, a context of another shape: an answer with errors, never a raise."""
+    """An unknown action, a missing entity, a context of another shape: an answer with errors, never a raise."""
     compiled, good = _compiled(subject, subject.policies), _request(LOOK, 1)
     odd = [
         msgspec.structs.replace(good, action="unheard-of"),

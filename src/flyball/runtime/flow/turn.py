@@ -1,0 +1,178 @@
+"""Turn: one activation of a run, from where its log stands to where it parks or ends.
+
+Parking carries the inbox that this turn has seen: where something newer is there, the journal makes the run ready instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from flyball.core.budget import Amounts, Limit, tightest
+from flyball.core.errors import Superseded
+from flyball.core.identity import Authority, Principal
+from flyball.core.journal import Append, Appended, Hold, PendingRow, RunRow
+from flyball.core.record import Event
+from flyball.core.result import Blocked, Failed, stop_reason
+from flyball.core.signature import to_json
+from flyball.core.steps import root
+from flyball.core.stop import STOPS, StopReason
+from flyball.ports.recording import Recording
+from flyball.runtime.flow.activation import Activation, Branch, Govern, Trusted
+from flyball.runtime.flow.history import History
+from flyball.runtime.flow.step import Continued, Halted, Suspended
+
+Ending = RunRow | Superseded | None
+
+
+class Body(Protocol):
+    """What a run does: made by the wiring from the project's values, by kind and name."""
+
+    async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any: ...
+
+
+class Unproven(Protocol):
+    """Which promised tools of a run have no committed outcome."""
+
+    def __call__(self, kind: str, what: str, did: frozenset[str], /) -> tuple[str, ...]: ...
+
+
+class Turn:
+    """Drives activations; what starts and wakes runs is `Driver`."""
+
+    def __init__(
+        self, record: Recording, govern: Govern, body: Body, unproven: Unproven, trusted: Trusted,
+        limits: Mapping[str, Limit],
+    ) -> None:  # fmt: skip
+        self._record, self._govern, self._body, self._unproven = record, govern, body, unproven
+        self._trusted, self._limits = trusted, limits
+
+    def activation(self, tenant: str, row: RunRow) -> Activation:
+        view = self._record.journal.view(tenant)
+        opened = [self._record.open(tenant, s, view) for s in view.records(run=row.id, limit=1_000_000)]
+        at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted)
+        started = opened[0]
+        if started.private is None:
+            at.halting = Halted("subject_erased", "the run's subject was erased")
+            return at
+        private = started.private
+        at.authority = Authority(principal=msgspec.convert(private["principal"], Principal))
+        at.subjects = (private["subject"],)
+        own = msgspec.convert(private["limits"], Limit)
+        at.limit = tightest(own, self._limits.get("run", Limit()))
+        at.recall(self._input(at, private["input"]))
+        stopped = next((r for r in at.history.run if r.kind == "run_stopped"), None)
+        if stopped is not None:
+            at.halting = Halted("stopped", str((stopped.private or {}).get("reason", "")))
+        return at
+
+    def _input(self, at: Activation, first: Any) -> Any:
+        continued = [r for r in at.history.run if r.kind == "run_continued"]
+        return (continued[-1].private or {})["input"] if continued else first
+
+    def _branch(self, at: Activation) -> Branch:
+        day = at.row.started // 86_400_000_000
+        none = Amounts()
+        holds = [Hold(node=f"run/{at.row.id}", amounts=none, limit=at.limit)]
+        if "tenant" in self._limits:
+            holds.append(Hold(node=f"tenant/{day}", amounts=none, limit=self._limits["tenant"]))
+        return Branch(prefix=root(self._generation(at)), authority=at.authority, holds=tuple(holds))
+
+    @staticmethod
+    def _generation(at: Activation) -> int:
+        return 1 + sum(r.kind == "run_continued" for r in at.history.run)
+
+    async def one(self, at: Activation) -> tuple[Activation | None, Ending]:
+        """Drives one activation to where it parks or ends. Another one follows where the run goes on with a fresh
+        history; otherwise the row that it parked with, or what superseded this driver."""
+        if at.halting is not None:
+            await self._end(at, None, at.halting.reason, at.halting.detail)
+            return None, None
+        branch = self._branch(at)
+        input = self._input(at, (at.history.run[0].private or {})["input"])
+        work = at.spawn(self._body(at, branch, at.row.kind, at.row.what, input))
+        try:
+            value = await work
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        except Suspended:
+            return None, await self._park(at, branch)
+        except Continued as on:
+            return await self._continue(at, branch, on.input), None
+        except Halted as halted:
+            await self._end(at, branch, halted.reason, halted.detail)
+        except Superseded as lost:
+            return None, lost
+        except Exception as bad:  # a station boundary: whatever a flow raises is a named ending of its run
+            await self._end(at, branch, stop_reason(bad), f"{type(bad).__name__}: {bad}", error=bad)
+        else:
+            await self._finish(at, branch, value)
+        return None, None
+
+    async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
+        unasked = at.history.unasked()
+        if unasked:
+            await self._end(at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}")
+            return
+        for step in [s for s in branch.steps if not s.awaited]:
+            event = Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what})
+            if not at.history.past(step.path).records:
+                await at.note(branch, event)
+        missing = self._unproven(at.row.kind, at.row.what, frozenset(at.did))
+        if missing:
+            detail = f"the run promised {', '.join(missing)}, and no committed outcome shows it"
+            await self._end(at, branch, "claim_unproven", detail)
+            return
+        await self._end(at, branch, "completed", "", value=value)
+
+    async def _continue(self, at: Activation, branch: Branch, input: Any) -> Activation:
+        event = Event(
+            kind="run_continued", run=at.row.id, attempt=self._generation(at) + 1, private={"input": input},
+            subjects=at.subjects, facts={"generation": self._generation(at) + 1},
+        )  # fmt: skip
+        await at.note(branch, event)
+        return self.activation(at.tenant, at.row)
+
+    # parking and ending ----------------------------------------------------------------------------------------------
+    async def _park(self, at: Activation, branch: Branch) -> RunRow | None:
+        event = Event(
+            kind="run_parked", run=at.row.id, attempt=at.row.epoch, facts={"waits": sorted(at.pending)},
+        )  # fmt: skip
+        row = msgspec.structs.replace(at.row, state="waiting", wake_at=at.wake_at, active_ms=at.used_ms())
+        entries = tuple(self._record.seal(at.tenant, e) for e in (event, *at.marker_events(branch)))
+        answer = await self._record.append(Append(
+            id=f"{entries[0].id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row,),
+            inbox_seen=at.seen_inbox,
+        ))  # fmt: skip
+        return answer.run if isinstance(answer, Appended) else None
+
+    async def _end(
+        self, at: Activation, branch: Branch | None, reason: str, detail: str, *, value: Any = None,
+        error: BaseException | None = None,
+    ) -> None:  # fmt: skip
+        known: StopReason = reason if reason in STOPS else "internal_error"
+        now = self._record.clock.now()
+        private: dict[str, Any] = {"detail": detail} if detail else {}
+        if known == "completed":
+            private["result"] = to_json(value)
+        if isinstance(error, (Blocked, Failed)):
+            private["error"] = {"reason": error.reason, "what": error.what, "action": error.action}
+        event = Event(
+            kind="run_ended", run=at.row.id, facts={"reason": known, "ok": STOPS[known].ok}, private=private,
+            subjects=at.subjects,
+        )  # fmt: skip
+        row = msgspec.structs.replace(
+            at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms()
+        )
+        open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
+        void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
+        markers = at.marker_events(branch) if branch is not None else ()
+        entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, event))
+        await self._record.append(Append(
+            id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
+        ))  # fmt: skip
+
