@@ -8,6 +8,7 @@ import time
 
 # A wait is cut into pieces, so that a clock that was set forward is noticed.
 MOST_SLEEP = 60.0
+PORTION = 4096
 
 
 class SystemClock:
@@ -28,8 +29,17 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """The operating system's random bytes."""
+    """The operating system's random bytes, fetched in portions: a system call for each salt would cost more than it."""
+
+    def __init__(self) -> None:
+        self._pool, self._at = b"", 0
 
     def bytes(self, count: int) -> bytes:
-        """`count` unpredictable bytes."""
-        return os.urandom(count)
+        """`count` unpredictable bytes; none is given twice."""
+        if count > PORTION:
+            return os.urandom(count)
+        if self._at + count > len(self._pool):
+            self._pool, self._at = os.urandom(PORTION), 0
+        taken = self._pool[self._at : self._at + count]
+        self._at += count
+        return taken

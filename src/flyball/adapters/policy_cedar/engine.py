@@ -16,16 +16,17 @@ import orjson
 
 from flyball.adapters.policy_cedar.bundles import bundle_of, opened
 from flyball.adapters.policy_cedar.canary import canary
-from flyball.adapters.policy_cedar.child import Checked, check
+from flyball.adapters.policy_cedar.child import Checked, Fault, check
 from flyball.adapters.policy_cedar.compiled import CedarCompiled
 from flyball.adapters.policy_cedar.modifiers import modifier_findings
 from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import OURS, Policy, duplicates, shaped
-from flyball.adapters.policy_cedar.wording import findings
+from flyball.adapters.policy_cedar.wording import UNREACHABLE, findings
 from flyball.core.effect import Action
 from flyball.core.policy import Bundle, Finding, Layer, PolicyError, Source
 
 BUILT_IN: Final = "flyball/built-in"
+EFFECT_GROUPS: Final = frozenset({"read", "reversible", "irreversible"})
 
 
 class CedarEngine:
@@ -42,7 +43,7 @@ class CedarEngine:
         texts = {**source.files, BUILT_IN: files(__package__ or __name__).joinpath("built_in.cedar").read_text("utf-8")}
         checked = check(texts, orjson.dumps(schema).decode())
         policies, found = _shaped(checked, source.layer)
-        found += [*findings(checked.faults, schema), *duplicates(policies)]
+        found += [*findings(_telling(checked), schema), *duplicates(policies)]
         if not found:
             found = modifier_findings(policies, actions, schema)
         if found:
@@ -58,6 +59,17 @@ class CedarEngine:
         """The generated schema in Cedar's own writing."""
         schema: dict[str, Any] = generate(actions, entities)
         return str(cedarpy.Schema.from_json_str(orjson.dumps(schema).decode())).replace("__cedar::", "")
+
+
+def _telling(checked: Checked) -> list[Fault]:
+    """The faults without those of policies on an effect group that no tool of this project is in: they say nothing yet."""
+    vacuous = {(p.file, p.line) for p in checked.policies if _groups_only(p.est.get("action", {}))}
+    return [f for f in checked.faults if not (UNREACHABLE in f.what and (f.file, f.line) in vacuous)]
+
+
+def _groups_only(scope: Mapping[str, Any]) -> bool:
+    named = scope.get("entities") or ([scope["entity"]] if "entity" in scope else [])
+    return bool(named) and scope.get("op") == "in" and all(one.get("id") in EFFECT_GROUPS for one in named)
 
 
 def _shaped(checked: Checked, layer: Layer) -> tuple[list[Policy], list[Finding]]:

@@ -19,7 +19,7 @@ _ENTITY: Final = re.compile(r"attribute `(.+)` on entity type `(.+)` not found")
 _ACTION: Final = re.compile(r"unrecognized action `Action::\"(.+)\"`")
 _TYPE: Final = re.compile(r"unrecognized entity type `(.+)`")
 _STEP: Final = re.compile(r"\[\"((?:[^\"\\]|\\.)*)\"\]|\.?([^.\[]+)")
-_UNREACHABLE: Final = "unable to find an applicable action given the policy scope constraints"
+UNREACHABLE: Final = "unable to find an applicable action given the policy scope constraints"
 
 
 def findings(faults: Iterable[Fault], schema: Mapping[str, Any]) -> list[Finding]:
@@ -30,7 +30,7 @@ def findings(faults: Iterable[Fault], schema: Mapping[str, Any]) -> list[Finding
     found: list[Finding] = []
     for where, group in by_place.items():
         # A scope that names something unknown reaches nothing: the second message would only repeat the first.
-        telling = sorted([f for f in group if _UNREACHABLE not in f.what] or group, key=_own_tools_first)
+        telling = sorted([f for f in group if UNREACHABLE not in f.what] or group, key=_own_tools_first)
         found += [_finding(where, fault.what, schema[""]) for fault in telling[:MAX_PER_POLICY]]
         if len(telling) > MAX_PER_POLICY:
             found.append(Finding(where=where, what=f"{len(telling) - MAX_PER_POLICY} more of the kind"))
@@ -56,7 +56,7 @@ def _finding(where: str, raw: str, schema: Mapping[str, Any]) -> Finding:
         return Finding(
             where=where, what=f"there is no entity type {match[1]}", fix=nearest(match[1], schema["entityTypes"])
         )
-    if _UNREACHABLE in text:
+    if UNREACHABLE in text:
         return Finding(where=where, what="no action can ever match its scope", fix="Check action and resource types.")
     return Finding(where=where, what=text)
 
