@@ -199,10 +199,9 @@ def test_longer_text_goes_as_digest_and_length() -> None:
     assert context["digested"] == ["body"] and context["length"]["body"] == 9000
 
 
-def test_padding_a_text_does_not_get_it_past_a_pattern() -> None:
-    forbid = (
-        '@id("f") forbid (principal, action == Action::"send", resource) when { context.input.body like "*secret*" };'
-    )
+@pytest.mark.parametrize("text", ["context.input.body", "(if context.egress then context.input.body else context.env)"])
+def test_padding_a_text_does_not_get_it_past_a_pattern(text: str) -> None:
+    forbid = f'@id("f") forbid (principal, action == Action::"send", resource) when {{ {text} like "*secret*" }};'
     padded = asking("send", {**SENT, "body": "secret" + " " * 9000})
     answer = compiled(forbid).evaluate(padded)
     assert not answer.allow and answer.errors[0].startswith("text_too_long")

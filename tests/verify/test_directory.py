@@ -225,7 +225,7 @@ def test_a_record_that_is_no_leaf_is_a_finding(tmp_path: Path) -> None:
 
 
 # anything ------------------------------------------------------------------------------------------------------------
-SLOW = settings(deadline=None, max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def files_of(export: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 
 # A wait is cut into pieces, so that a clock that was set forward is noticed.
@@ -33,13 +34,15 @@ class SystemEntropy:
 
     def __init__(self) -> None:
         self._pool, self._at = b"", 0
+        self._lock = threading.Lock()
 
     def bytes(self, count: int) -> bytes:
         """`count` unpredictable bytes; none is given twice."""
         if count > PORTION:
             return os.urandom(count)
-        if self._at + count > len(self._pool):
-            self._pool, self._at = os.urandom(PORTION), 0
-        taken = self._pool[self._at : self._at + count]
-        self._at += count
+        with self._lock:  # two threads must never be given the same bytes: they become nonces
+            if self._at + count > len(self._pool):
+                self._pool, self._at = os.urandom(PORTION), 0
+            taken = self._pool[self._at : self._at + count]
+            self._at += count
         return taken

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Final
 
 from flyball.core.errors import FlyballError
@@ -46,6 +47,7 @@ def check(commitment: str, field: str, salt: bytes, data: bytes) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)  # the same few people appear in every record
 def pseudonym(key: bytes, value: str) -> str:
     """A stable name for a person under a tenant's key, in 32 hex characters (HMAC-SHA-256 cut to 128 bits).
 

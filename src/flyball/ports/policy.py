@@ -58,3 +58,7 @@ class PolicyEngine(Protocol):
     def schema(self, actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]) -> str:
         """The generated schema, for people."""
         ...
+
+    def draft(self, action: Action) -> tuple[str, str]:
+        """A first policy for a tool, and a `*.test.toml` case that passes under it."""
+        ...

@@ -18,6 +18,7 @@ from flyball.adapters.policy_cedar.bundles import bundle_of, opened
 from flyball.adapters.policy_cedar.canary import canary
 from flyball.adapters.policy_cedar.child import Checked, Fault, check
 from flyball.adapters.policy_cedar.compiled import CedarCompiled
+from flyball.adapters.policy_cedar.draft import draft
 from flyball.adapters.policy_cedar.modifiers import modifier_findings
 from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import OURS, Policy, duplicates, shaped
@@ -60,6 +61,10 @@ class CedarEngine:
         schema: dict[str, Any] = generate(actions, entities)
         return str(cedarpy.Schema.from_json_str(orjson.dumps(schema).decode())).replace("__cedar::", "")
 
+    def draft(self, action: Action) -> tuple[str, str]:
+        """A first policy for a tool and a test case for it."""
+        return draft(action)
+
 
 def _telling(checked: Checked) -> list[Fault]:
     """The faults without those of policies on an effect group that no tool of this project is in: they say nothing yet."""
@@ -70,7 +75,6 @@ def _telling(checked: Checked) -> list[Fault]:
 def _groups_only(scope: Mapping[str, Any]) -> bool:
     named = scope.get("entities") or ([scope["entity"]] if "entity" in scope else [])
     return bool(named) and scope.get("op") == "in" and all(one.get("id") in EFFECT_GROUPS for one in named)
-
 
 def _shaped(checked: Checked, layer: Layer) -> tuple[list[Policy], list[Finding]]:
     policies: list[Policy] = []

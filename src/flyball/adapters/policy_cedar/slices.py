@@ -128,9 +128,9 @@ def _matched(policy: Policy) -> Iterable[str]:
     for body in policy.bodies():
         for node in walk(body):
             like = node.get("like")
-            path = input_path(like.get("left")) if isinstance(like, dict) else None
-            if path:
-                yield "/".join(path)
+            # Whatever the pattern may look into, by an `if` too.
+            for inner in walk(like.get("left")) if isinstance(like, dict) else ():
+                yield "/".join(input_path(inner) or ())
 
 
 def input_path(node: Any) -> tuple[str, ...] | None:

@@ -169,6 +169,12 @@ def the_schema_names_every_action(subject: Subject) -> None:
     assert all(word in text for word in ("look", "push", "amount", "note"))
 
 
+def a_draft_is_taken(subject: Subject) -> None:
+    """What the engine drafts for an action compiles beside the rest, and comes with a case."""
+    policy, case = subject.make().draft(PUSH)
+    assert _compiled(subject, subject.policies, policy).bundle.ids and "[[case]]" in case and "push" in case
+
+
 CHECKS: Final[tuple[Callable[[Subject], None], ...]] = (
     allows_what_is_permitted,
     denies_by_default,
@@ -184,6 +190,7 @@ CHECKS: Final[tuple[Callable[[Subject], None], ...]] = (
     every_fault_is_found_and_placed,
     fingerprints_change_with_their_policy_alone,
     the_schema_names_every_action,
+    a_draft_is_taken,
 )
 
 
