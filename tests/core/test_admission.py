@@ -274,6 +274,10 @@ def test_a_closed_approval_is_not_opened_by_writing_its_row(before: str, after: 
     assert answer == Conflict(what="pending", held=before, detail="p")
 
 
+def test_a_new_ask_is_written() -> None:
+    assert State().ask(put=(ask_row("open"),)) == Admitted(changes={(PendingRow, "p"): ask_row("open")})
+
+
 def test_an_older_version_does_not_overwrite() -> None:
     assert State(ask_row("open", version=3)).ask(put=(ask_row("open", version=2),)) == Conflict(
         what="pending", held="3", detail="p"

@@ -386,6 +386,11 @@ def test_the_starter_allows_reads_asks_for_effects_and_denies_egress() -> None:
     assert not bundle.evaluate(with_approvals(asking("send"), "owner")).allow
 
 
+def test_the_starter_is_taken_where_no_tool_has_an_effect() -> None:
+    bundle = CedarEngine().compile(starter(), [ACTIONS["look"]], ENTITIES)
+    assert bundle.evaluate(asking("look", LOOKED, nodes=(customer(),))).allow
+
+
 def test_the_starter_denies_what_moves_money() -> None:
     pay = Action(name="pay", effect="irreversible", egress=False, risk="high")
     bundle = CedarEngine().compile(starter(), [pay], {})

@@ -19,7 +19,6 @@ import stat
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from hashlib import sha256
 from hmac import digest
 from pathlib import Path
 from typing import Final
@@ -46,6 +45,7 @@ class SqliteKeyring:
         self._path, self._connection, self._root, self._entropy = path, connection, root, entropy
         self._lock = threading.Lock()
         self._tenants: dict[str, bytes] = {}
+        self._pseudonyms: dict[str, bytes] = {}
         self._subjects: dict[tuple[str, str], bytes] = {}
 
     def subject(self, tenant: str, subject: str) -> bytes:
@@ -59,16 +59,18 @@ class SqliteKeyring:
 
     def pseudonym(self, tenant: str) -> bytes:
         """32 bytes for the tenant's pseudonyms, derived from its key. Raises as `subject` does."""
-        key = self._tenants.get(tenant)
+        key = self._pseudonyms.get(tenant)
         if key is None:
             with self._lock, self._database():
-                key = self._tenant(tenant)
-        return digest(key, b"flyball/pseudonym/v1", sha256)
+                key = digest(self._tenant(tenant), b"flyball/pseudonym/v1", "sha256")
+            self._pseudonyms[tenant] = key
+        return key
 
     def close(self) -> None:
         """Releases the file and forgets every key."""
         with self._lock:
             self._tenants.clear()
+            self._pseudonyms.clear()
             self._subjects.clear()
             self._connection.close()
 

@@ -19,13 +19,18 @@ from flyball.core.record import Event
 
 @asynccontextmanager
 async def opened(
-    config: Config, project: Project, ports: Ports | None = None, uses: Sequence[Use[Any]] = ()
+    config: Config, project: Project, ports: Ports | None = None, uses: Sequence[Use[Any]] = (), *, drive: bool = True
 ) -> AsyncIterator[Rooms]:
-    """The wired rooms of an open project. Ports that were handed in are left open for their owner."""
+    """The wired rooms of an open project. Ports that were handed in are left open for their owner.
+
+    Without `drive` nothing that is due is taken up: only runs that are asked for by name go on.
+    """
     plugged = ports or plug(config)
     rooms = wire(config, project, plugged, uses)
+    if not drive:
+        rooms.driver.hold()
     try:
-        await begin(rooms)
+        await begin(rooms, drive=drive)
         yield rooms
     finally:
         await rooms.driver.close()
@@ -37,7 +42,7 @@ async def opened(
             plugged.keyring.close()
 
 
-async def begin(rooms: Rooms) -> None:
+async def begin(rooms: Rooms, *, drive: bool = True) -> None:
     """Every known tenant is checked against its signer before anything of it is recovered."""
     release = release_of(rooms)
     known = [t for t in rooms.ports.journal.tenants()]
@@ -45,7 +50,8 @@ async def begin(rooms: Rooms) -> None:
         await rooms.ledger.open(tenant)
     for tenant in known:
         await enter(rooms, tenant, release)
-        await rooms.driver.resume_all(tenant)
+        if drive:
+            await rooms.driver.resume_all(tenant)
 
 
 async def enter(rooms: Rooms, tenant: str, release: Release | None = None) -> None:

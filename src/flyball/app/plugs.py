@@ -13,6 +13,8 @@ from typing import Any
 ADAPTERS: Mapping[str, str] = {
     "config": "flyball.adapters.config_toml",
     "journal.sqlite": "flyball.adapters.journal_sqlite.journal:SqliteJournal",
+    "journal.reader": "flyball.adapters.journal_sqlite.journal:open_reader",
+    "journal.library": "flyball.adapters.journal_sqlite.library",
     "journal.memory": "flyball.adapters.journal_memory:MemoryJournal",
     "keyring.sqlite": "flyball.adapters.keyring_sqlite:open_keyring",
     "keyring.memory": "flyball.adapters.keyring_memory:MemoryKeyring",

@@ -143,6 +143,7 @@ class Runs:
 
     async def resume(self, run: str, *, tenant: str = "local") -> Result[Any]:
         """Drives a run that is due, and says what became of it."""
+        self._rooms.driver.name(tenant, run)
         self._rooms.driver.wake(tenant, run)
         return await self.result(run, tenant=tenant)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from flyball.app.flyball import Flyball
+from flyball.app.person import os_user
 from flyball.core.agent import Agent
 from flyball.core.flow import Flow
-from flyball.core.identity import Principal
 from flyball.core.limits import Limits
 from flyball.core.result import Result
 
@@ -30,8 +29,3 @@ def run(
 async def _run(what: Any, input: Any, limits: Limits, project: str) -> Result[Any]:
     async with Flyball.bare(what, project) as app:
         return await app.run(what, input, by=os_user(), limits=limits)
-
-
-def os_user() -> Principal:
-    """The operating-system user as a principal: may start runs, not approve."""
-    return Principal(f"user:{getpass.getuser()}", issuer="os", assurance="os")

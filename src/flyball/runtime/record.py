@@ -38,8 +38,8 @@ from flyball.core.journal import (
     Stored,
 )
 from flyball.core.merkle import leaf_hash
-from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, outcome_event
-from flyball.core.proposal import Place, Proposal, Ruled
+from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, marker_events, outcome_event
+from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
 from flyball.core.seal import Sealed, open_payload, seal_payload
@@ -124,7 +124,7 @@ class Recorder:
         entries = tuple(self.seal(tenant, e) for e in events)
         answer = await self.append(Append(id=id or entries[0].id, tenant=tenant, entries=entries, **rest))
         if not isinstance(answer, Appended):
-            raise refusal(answer)
+            raise Superseded(refusal(answer)) if rest.get("fence") else refusal(answer)
         return answer
 
     # the two appends of an action ----------------------------------------------------------------------------------
@@ -150,12 +150,21 @@ class Recorder:
             if lifted.first:
                 consume = Consume(pending=lifted.row.id, version=lifted.row.version, intent=event.id)
         entry = self.seal(place.tenant, event)
-        extra = tuple(self.seal(place.tenant, m) for m in _markers(place)) if place.markers else ()
-        return await self.append(Append(
+        extra = tuple(self.seal(place.tenant, m) for m in marker_events(place))
+        return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry, *extra),
             fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=_claims(p, key),
             reserve=msgspec.structs.replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
         ))  # fmt: skip
+
+    async def _begin(self, p: Proposal, append: Append) -> Answered:
+        try:
+            return await self.append(append)
+        except asyncio.CancelledError:
+            # Whoever waited is gone, T1 may be durable: asked again by its id, it says; then it closes as not started.
+            if isinstance(await self.append(append), Appended):
+                await self.conclude(p, Ended(status="not_started", code="cancelled", certain=True), final=False)
+            raise
 
     async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
         """T2: the outcome. First wins, a later one is kept as `late` evidence. Returns it with its record id.
@@ -207,17 +216,19 @@ class Recorder:
             ))  # fmt: skip
         reason = getattr(answer, "reason", "")
         if reason != "budget":
-            raise refusal(answer)
+            raise Superseded(refusal(answer))
         node, _, dimension = getattr(answer, "detail", "").rpartition(" ")
         code = {"steps": "max_steps", "ms": "max_seconds"}.get(dimension, "budget_exhausted")
-        return await self.block(ruled, Blocked(code, what=f"{dimension} of {node} are used up"))
+        blocked = await self.block(ruled, Blocked(code, what=f"{dimension} of {node} are used up"))
+        blocked.data = {**blocked.data, "node": node}
+        return blocked
 
     async def _blocked(self, p: Proposal, facts: Mapping[str, Any], private: Mapping[str, Any], b: Blocked) -> Blocked:
         event = Event(
             kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts, private=private,
             subjects=p.place.subjects,
         )  # fmt: skip
-        await self.write(p.place.tenant, event, fence=p.place.fence)
+        await self.write(p.place.tenant, event, *marker_events(p.place), fence=p.place.fence)
         b.action = event.id
         return b
 
@@ -260,14 +271,6 @@ def _claims(p: Proposal, key: str) -> tuple[Claim, ...]:
         digest = hashlib.sha256(value).hexdigest()
         made.append(Claim(scope=f"business:{p.action.name}", key=digest, digest=digest, owner=owner))
     return tuple(made)
-
-
-def _markers(place: Place) -> list[Event]:
-    return [
-        Event(kind="marker", run=place.run, path=path, facts={"name": path}, private={"value": value},
-              subjects=place.subjects)
-        for path, value in place.markers
-    ]  # fmt: skip
 
 
 def _taints(p: Proposal, ended: Ended) -> bool:

@@ -94,7 +94,7 @@ class SqliteJournal:
             connection = open_writer(path, synchronous, migrations())
             reader = SqliteReader(path, view_seconds)
             writer = Writer(connection, path, entropy, reserve=disk_reserve, make_way=reader.end_overdue)
-        except BaseException:
+        except BaseException:  # whatever it was, it is raised on: the file is only given back first
             lock.release()
             raise
         return cls(lock, writer, reader)
@@ -109,7 +109,10 @@ class SqliteJournal:
         while (entered := self._writer.queue.put(job)) is not True:
             if entered is False:
                 return Refused(reason="closed", detail="the journal was closed")
-            await entered
+            try:
+                await entered
+            finally:  # cancelled or not: whoever comes after must not wait for a place that was not taken
+                self._writer.queue.make_room()
         return await job.future
 
     def view(self, tenant: str) -> SqliteView:

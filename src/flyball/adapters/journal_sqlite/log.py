@@ -34,6 +34,10 @@ _RECORD: Final = 0
 _APPEND: Final = 1
 
 
+def _fits_json(id: str) -> bool:
+    return "\0" not in id  # SQLite's JSON ends a text there: such ids are looked up one by one
+
+
 class Batch:
     """What one transaction adds, gathered so that each kind is written by one statement."""
 
@@ -129,12 +133,13 @@ class Log:
                 self._steps.add(id)
             else:
                 self._answers[id] = Appended(first=first, size=size)
-        self._looked.update(ids)
+        self._looked.update(id for id in ids if _fits_json(id))
         self._look_for(ClaimRow, [f"{claim.scope}|{claim.key}" for append in appends for claim in append.claims])
         holds = {part.id for append in appends for part in (append.reserve, append.settle) if part is not None}
         self._look_for(HoldRow, [id for id in holds if (HoldRow, id) not in self._kept])
 
     def _look_for(self, kind: type[Row], ids: list[str]) -> None:
+        ids = [id for id in ids if _fits_json(id)]
         if not ids:
             return
         table = TABLES[kind]

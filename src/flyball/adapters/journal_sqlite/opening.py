@@ -66,7 +66,7 @@ def open_writer(path: Path, synchronous: Synchronous, steps: Sequence[Migration]
             _set_pragmas(connection, path, synchronous)
             _migrate(connection, path, steps)
             _check_sound(connection, path)
-        except BaseException:
+        except BaseException:  # whatever it was, it is raised on: the connection is only closed first
             connection.close()
             raise
     return connection
@@ -85,7 +85,7 @@ def open_readonly(path: Path, steps: Sequence[Migration]) -> sqlite3.Connection:
                     "journal_older", f"the journal {path} is from an older version",
                     fix="open it once with a writing command, which brings it up to date",
                 )  # fmt: skip
-        except BaseException:
+        except BaseException:  # whatever it was, it is raised on: the connection is only closed first
             connection.close()
             raise
     return connection
@@ -113,7 +113,11 @@ def prepare(path: Path) -> None:
     """Makes the folder and an empty file of mode 0600 where there is none; refuses a place that is not fit for one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kind = network_type(path.resolve(), MOUNTS.read_text(encoding="utf-8")) if MOUNTS.exists() else None
+        kind = (
+            network_type(path.resolve(), MOUNTS.read_text(encoding="utf-8", errors="replace"))
+            if MOUNTS.exists()
+            else None
+        )
         if kind:
             raise FlyballError(
                 "journal_on_network", f"the journal {path} is on a network file system ({kind})",
@@ -122,10 +126,10 @@ def prepare(path: Path) -> None:
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as bad:
-        raise _read_only(path, str(bad)) from bad
+        raise read_only(path, str(bad)) from bad
     effective = os.access in os.supports_effective_ids
     if not all(os.access(place, os.W_OK, effective_ids=effective) for place in (path, path.parent)):
-        raise _read_only(path, "this user may not write the file and its folder")
+        raise read_only(path, "this user may not write the file and its folder")
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> int:
@@ -198,7 +202,7 @@ def _explained(path: Path) -> Generator[None, None, None]:
         if code == sqlite3.SQLITE_NOTADB:
             raise _not_a_journal(path, str(bad)) from bad
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-            raise _read_only(path, str(bad)) from bad
+            raise read_only(path, str(bad)) from bad
         if code == sqlite3.SQLITE_CORRUPT:
             raise _corrupt(path, str(bad)) from bad
         raise FlyballError("journal_unavailable", f"the journal {path} cannot be opened", str(bad)) from bad
@@ -214,7 +218,8 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return value
 
 
-def _read_only(path: Path, why: str) -> FlyballError:
+def read_only(path: Path, why: str) -> FlyballError:
+    """The error for a file that this user may not write."""
     return FlyballError(
         "journal_read_only", f"the journal {path} cannot be written", why, "give this user the file and its folder"
     )

@@ -12,18 +12,23 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from flyball.adapters.journal_sqlite.opening import read_only
 from flyball.core.errors import FlyballError
 
 
 class OwnerLock:
     """Held from creation until `release`, or until the process ends.
 
-    Raises FlyballError `journal_owned`, naming the owner's process id, where another one holds it.
+    Raises FlyballError: `journal_owned`, naming the owner's process id, where another one holds it;
+    `journal_read_only` where the lock's file cannot be written.
     """
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".lock")
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as bad:
+            raise read_only(database, str(bad)) from bad
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as held:

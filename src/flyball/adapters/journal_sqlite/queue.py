@@ -30,7 +30,10 @@ class Job:
         self.loop = loop
         self.future: asyncio.Future[Answered] = loop.create_future()
         self.accepted = False
-        self.size = sum(len(entry.leaf) + len(entry.payload or b"") for entry in append.entries)
+        self.size = sum(
+            len(entry.leaf) + len(entry.payload or b"") + sum(len(body) for _, body in entry.bodies)
+            for entry in append.entries
+        )
 
 
 class Queue:
@@ -72,14 +75,19 @@ class Queue:
                 job = self._urgent.popleft() if self._urgent else self._next_in_turn()
                 batch.append(job)
                 size += job.size
-            self._make_room(everyone=self._closed)
+            self._make_room()
         return batch
+
+    def make_room(self) -> None:
+        """Tells who waits for room that there is some, if there is."""
+        with self._changed:
+            self._make_room()
 
     def close(self) -> None:
         """Nothing more gets in; what is in will still be taken."""
         with self._changed:
             self._closed = True
-            self._make_room(everyone=True)
+            self._make_room()
             self._changed.notify()
 
     def _next_in_turn(self) -> Job:
@@ -90,11 +98,11 @@ class Queue:
             self._turns[tenant] = line
         return job
 
-    def _make_room(self, *, everyone: bool) -> None:
+    def _make_room(self) -> None:
         for tenant in list(self._rooms):
             waiting = self._rooms[tenant]
-            free = len(waiting) if everyone else self._per_tenant - len(self._turns.get(tenant, ()))
-            tell((waiting.popleft(), None) for _ in range(min(free, len(waiting))))
+            free = len(waiting) if self._closed else self._per_tenant - len(self._turns.get(tenant, ()))
+            tell([(waiting.popleft(), None) for _ in range(min(free, len(waiting)))])
             if not waiting:
                 del self._rooms[tenant]
 

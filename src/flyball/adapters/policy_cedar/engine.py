@@ -67,7 +67,7 @@ class CedarEngine:
 
 
 def _telling(checked: Checked) -> list[Fault]:
-    """The faults without those of policies on an effect group that no tool of this project is in: they say nothing yet."""
+    """The faults without those of policies on an effect group that no tool is in: such a policy says nothing yet."""
     vacuous = {(p.file, p.line) for p in checked.policies if _groups_only(p.est.get("action", {}))}
     return [f for f in checked.faults if not (UNREACHABLE in f.what and (f.file, f.line) in vacuous)]
 
@@ -75,6 +75,7 @@ def _telling(checked: Checked) -> list[Fault]:
 def _groups_only(scope: Mapping[str, Any]) -> bool:
     named = scope.get("entities") or ([scope["entity"]] if "entity" in scope else [])
     return bool(named) and scope.get("op") == "in" and all(one.get("id") in EFFECT_GROUPS for one in named)
+
 
 def _shaped(checked: Checked, layer: Layer) -> tuple[list[Policy], list[Finding]]:
     policies: list[Policy] = []

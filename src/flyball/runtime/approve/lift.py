@@ -20,7 +20,7 @@ import msgspec
 from flyball.core.approval import approvals, cure_names, over, people
 from flyball.core.commitment import commit
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
-from flyball.core.outcome import Lifted, about
+from flyball.core.outcome import Lifted, about, marker_events
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Pending
@@ -73,6 +73,8 @@ class Approve:
         if row is None or row.state == "void":
             needed = decision.outcome == "require_approval"
             return await self._ask(ruled, row) if needed else (ruled, None)
+        if row.state == "open" and 0 < row.expires <= self._record.clock.now():
+            return await self._expire(ruled, row)
         if row.state == "open":
             return self._still(ruled, row) or await self._void(ruled, row)
         if row.state in ("rejected", "expired"):
@@ -118,7 +120,8 @@ class Approve:
         )  # fmt: skip
         entry = self._record.seal(place.tenant, event)
         answer = await self._record.append(Append(
-            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(row,),
+            id=entry.id, tenant=place.tenant, fence=place.fence, put=(row,),
+            entries=(entry, *(self._record.seal(place.tenant, m) for m in marker_events(place))),
         ))  # fmt: skip
         if not isinstance(answer, Appended):
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
@@ -189,22 +192,35 @@ class Approve:
             return None
         return pending_of(row, asked.private or {}, asked.facts)
 
-    async def _void(self, ruled: Ruled, row: PendingRow) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
-        """The approval is for something else than what would run now: it is void, and the gate goes on without it."""
+    async def _expire(self, ruled: Ruled, row: PendingRow) -> Blocked | Again:
+        """Nobody decided in time: denied, or asked about once more where the project escalates. Never allowed."""
+        once_more = row.default == "escalate" and row.id.endswith("#1")
+        state, why = ("void", "escalated") if once_more else ("expired", "time")
+        if not await self._close(ruled, row, state, "expired", why):
+            return Again()
+        if once_more:
+            return Again()
+        what = f"nobody approved {ruled.proposal.action.name} in time"
+        return await self._block(ruled, Blocked("approval_expired", policies=row.policies, cures=row.groups, what=what))
+
+    async def _close(self, ruled: Ruled, row: PendingRow, state: str, kind: Any, why: str) -> bool:
         place = ruled.proposal.place
-        if row.state == "consumed":  # its one intent was another one: never inherited
-            return await self._block(ruled, Blocked("policy_denied", what="the approval was used for something else"))
         event = Event(
-            kind="voided", run=place.run, path=f"{row.path}!{row.version}", facts={"pending": row.id, "over": row.over},
+            kind=kind, run=place.run, path=f"{row.path}!{row.version}", attempt=int(row.id.rpartition("#")[2]),
+            facts={"pending": row.id, "over": row.over, "why": why},
         )  # fmt: skip
         entry = self._record.seal(place.tenant, event)
-        void = msgspec.structs.replace(row, state="void", version=row.version + 1)
         answer = await self._record.append(Append(
-            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(void,),
-            expect=((row.id, row.version),),
+            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, expect=((row.id, row.version),),
+            put=(msgspec.structs.replace(row, state=state, version=row.version + 1),),
         ))  # fmt: skip
-        if not isinstance(answer, Appended):
-            return Blocked("policy_denied", what="the approval changed while it was read", fix="ask again")
+        return isinstance(answer, Appended)
+
+    async def _void(self, ruled: Ruled, row: PendingRow) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+        """The approval is for something else than what would run now: it is void, and the gate goes on without it."""
+        if row.state == "consumed":  # its one intent was another one: never inherited
+            return await self._block(ruled, Blocked("policy_denied", what="the approval was used for something else"))
+        await self._close(ruled, row, "void", "voided", "another action, or another policy")
         return Again()
 
 

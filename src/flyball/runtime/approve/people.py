@@ -142,6 +142,8 @@ class People:
                 "conflict", f"{name} is not what you were shown", f"it is {row.state} now", "flyball approvals",
                 {"state": row.state},
             )  # fmt: skip
+        if 0 < row.expires <= self._record.clock.now():
+            raise FlyballError("conflict", f"{name} has expired", fix="flyball approvals", data={"state": "expired"})
         run = self._record.journal.view(by.tenant).row(RunRow, row.run)
         if run is None or run.state not in LIVE:
             raise FlyballError("conflict", f"run {row.run} has ended", fix="flyball show RUN")

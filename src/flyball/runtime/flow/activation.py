@@ -134,6 +134,8 @@ class Activation:
             self._wake(told)
             raise Suspended
         self._learn(path, action, performer, told)
+        if isinstance(told, Blocked) and str(told.data.get("node", "")).startswith(("run/", "tenant/")):
+            raise Halted(told.reason, told.what)  # no handler of the flow may spend on
         return told
 
     def _wake(self, pending: Pending) -> None:

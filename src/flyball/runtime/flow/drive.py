@@ -58,7 +58,22 @@ class Driver:
         self._timers: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
         self._closing = False
+        self._named: set[tuple[str, str]] | None = None
         self.crashed: dict[tuple[str, str], BaseException] = {}
+
+    # who is driven ---------------------------------------------------------------------------------------------------
+    def hold(self) -> None:
+        """From now on only runs that somebody asks for by name are driven: a command must not start other work."""
+        self._named = set()
+
+    def name(self, tenant: str, run: str) -> None:
+        """Somebody asks for this run."""
+        if self._named is not None:
+            self._named.add((tenant, run))
+
+    def drives(self, tenant: str, run: str) -> bool:
+        """Would this process drive the run once it is due?"""
+        return not self._closing and (self._named is None or (tenant, run) in self._named)
 
     # starting --------------------------------------------------------------------------------------------------------
     async def start(self, wanted: Started) -> str:
@@ -66,6 +81,7 @@ class Driver:
         tenant, now = wanted.by.tenant, self._record.clock.now()
         data = to_json(wanted.input)
         run = self._run_id(wanted)
+        self.name(tenant, run)
         claims: tuple[Claim, ...] = ()
         if wanted.key:
             body = self._record.person(tenant, hashlib.sha256(msgspec.json.encode([wanted.what, data])).hexdigest())
@@ -128,7 +144,7 @@ class Driver:
     def wake(self, tenant: str, run: str) -> None:
         """A hint that the run may go on: takes it where its row says that it is due."""
         key = (tenant, run)
-        if self._closing:
+        if not self.drives(tenant, run):
             return
         if key in self._active:
             self._again.add(key)
@@ -228,6 +244,7 @@ class Driver:
         running = self._running.get((tenant, run))
         if running is not None:
             running.halting = halted
+        self.name(tenant, run)
         self.wake(tenant, run)
         await self.settled(tenant, run)
         return Stopped(run, "stopped", reason)
