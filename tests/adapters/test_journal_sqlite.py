@@ -176,10 +176,13 @@ async def test_a_relaxed_append_is_answered_before_its_commit_and_others_are_not
     assert not plain.done() and not relaxed.done()
     gate.set()
     assert isinstance(await plain, Appended) and isinstance(await relaxed, Appended)
+    assert isinstance(await journal.append(numbered(3)), Appended)  # so that nothing is under way
     gate.clear()
-    assert isinstance(await asyncio.wait_for(journal.append(numbered(3, relaxed=True)), 5), Appended)
+    early = await asyncio.wait_for(journal.append(numbered(4, relaxed=True)), 5)
+    seen_early = journal.view("acme").tree()[1].size
     gate.set()
     await journal.close()
+    assert isinstance(early, Appended) and (early.first, seen_early) == (3, 3)
 
 
 async def test_a_relaxed_append_that_turns_out_not_to_be_possible_stops_the_journal(path: Path) -> None:

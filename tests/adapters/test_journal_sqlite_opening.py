@@ -31,7 +31,12 @@ journal = open_journal(Path(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(60)
 """
-OWN_AND_FORK = OWN.replace("time.sleep(60)", "import os\nchild = os.fork()\nprint(child, flush=True)\ntime.sleep(60)")
+FORK = """
+import os
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+"""
+OWN_AND_FORK = OWN.replace("time.sleep(60)", FORK + "time.sleep(60)")
 
 
 @pytest.fixture
@@ -258,6 +263,7 @@ def test_a_forked_child_does_not_keep_the_file_from_the_next_owner(path: Path) -
     with owner(path, OWN_AND_FORK) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
+        assert child > 1 and child != process.pid
     written(path)
     os.kill(child, signal.SIGKILL)
 

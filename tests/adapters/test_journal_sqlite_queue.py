@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from flyball.adapters.journal_sqlite.queue import Job, Queue, tell
 from flyball.core.journal import Appended
-from tests.adapters.journal_appends import numbered
+from tests.adapters.journal_appends import numbered, open_journal
 
 
 def job(number: int, tenant: str = "a", *, urgent: bool = False) -> Job:
@@ -42,6 +43,29 @@ async def test_who_finds_the_queue_full_waits_for_room() -> None:
     assert ids(queue.take()) == ["a4", "a0", "a3", "a1"]
     await asyncio.wait_for(room, 5)
     assert queue.put(job(2)) is True
+
+
+async def test_who_gives_up_waiting_does_not_take_anothers_place() -> None:
+    queue = Queue(per_tenant=1)
+    queue.put(job(0))
+    rooms = [queue.put(job(number)) for number in (1, 2)]
+    queue.take()
+    assert isinstance(rooms[0], asyncio.Future) and isinstance(rooms[1], asyncio.Future)
+    await asyncio.wait_for(rooms[0], 5)  # and its owner, cancelled now, does not come back
+    queue.make_room()
+    await asyncio.wait_for(rooms[1], 5)
+
+
+async def test_many_more_than_the_queue_holds_are_all_answered(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "journal.db")
+    journal._writer.queue._per_tenant = 3
+    tasks = [asyncio.ensure_future(journal.append(numbered(number))) for number in range(100)]
+    await asyncio.sleep(0)
+    for task in tasks[50:60]:
+        task.cancel()
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    await journal.close()
+    assert sum(isinstance(answer, Appended) for answer in answers) == 90
 
 
 async def test_a_closed_queue_lets_nobody_in_and_is_emptied() -> None:

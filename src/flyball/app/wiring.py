@@ -85,17 +85,19 @@ class Rooms:
 def plug(config: Config) -> Ports:
     """The ports that a configuration names; opens files."""
     journal_path, signer_path = Path(config.journal.path), Path(config.signer.file)
+    # Keys are made for a new log only: a lost key beside an old log is an error, never silently another key.
+    new = not journal_path.exists()
     for folder in (journal_path.parent, signer_path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     clock, entropy = adapter("clock")(), adapter("entropy")()
     journal = adapter("journal.sqlite").open(
         journal_path, synchronous=config.journal.synchronous.lower(), entropy=entropy
     )
-    root = adapter("keyring.root")(str(config.keys.root), create=True)
+    root = adapter("keyring.root")(str(config.keys.root), create=new)
     return Ports(
         journal=journal, clock=clock, entropy=entropy,
-        keyring=adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=True),
-        signer=adapter("signer.file")(signer_path, config.project.name, create=True),
+        keyring=adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=new),
+        signer=adapter("signer.file")(signer_path, config.project.name, create=new),
         engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
         prices=adapter("prices")(config.prices),
     )  # fmt: skip

@@ -34,8 +34,8 @@ def cure_names(decision: Decision) -> tuple[str, ...]:
 def people(cure: str) -> tuple[str, str, int]:
     """The layer, group and number of people that a cure's name asks for."""
     layer, _, rest = cure.partition("/")
-    group, _, count = rest.partition(":")
-    return layer, group, int(count) if count else 1
+    group, _, count = rest.rpartition(":")
+    return (layer, group, int(count)) if count.isdigit() and group else (layer, rest, 1)
 
 
 def shown_group(cure: str) -> str:

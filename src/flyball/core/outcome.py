@@ -115,15 +115,6 @@ def told(ended: Ended) -> Executed[Any] | Failed:
     return Failed(reason, ended.message, action=ended.action)
 
 
-def marker_events(place: Place) -> tuple[Event, ...]:
-    """The markers that ride in whatever a step appends first: an intent, a question, a denial."""
-    return tuple(
-        Event(kind="marker", run=place.run, path=path, facts={"name": path}, private={"value": value},
-              subjects=place.subjects)
-        for path, value in place.markers
-    )  # fmt: skip
-
-
 def own_amounts(p: Proposal) -> Amounts:
     """What one attempt counts as, apart from what its performer adds: a step only at first, and not inside an agent,
     whose steps are its model calls; a call and an effect at every attempt."""

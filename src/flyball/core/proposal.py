@@ -67,7 +67,6 @@ class Place:
     tainted: bool = False
     holds: tuple[Hold, ...] = ()
     left: Limit = UNLIMITED
-    markers: tuple[tuple[str, Any], ...] = ()
     rejected: frozenset[str] = frozenset()
 
 
@@ -108,7 +107,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     `links` are the chain as uids, the principal first; `facts` is the policy context without input, origin, approvals,
     nulls and opaque; `approvals` the ones really given, by layer;
     `proposed` the digest of the arguments as they were proposed, by which a replay sees that the code now asks another
-    thing.
+    thing; `trouble` (reason, detail) what denied it before any policy was asked.
     """
 
     action: str
@@ -119,6 +118,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     proposed: str = ""
     approvals: Mapping[str, tuple[str, ...]] = {}
+    trouble: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

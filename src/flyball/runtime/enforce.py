@@ -12,19 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import msgspec
+
 from flyball.core.budget import NO_LIMIT, Limit
-from flyball.core.decision import Decision, decide
+from flyball.core.decision import Decision, Revalidate, decide
 from flyball.core.effect import Action
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
-from flyball.core.journal import EpochRow
 from flyball.core.input_shape import InputShape, action_word, input_shape
+from flyball.core.journal import EpochRow
+from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
 from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
 from flyball.core.policy_subject import chain, merged, resource_uid
 from flyball.core.proposal import Inputs, Proposal, Ruled
+from flyball.core.signature import Signature, from_json, to_json
 from flyball.ports.clock import Clock
 from flyball.ports.journal import Journal
 from flyball.ports.policy import Compiled
@@ -36,12 +41,15 @@ LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
 Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]
 
 
-_SHAPES: dict[tuple[str, str, str], InputShape] = {}
+_SHAPES: dict[tuple[Any, ...], InputShape] = {}
 
 
 def shape_of(action: Action) -> InputShape:
-    """The shape of an action's arguments as policies see them, derived once per schema."""
-    key = (action.kind, action.name, action.schema_digest)
+    """The shape of an action's arguments as policies see them, derived once for everything that it is made of."""
+    key = (
+        action.kind, action.name, action.schema_digest, action.effect, action.egress, action.risk, action.critical,
+        *sorted(action.refs.items()),
+    )  # fmt: skip
     if key not in _SHAPES:
         _SHAPES[key] = input_shape(action)
     return _SHAPES[key]
@@ -52,6 +60,11 @@ class InForce:
     """The bundles of a tenant, outermost layer first."""
 
     layers: tuple[Compiled, ...]
+
+    @property
+    def enforced(self) -> tuple[Compiled, ...]:
+        """Those that decide; a bundle wholly in shadow only says what it would."""
+        return tuple(c for c in self.layers if c.bundle.enforced)
 
     @property
     def cures(self) -> Mapping[str, Cure]:
@@ -114,17 +127,13 @@ class Enforce:
         force, cures, prints = self._force.get(tenant) or (self.in_force(tenant), {}, {})
         epochs = dict(self.epochs(tenant)) | self._taint(proposal)
         proposal, trouble = await self._resolve(proposal)
-        inputs = self._inputs(proposal)
-        if trouble:
-            decision = Decision(
-                outcome="deny", arguments=proposal.arguments, reason="entity_unresolved", errors=(trouble,)
-            )
-        elif proposal.performer.reserved is None:
-            decision = Decision(outcome="deny", arguments=proposal.arguments, reason="unknown_price")
-        else:
-            decision = decide_again(proposal.action, proposal.arguments, inputs, force, cures)
+        inputs = self._inputs(proposal, trouble)
+        again = partial(revalidated, proposal.performer.signature)
+        decision = decide_again(proposal.action, proposal.arguments, inputs, force, cures, again)
+        origins = origins_after(inputs.origins, proposal.arguments, decision.arguments)
+        inputs = msgspec.structs.replace(inputs, origins=origins)
         return Ruled(
-            proposal=replace(proposal, labels=inputs.origins), decision=decision, inputs=inputs, epochs=epochs,
+            proposal=replace(proposal, labels=origins), decision=decision, inputs=inputs, epochs=epochs,
             bundles=tuple(c.bundle.digest for c in force.layers), fingerprints=prints,
             shadow=_shadow(proposal.action, decision, inputs, force),
         )  # fmt: skip
@@ -150,34 +159,68 @@ class Enforce:
         )
         return replace(proposal, resource=uid, entities=nodes), ""
 
-    def _inputs(self, p: Proposal) -> Inputs:
+    def _inputs(self, p: Proposal, unresolved: str) -> Inputs:
+        trouble: tuple[str, ...] = ("entity_unresolved", unresolved) if unresolved else ()
+        if not trouble and p.performer.reserved is None:
+            trouble = ("unknown_price",)
         resource = p.resource or resource_uid(p.action, shape_of(p.action), p.arguments)
         links = chain(p.authority)
         return Inputs(
             action=action_word(p.action), links=tuple(nodes[0].uid for nodes in links),
             resource=resource, entities=merged(*links, p.entities, (Node(uid=resource),)), origins=p.labels,
             facts=self._facts(p), approvals=dict(self._given(p)), proposed=p.digest,
+            trouble=trouble,
         )  # fmt: skip
 
     def _facts(self, p: Proposal) -> Facts:
         place = p.place
         return Facts(
-            origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied, tainted=place.tainted or bool(self._taints.get(f"taint:{place.run}")),
+            origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied,
+            tainted=place.tainted or bool(self._taints.get(f"taint:{place.run}")),
             release=place.release, env=self._environment, now=self._clock.now() // 1000,
         )  # fmt: skip
 
 
 def decide_again(
-    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce, cures: Mapping[str, Cure] | None = None
-) -> Decision:
-    """The verdict from recorded inputs: what `rule` decides with, and what a replay derives again."""
+    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce, cures: Mapping[str, Cure] | None = None,
+    again: Revalidate = lambda _: None,
+) -> Decision:  # fmt: skip
+    """The verdict from recorded inputs: what `rule` decides with, and what a replay derives again.
+
+    `again` validates arguments that a modifier has changed (see `revalidated`); what was changed is of unknown origin.
+    """
+    if inputs.trouble:
+        reason, *errors = inputs.trouble
+        return Decision(outcome="deny", arguments=arguments, reason=reason, errors=tuple(errors))
     known = force.cures if cures is None else cures
 
     def ask(final: Mapping[str, Any], given: Mapping[Layer, frozenset[str]], plain: bool) -> tuple[Answer, ...]:
-        return _ask(action, final, inputs, force, given, plain)
+        facts = inputs.facts
+        if final is not arguments:
+            facts = msgspec.structs.replace(facts, origin=origins_after(facts.origin, arguments, final))
+        return _ask(action, final, msgspec.structs.replace(inputs, facts=facts), force, given, plain)
 
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
-    return decide(arguments, ask, known, given=held)
+    return decide(arguments, ask, known, again, held)
+
+
+def origins_after(
+    origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """Origins of arguments that a modifier may have changed: what changed came from nobody who is known."""
+    if after is before:
+        return origins
+    return {n: origins.get(n, UNKNOWN) if before.get(n) == v else UNKNOWN for n, v in after.items()}
+
+
+def revalidated(signature: Signature | None, arguments: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    """Changed arguments as the tool would get them, or why it cannot take them."""
+    if signature is None:
+        return arguments
+    try:
+        return to_json(from_json(arguments, signature.arguments))  # type: ignore[no-any-return]
+    except msgspec.ValidationError as bad:
+        return f"the modified arguments do not fit: {bad}"
 
 
 def _ask(
@@ -189,7 +232,7 @@ def _ask(
     except FlyballError as bad:
         return (Answer(allow=False, errors=(str(bad),)),)
     answers = []
-    for compiled in force.layers:
+    for compiled in force.enforced:
         layer = compiled.bundle.layer
         for link in inputs.links:
             request = Request(

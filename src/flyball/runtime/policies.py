@@ -1,27 +1,43 @@
 """Policies in force: checking, activating and reading bundles. Changing policy is itself an action of the gate.
 
 Rules (GATE section 2): an activation is a leaf; it moves the `policy` epoch, so that no verdict reached before it can be
-used after it; it voids granted, unused approvals whose determining policies changed, and wakes what waits, so that an
-emergency forbid reaches it at once.
+used after it; it voids granted, unused approvals whose determining policies changed, each with a leaf of its own, and
+wakes what waits, so that an emergency forbid reaches it at once. An unrelated edit voids nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Principal
-from flyball.core.journal import Append, Appended, BlobRow, BundleRow, PendingRow, Row, RunRow
+from flyball.core.journal import Append, Appended, BlobRow, BundleRow, Conflict, PendingRow, Row, RunRow, Seen
 from flyball.core.policy import Bundle, Layer, Source
 from flyball.core.record import NO_RUN, Event
+from flyball.ports.journal import View
 from flyball.ports.policy import Compiled, PolicyEngine
 from flyball.ports.recording import Recording
 
 Install = Callable[[str, Sequence[Compiled]], None]
 Wake = Callable[[str, str], None]
+# How often an activation is tried again because somebody decided an approval meanwhile.
+MAX_ROUNDS = 8
+ALL = 1_000_000
+
+
+class Warrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Why somebody may activate: the verdict's facts, its request, and the epochs that it read."""
+
+    facts: Mapping[str, Any]
+    request: Any
+    epochs: Mapping[str, int]
+
+
+Who = tuple[Principal | None, Warrant | None]
 
 
 class Policies:
@@ -49,8 +65,12 @@ class Policies:
         """The active bundles of a tenant, by layer."""
         return self._record.journal.view(tenant).rows(BundleRow)
 
+    def loaded(self, tenant: str) -> list[Compiled]:
+        """The active bundles of a tenant, ready to evaluate."""
+        return [self.load(tenant, row.digest) for row in self.in_force(tenant)]
+
     def load(self, tenant: str, digest: str) -> Compiled:
-        """A bundle that was in force at some time, from the log's own store."""
+        """A bundle that was in force at some time, from the log's own store; raises `unknown_bundle`."""
         if digest not in self._loaded:
             row = self._record.journal.view(tenant).row(BlobRow, digest)
             if row is None:
@@ -61,60 +81,94 @@ class Policies:
         return self._loaded[digest]
 
     def _named(self, tenant: str, digest: str) -> tuple[Layer, str]:
-        for stored in self._record.journal.view(tenant).records(run=NO_RUN, limit=1_000_000):
-            if stored.kind == "policy_activated":
-                facts = msgspec.json.decode(stored.leaf)["facts"]
-                if facts["digest"] == digest:
-                    return facts["layer"], facts["name"]
+        for facts in _activations(self._record.journal.view(tenant)):
+            if facts["digest"] == digest:
+                return facts["layer"], facts["name"]
         raise FlyballError("unknown_bundle", f"bundle {digest[:12]} was never in force")
 
-    async def activate(self, tenant: str, compiled: Compiled, by: Principal | None) -> bool:
-        """Puts a checked bundle in force for its layer; False where it was already. `by` None: at the first opening."""
+    async def activate(
+        self, tenant: str, compiled: Compiled, by: Principal | None, warrant: Warrant | None = None
+    ) -> bool:
+        """Puts a checked bundle in force for its layer; False where it was already. By nobody: at the first opening of
+        a project. Raises `conflict` where another activation came first or the verdict is out of date."""
         bundle = compiled.bundle
         self._loaded[bundle.digest] = compiled
-        view = self._record.journal.view(tenant)
-        before = view.row(BundleRow, bundle.layer)
-        if before is not None and before.digest == bundle.digest:
+        for _ in range(MAX_ROUNDS):
+            view = self._record.journal.view(tenant)
+            before = view.row(BundleRow, bundle.layer)
+            if before is not None and before.digest == bundle.digest:
+                self.install(tenant)
+                return False
+            waiting = tuple(r.id for r in view.rows(RunRow, state="waiting"))
+            answer = await self._record.append(self._append(tenant, bundle, (by, warrant), waiting))
+            if isinstance(answer, Conflict) and answer.what == "pending":
+                continue  # somebody decided an approval that this would void: looked at again
+            if not isinstance(answer, Appended):
+                fix = "flyball policy activate, again"
+                raise FlyballError("conflict", "something else was activated or revoked first", str(answer), fix)
             self.install(tenant)
-            return False
-        number = sum(1 for s in view.records(run=NO_RUN, limit=1_000_000) if s.kind == "policy_activated")
-        rows: list[Row] = [
-            BundleRow(id=bundle.layer, digest=bundle.digest, name=bundle.name, activated=self._record.clock.now()),
-            BlobRow(id=bundle.digest, content=bundle.content),
-            *self._voided(tenant, bundle),
-        ]
-        event = Event(
-            kind="policy_activated", path=f"{bundle.layer}:{number}",
-            facts={
-                "layer": bundle.layer, "name": bundle.name, "digest": bundle.digest,
-                "by": self._record.person(tenant, by.id) if by else "", "previous": before.digest if before else "",
-            },
-        )  # fmt: skip
-        waiting = [r.id for r in view.rows(RunRow, state="waiting")]
-        entry = self._record.seal(tenant, event)
-        answer = await self._record.append(Append(
-            id=entry.id, tenant=tenant, entries=(entry,), put=tuple(rows), raises=("policy",), wakes=tuple(waiting),
-            urgent=True,
-        ))  # fmt: skip
-        if not isinstance(answer, Appended):
-            raise FlyballError("conflict", "another activation came first", str(answer), "flyball policy activate again")
-        self.install(tenant)
-        for run in waiting:
-            self._wake(tenant, run)
-        return True
+            for run in waiting:
+                self._wake(tenant, run)
+            return True
+        raise FlyballError("conflict", "approvals were decided faster than this bundle could be activated")
 
     def install(self, tenant: str) -> None:
         """Makes the gate use what the log says is in force."""
-        self._install(tenant, [self.load(tenant, row.digest) for row in self.in_force(tenant)])
+        self._install(tenant, self.loaded(tenant))
 
-    def _voided(self, tenant: str, bundle: Bundle) -> list[PendingRow]:
+    # parts -----------------------------------------------------------------------------------------------------------
+    def _append(self, tenant: str, bundle: Bundle, who: Who, waiting: tuple[str, ...]) -> Append:
+        view, warrant = self._record.journal.view(tenant), who[1]
+        void = self._voided(tenant, view, bundle)
+        events = [self._event(tenant, view, bundle, who), *(_void_event(row) for row in void)]
+        entries = tuple(self._record.seal(tenant, event) for event in events)
+        rows: list[Row] = [
+            BundleRow(id=bundle.layer, digest=bundle.digest, name=bundle.name, activated=self._record.clock.now()),
+            BlobRow(id=bundle.digest, content=bundle.content),
+            *(msgspec.structs.replace(row, state="void", version=row.version + 1) for row in void),
+        ]
+        return Append(
+            id=entries[0].id, tenant=tenant, entries=entries, put=tuple(rows), raises=("policy",), wakes=waiting,
+            urgent=True, expect=tuple((row.id, row.version) for row in void),
+            epochs=tuple(Seen(name, value) for name, value in warrant.epochs.items()) if warrant else (),
+        )  # fmt: skip
+
+    def _event(self, tenant: str, view: View, bundle: Bundle, who: Who) -> Event:
+        by, warrant = who
+        before = view.row(BundleRow, bundle.layer)
+        facts = {
+            "layer": bundle.layer, "name": bundle.name, "digest": bundle.digest,
+            "previous": before.digest if before else "", "by": self._record.person(tenant, by.id) if by else "",
+        }  # fmt: skip
+        private: dict[str, Any] = {"person": by.id} if by else {}
+        if warrant is not None:
+            facts |= warrant.facts
+            private["request"] = warrant.request
+        return Event(
+            kind="policy_activated", path=f"{bundle.layer}:{len(_activations(view))}", facts=facts, private=private,
+            subjects=(by.id,) if by else (),
+        )  # fmt: skip
+
+    def _voided(self, tenant: str, view: View, bundle: Bundle) -> list[PendingRow]:
         """Granted, unused approvals that rest on a policy of this layer which now says something else."""
-        view, prefix = self._record.journal.view(tenant), f"{bundle.layer}/"
+        prefix = f"{bundle.layer}/"
         old = view.row(BundleRow, bundle.layer)
         prints = self.load(tenant, old.digest).bundle.fingerprints if old is not None else {}
         gone = []
         for row in view.rows(PendingRow, state="granted"):
             ids = [p.removeprefix(prefix) for p in row.policies if p.startswith(prefix)]
-            if any(prints.get(i) != bundle.fingerprints.get(i) for i in ids):
-                gone.append(msgspec.structs.replace(row, state="void", version=row.version + 1))
+            if row.kind == "approval" and any(prints.get(i) != bundle.fingerprints.get(i) for i in ids):
+                gone.append(row)
         return gone
+
+
+def _activations(view: View) -> list[Mapping[str, Any]]:
+    stored = view.records(run=NO_RUN, limit=ALL)
+    return [msgspec.json.decode(s.leaf)["facts"] for s in stored if s.kind == "policy_activated"]
+
+
+def _void_event(row: PendingRow) -> Event:
+    return Event(
+        kind="voided", run=row.run, path=f"{row.path}!{row.version}",
+        facts={"pending": row.id, "over": row.over, "why": "policy"},
+    )  # fmt: skip

@@ -38,7 +38,7 @@ from flyball.core.journal import (
     Stored,
 )
 from flyball.core.merkle import leaf_hash
-from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, marker_events, outcome_event
+from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, outcome_event
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
@@ -150,9 +150,8 @@ class Recorder:
             if lifted.first:
                 consume = Consume(pending=lifted.row.id, version=lifted.row.version, intent=event.id)
         entry = self.seal(place.tenant, event)
-        extra = tuple(self.seal(place.tenant, m) for m in marker_events(place))
         return await self._begin(p, Append(
-            id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry, *extra),
+            id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
             fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=_claims(p, key),
             reserve=msgspec.structs.replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
         ))  # fmt: skip
@@ -228,7 +227,7 @@ class Recorder:
             kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts, private=private,
             subjects=p.place.subjects,
         )  # fmt: skip
-        await self.write(p.place.tenant, event, *marker_events(p.place), fence=p.place.fence)
+        await self.write(p.place.tenant, event, fence=p.place.fence)
         b.action = event.id
         return b
 

@@ -50,7 +50,7 @@ class Recover:
             return proposal
         if any(r.private is None for r in past.records):
             return Blocked("subject_erased", what="what this step did was erased with its subject")
-        ended = self._known(proposal, past)
+        ended = self.known(proposal, past)
         if ended is not None:
             return ended
         proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None)
@@ -62,7 +62,7 @@ class Recover:
             return await self._ask_person(replace(proposal, attempt=unknown.attempt))
         return replace(proposal, attempt=past.attempts + 1 if intent is None else intent.attempt)
 
-    def _known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
+    def known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
         """What the caller was told, where that is settled."""
         settled = past.last("resolution")
         if settled is not None:

@@ -16,5 +16,7 @@ class Reserving:
     def hold(self, ruled: Ruled) -> Reserve:
         """The reservation of one attempt."""
         p = ruled.proposal
+        if p.performer.lasting:  # an agent or flow costs what its steps cost
+            return Reserve(id="", holds=())
         wanted = plus(own_amounts(p), p.performer.reserved or ZERO)
         return Reserve(id="", holds=tuple(msgspec.structs.replace(h, amounts=wanted) for h in p.place.holds))

@@ -25,8 +25,6 @@ class Bug(NamedTuple):
 BUGS: Final = (
     Bug("WAL-reset", (3, 7, 0), (3, 51, 3), ((3, 44, 6), (3, 50, 7)),
         "two connections that write or checkpoint at one moment can damage the file; a journal has one that does"),
-    Bug("WAL frames after a crash", (3, 7, 0), (3, 11, 0), (),
-        "a file can be damaged when a power cut follows a reset of the write-ahead log"),
 )  # fmt: skip
 
 

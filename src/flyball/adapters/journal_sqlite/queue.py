@@ -100,11 +100,12 @@ class Queue:
 
     def _make_room(self) -> None:
         for tenant in list(self._rooms):
-            waiting = self._rooms[tenant]
+            # Who has given up takes nobody's place.
+            waiting = deque(room for room in self._rooms.pop(tenant) if not room.done())
             free = len(waiting) if self._closed else self._per_tenant - len(self._turns.get(tenant, ()))
             tell([(waiting.popleft(), None) for _ in range(min(free, len(waiting)))])
-            if not waiting:
-                del self._rooms[tenant]
+            if waiting:
+                self._rooms[tenant] = waiting
 
 
 def tell(answers: Iterable[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from flyball.core.approval import approvals, cure_names, over, people
 from flyball.core.commitment import commit
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
-from flyball.core.outcome import Lifted, about, marker_events
+from flyball.core.outcome import Lifted, about
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Pending
@@ -103,6 +103,8 @@ class Approve:
         number = 1 if before is None else int(before.id.rpartition("#")[2]) + 1
         row_id = f"{place.run}/{place.path}#{number}"
         private = {"args": ruled.decision.arguments, **about(ruled), "request": msgspec.to_builtins(ruled.inputs)}
+        if ruled.decision.arguments != p.arguments:
+            private["proposed"] = p.arguments
         salts = {name: self._record.salt() for name in ("args", "origins", "resource", "chain")}
         expires = self._record.clock.now() + self._asking.expires_ms * 1000
         covers = self._covers(ruled, private, salts, expires)
@@ -121,7 +123,7 @@ class Approve:
         entry = self._record.seal(place.tenant, event)
         answer = await self._record.append(Append(
             id=entry.id, tenant=place.tenant, fence=place.fence, put=(row,),
-            entries=(entry, *(self._record.seal(place.tenant, m) for m in marker_events(place))),
+            entries=(entry,),
         ))  # fmt: skip
         if not isinstance(answer, Appended):
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")

@@ -11,12 +11,14 @@ Rules (GATE section 4):
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from flyball.core.approval import cure_for, member, objection, people, shown_group, unmet
+from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Link, Principal
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, RunRow, Settle
@@ -60,6 +62,7 @@ class People:
     ) -> Pending:
         """Signs the version that was shown. Returns it as it stands now: still open where more people are needed."""
         row, asked = await self._open(pending, by, "approval")
+        self._check_signature(by, row, signed)
         pseudonym = self._record.person(by.tenant, by.id)
         cure = cure_for(by, row.groups, row.given, pseudonym)
         if cure is None:
@@ -122,10 +125,11 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix="act with a person's key: FLYBALL_KEY")
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
-            kind="resolution", run=row.run, path=row.path, attempt=1, subjects=self._subjects(by.tenant, row.run),
+            kind="resolution", run=row.run, path=row.path, attempt=1,
+            subjects=(*self._subjects(by.tenant, row.run), by.id),
             facts={"intent": row.intent, "status": status, "by": self._record.person(by.tenant, by.id),
                    **self._signature(signed)},
-            private={"result": result, "reason": reason},
+            private={"result": result, "reason": reason, "person": by.id},
         )  # fmt: skip
         await self._append(by.tenant, event, row, changed, settle=Settle(id=row.intent))
 
@@ -153,6 +157,15 @@ class People:
         if refusal is not None:
             raise FlyballError("policy_denied", f"policy does not let {by.id} decide this", refusal)
         return row, asked
+
+    def _check_signature(self, by: Principal, row: PendingRow, signed: Signature | None) -> None:
+        """A key holder signs `over`; the signature is checked before it becomes evidence."""
+        if by.assurance != "key" and signed is None:
+            return  # the host program vouches, and the record says so
+        key = self._record.journal.view(by.tenant).row(KeyRow, signed[0]) if signed is not None else None
+        mine = key is not None and key.person == by.id and not key.revoked
+        if signed is None or key is None or not mine or not verify_approval(b64decode(key.public), row.over, signed[1]):
+            raise FlyballError("auth_failed", f"{by.id} did not sign this approval", fix="act with FLYBALL_KEY")
 
     def _has_key(self, by: Principal) -> bool:
         return any(not row.revoked for row in self._record.journal.view(by.tenant).rows(KeyRow, person=by.id))

@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-
 from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree

@@ -16,7 +16,7 @@ import msgspec
 
 from flyball.core.budget import UNLIMITED, Amounts, Limit, left
 from flyball.core.effect import Action
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
 from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, RunRow
 from flyball.core.origin import Origins, untrusted, with_output, with_request
@@ -79,6 +79,7 @@ class Activation:
         self.began = record.clock.now()
         self.halting: Halted | None = None
         self.steps = 0
+        self.lasting: dict[str, int] = {}
         self.seen_inbox = row.inbox
 
     @property
@@ -127,8 +128,11 @@ class Activation:
             place=self._place(branch, path), action=action, performer=performer, authority=branch.authority,
             arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
         )  # fmt: skip
+        if branch.markers:
+            await self.note(branch)  # durable before the step that follows: appends are first in, first out
+        self._enter(proposal, past)
         told = await self._govern(proposal, past)
-        branch.markers.clear()
+        self.lasting.pop(path, None)
         if isinstance(told, Pending):
             self.pending[told.id] = told
             self._wake(told)
@@ -137,6 +141,22 @@ class Activation:
         if isinstance(told, Blocked) and str(told.data.get("node", "")).startswith(("run/", "tenant/")):
             raise Halted(told.reason, told.what)  # no handler of the flow may spend on
         return told
+
+    def open_starts(self) -> dict[str, int]:
+        """The agents and flows under way: those entered now, and those that the log holds open."""
+        return self.history.open_starts() | self.lasting
+
+    def place(self, path: str) -> Place:
+        """A place of this run, for a record that ends something."""
+        return Place(
+            tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
+            subjects=self.subjects, subject="",
+        )  # fmt: skip
+
+    def _enter(self, proposal: Proposal, past: Past) -> None:
+        # What is running when the run is halted must be closed with it: see `Turn`.
+        if proposal.performer.lasting:
+            self.lasting[proposal.place.path] = max(past.attempts, 1)
 
     def _wake(self, pending: Pending) -> None:
         if pending.expires is not None:
@@ -151,17 +171,20 @@ class Activation:
             if r.private is None or r.kind not in ("intent", "decision", "asked"):
                 continue
             name = r.facts.get("action") or r.facts.get("covers", {}).get("action", action.name)
-            was = r.private.get("request", r.private).get("proposed", digest)
-            if name != action.name or was != digest:
-                what = "other arguments" if name == action.name else f"{action.kind} {action.name}"
-                raise Halted("replay_diverged", f"step {path}: the log holds {name}, the code now does {what}")
+            request = r.private.get("request", r.private)
+            if name != action.name or request.get("proposed", digest) != digest:
+                # A tool is its own word in a request; everything else is there by its kind.
+                word = request.get("action", name)
+                held = worded("tool" if word == name else word, name)
+                now = "it with other arguments" if name == action.name else worded(action.kind, action.name)
+                raise Halted("replay_diverged", f"step {path}: the log holds {held}, the code now does {now}")
 
     def _place(self, branch: Branch, path: str) -> Place:
         return Place(
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=branch.holds, left=self.left(),
-            markers=tuple(branch.markers), rejected=frozenset(self.rejected),
+            rejected=frozenset(self.rejected),
         )  # fmt: skip
 
     def left(self) -> Limit:
@@ -199,16 +222,17 @@ class Activation:
         self.rejected |= self.history.rejections({row.id for row in rows})
 
     # writing ---------------------------------------------------------------------------------------------------------
-    async def note(self, branch: Branch, event: Event, *rows: PendingRow) -> None:
-        """Appends a record of the flow itself, with the markers that ride in it; a lost fence ends this driver."""
-        events = (event, *self.marker_events(branch))
+    async def note(self, branch: Branch, *events: Event, rows: tuple[PendingRow, ...] = ()) -> None:
+        """Appends records of the flow itself, with the markers that wait; a lost fence ends this driver."""
+        events = (*self.marker_events(branch), *events)
+        branch.markers.clear()
         entries = tuple(self.record.seal(self.tenant, e) for e in events)
         answer = await self.record.append(Append(
             id=f"{entries[0].id}@{self.row.epoch}", tenant=self.tenant, entries=entries, fence=self.fence, put=rows,
         ))  # fmt: skip
-        branch.markers.clear()
         if not isinstance(answer, Appended):
-            raise FlyballError("conflict", f"another driver has run {self.row.id}", str(getattr(answer, "what", "")))
+            lost = FlyballError("conflict", f"another driver has run {self.row.id}", str(getattr(answer, "what", "")))
+            raise Superseded(lost)
 
     def marker_events(self, branch: Branch) -> tuple[Event, ...]:
         """Markers as records."""
@@ -220,6 +244,11 @@ class Activation:
 
 
 _DIMENSIONS = ("steps", "calls", "effects", "tokens", "usd", "ms")
+
+
+def worded(kind: str, name: str) -> str:
+    """`call send`, `agent writer`: how a step is named to people."""
+    return f"{'call' if kind == 'tool' else kind} {name}" if kind != name else f"a {kind} call"
 
 
 def argument_digest(name: str, arguments: Mapping[str, Any]) -> str:

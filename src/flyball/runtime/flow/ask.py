@@ -49,7 +49,7 @@ async def _ask(
     event = Event(
         kind="asked", run=at.row.id, path=path, facts={**facts, "over": row.over}, private=private, subjects=at.subjects
     )
-    await at.note(branch, event, row)
+    await at.note(branch, event, rows=(row,))
     return _park(at, row, private)
 
 
@@ -59,7 +59,7 @@ async def _wait(at: Activation, branch: Branch, path: str, asked: Opened, defaul
         return _park(at, row, asked.private or {}) if row is not None else default
     gone = msgspec.structs.replace(row, state="expired", version=row.version + 1)
     event = Event(kind="expired", run=at.row.id, path=path, facts={"pending": row.id, "over": row.over, "why": "time"})
-    await at.note(branch, event, gone)
+    await at.note(branch, event, rows=(gone,))
     return (asked.private or {}).get("default", default)
 
 

@@ -74,3 +74,13 @@ class History:
         """What people said no to: the digests of tool and critical arguments behind these pending rows."""
         asked = [r for records in self._steps.values() for r in records if r.kind == "asked" and r.private]
         return {str((r.private or {}).get("critical")) for r in asked if r.facts["pending"] in rejected}
+
+    def open_starts(self) -> dict[str, int]:
+        """Step -> attempt of the agents and flows that began and have no outcome."""
+        found: dict[str, int] = {}
+        for path, records in self._steps.items():
+            closed = {r.attempt for r in records if r.kind == "outcome"}
+            for r in records:
+                if r.kind == "intent" and r.facts["action_kind"] in ("agent", "flow") and r.attempt not in closed:
+                    found[path] = r.attempt
+        return found

@@ -15,7 +15,8 @@ from flyball.core.budget import Amounts, Limit, tightest
 from flyball.core.errors import Superseded
 from flyball.core.identity import Authority, Principal
 from flyball.core.journal import Append, Appended, Hold, PendingRow, RunRow
-from flyball.core.record import Event
+from flyball.core.outcome import Ended, outcome_event
+from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signature import to_json
 from flyball.core.steps import root
@@ -171,8 +172,20 @@ class Turn:
         open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
         void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
         markers = at.marker_events(branch) if branch is not None else ()
-        entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, event))
+        entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *_interrupted(at), event))
         await self._record.append(Append(
             id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
         ))  # fmt: skip
 
+
+
+def _interrupted(at: Activation) -> list[Event]:
+    """Outcomes of the agents and flows that were under way when the run was ended from outside."""
+    view = at.record.journal.view(at.tenant)
+    there = {s.id for s in view.records(run=at.row.id, limit=1_000_000)}
+    halted = Ended(status="interrupted", code="halted")
+    made = [
+        (record_id(at.row.id, path, attempt, "intent"), outcome_event(at.place(path), attempt, halted, final=True))
+        for path, attempt in at.open_starts().items()
+    ]  # fmt: skip
+    return [event for intent, event in made if intent in there and event.id not in there]

@@ -373,6 +373,22 @@ async def a_claim_has_one_owner(store: Store) -> None:
         assert conflict(await journal.append(claiming("d", "d", "stranger")), "claim").held == held.owner
 
 
+async def every_text_can_be_a_key(store: Store) -> None:
+    """Also with NUL, quotes or characters from beyond the first plane, alone and in a batch."""
+    keys = ("a\0b", "a\0c", "a", "", "'", '"', "\\", "|", "%", "\u00e9", "e\u0301", "\U0001f600", "\uffff")
+
+    def claiming(owner: str) -> list[Append]:
+        claims = [Claim(scope="s", key=key, digest="d", owner=owner) for key in keys]
+        return [append(f"{owner} {claim.key}", claims=(claim,)) for claim in claims]
+
+    async with opened(store, *claiming("first")) as journal:
+        answers = await asyncio.gather(*(journal.append(one) for one in claiming("second")))
+        answers += [await journal.append(one) for one in claiming("third")]
+        assert [conflict(answer, "claim").held for answer in answers] == ["first"] * len(keys) * 2
+        again = await asyncio.gather(*(journal.append(one) for one in claiming("first")))
+        assert all(done(answer).repeated for answer in again)
+
+
 async def an_approval_is_consumed_once(store: Store) -> None:
     """By one intent with all its attempts, at the version that the gate read."""
     granted = PendingRow(id="p", run="r", path="1", kind="approval", state="granted", version=2)
@@ -471,7 +487,8 @@ PROMISES: Final[tuple[Promise, ...]] = (
     rows_are_found_by_their_columns, a_known_append_changes_nothing, a_conflict_writes_nothing,
     what_was_answered_is_durable, a_closed_journal_refuses, only_the_driver_appends, one_of_two_drivers_wins,
     an_ended_run_takes_no_more, a_parked_run_is_woken, parking_with_a_newer_inbox_makes_ready,
-    a_moved_epoch_is_a_conflict, a_claim_has_one_owner, an_approval_is_consumed_once, a_decision_expects_a_version,
+    a_moved_epoch_is_a_conflict, a_claim_has_one_owner, every_text_can_be_a_key,
+    an_approval_is_consumed_once, a_decision_expects_a_version,
     a_reservation_is_granted_by_all_nodes_or_none, a_bad_append_hurts_only_itself, a_cancelled_waiter_hurts_nobody,
     indexes_have_no_gap,
 )  # fmt: skip

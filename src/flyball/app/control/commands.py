@@ -1,0 +1,55 @@
+"""The commands there are: one row each, with what it needs of whoever asks and of whoever carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from flyball.app.control import acting, reading
+from flyball.app.control.callers import Caller
+from flyball.app.control.office import Office
+
+# read: a look at the journal is enough. write: its owner. drive: its owner, with the project's code.
+Need = Literal["read", "write", "drive"]
+Carry = Callable[[Office, Caller, Any], Awaitable[Mapping[str, Any]]]
+Stream = Callable[[Office, Caller, Any], AsyncIterator[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What is carried out, with which arguments. `person`: only somebody with a key may ask it."""
+
+    arguments: type[msgspec.Struct]
+    need: Need
+    carry: Carry | None = None
+    stream: Stream | None = None
+    person: bool = False
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "runs": Command(arguments=reading.ListRuns, need="read", carry=reading.runs),
+    "show": Command(arguments=reading.OneRun, need="read", carry=reading.show),
+    "watch": Command(arguments=reading.Watched, need="read", stream=reading.watch),
+    "approvals": Command(arguments=reading.ListAsked, need="read", carry=reading.approvals),
+    "approval": Command(arguments=reading.OneAsked, need="read", carry=reading.approval),
+    "budget": Command(arguments=reading.Nothing, need="read", carry=reading.budget),
+    "keys": Command(arguments=reading.Nothing, need="read", carry=reading.keys),
+    "facts": Command(arguments=reading.Nothing, need="read", carry=reading.facts),
+    "run": Command(arguments=acting.Start, need="drive", carry=acting.run),
+    "resume": Command(arguments=acting.Resume, need="drive", carry=acting.resume),
+    "stop": Command(arguments=acting.Stop, need="write", carry=acting.stop),
+    "approve": Command(arguments=acting.Decide, need="write", carry=acting.approve, person=True),
+    "deny": Command(arguments=acting.Decide, need="write", carry=acting.deny, person=True),
+    "edit": Command(arguments=acting.Edit, need="write", carry=acting.edit, person=True),
+    "answer": Command(arguments=acting.Answer, need="write", carry=acting.answer, person=True),
+    "resolve": Command(arguments=acting.Resolve, need="write", carry=acting.resolve, person=True),
+    "key_enrol": Command(arguments=acting.Enrol, need="write", carry=acting.key_enrol),
+    "key_revoke": Command(arguments=acting.Revoke, need="write", carry=acting.key_revoke),
+    "verify": Command(arguments=reading.Nothing, need="write", carry=acting.verify),
+    "export": Command(arguments=acting.Export, need="write", carry=acting.export),
+    "prove": Command(arguments=acting.Prove, need="write", carry=acting.prove),
+    "checkpoint": Command(arguments=reading.Nothing, need="write", carry=acting.checkpoint),
+}  # fmt: skip

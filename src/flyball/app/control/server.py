@@ -1,0 +1,121 @@
+"""The owner's socket: whoever opened the project's journal answers other terminals of the same user.
+
+Rules:
+
+* One request per line, one line at a time on a connection; connections are answered side by side.
+* When the project closes, nobody is let in any more, and what is being carried out gets GRACE_S to end.
+* A project without a socket is a project all the same: where none can be made, this is said once and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Self
+
+from flyball.app.control.address import Bound, bind, peer
+from flyball.app.control.counter import Counter
+from flyball.app.control.office import Office
+from flyball.app.control.wire import MAX_LINE, line, told
+from flyball.core.errors import FlyballError
+
+GRACE_S = 2.0
+LOG = logging.getLogger("flyball")
+
+
+class Server:
+    """Serves one office."""
+
+    def __init__(self, office: Office, bound: Bound) -> None:
+        self._counter, self._bound = Counter(office), bound
+        self._server: asyncio.Server | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
+        self._closing = False
+
+    @classmethod
+    async def start(cls, office: Office, database: Path) -> Self | None:
+        """Serves beside the database, which this process owns; None where no socket can be made."""
+        try:
+            bound = bind(database)
+        except OSError as bad:
+            LOG.warning("no control socket beside %s: %s", database, bad)
+            return None
+        server = cls(office, bound)
+        server._server = await asyncio.start_unix_server(server._connected, sock=bound.socket, limit=MAX_LINE)
+        return server
+
+    @property
+    def path(self) -> Path:
+        """Where the socket is."""
+        return self._bound.path
+
+    async def close(self) -> None:
+        """Lets nobody in, lets what began end (for a while), and goes."""
+        self._closing = True
+        self._bound.release()
+        if self._server is not None:
+            self._server.close()
+        if self._busy:
+            _, late = await asyncio.wait(self._busy, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for writer in list(self._open):
+            writer.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        uid = peer(writer.get_extra_info("socket"))
+        try:
+            while not self._closing and (raw := await _line(reader, writer)):
+                await self._carry(raw, uid, reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            return  # whoever asked is gone, or this process ends: there is nobody to tell
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _carry(
+        self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answers one line. Somebody who hangs up ends a stream, but not what changes something."""
+        task = asyncio.get_running_loop().create_task(self._answer(raw, uid, writer))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await asyncio.wait({task})
+        if task.cancelled():
+            error = FlyballError(
+                "owner_gone", "the owner of the project ended while it answered", "what began is recorded",
+                "Look with flyball runs, and go on with flyball resume.",
+            )  # fmt: skip
+            writer.write(line(told(error)))
+            await writer.drain()
+        else:
+            task.result()
+
+    async def _answer(self, raw: bytes, uid: int, writer: asyncio.StreamWriter) -> None:
+        gone = False
+        async for message in self._counter.answer(raw, uid):
+            if gone or writer.is_closing():
+                gone = True
+                if "event" in message:
+                    return
+                continue
+            writer.write(line(message))
+            try:
+                await writer.drain()
+            except ConnectionError:
+                gone = True
+
+
+async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The next line; empty at the end, or after one that is too long was refused."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        error = FlyballError("request_refused", "the request is refused", f"it is longer than {MAX_LINE} bytes")
+        writer.write(line(told(error)))
+        await writer.drain()
+        return b""

@@ -1,0 +1,219 @@
+"""Describe: a run told from its records as plain data: who did what, under whose authority, why it was let, what it
+cost, what is still open. Nothing is asked of the code or of the policies as they are now; an erased part says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flyball.core.approval import shown_group, unmet
+from flyball.core.budget import ZERO, plus
+from flyball.core.journal import PendingRow, RunRow
+from flyball.core.outcome import amounts_data, amounts_of
+from flyball.core.record import Opened
+from flyball.core.steps import bare, parent
+
+RUN_KINDS = frozenset({"run_started", "run_parked", "run_continued", "run_ended", "run_stopped", "run_moved", "marker"})
+PEOPLE = frozenset({"approved", "rejected", "edited", "answered"})
+ERASED = "erased"
+
+
+def describe(row: RunRow, records: Sequence[Opened], waits: Sequence[PendingRow] = ()) -> dict[str, Any]:
+    """The run as plain data. `waits` are its open pending rows; times are microseconds since 1970."""
+    steps = described_steps(records)
+    return {
+        **_head(row, records),
+        "steps": steps,
+        "cost": cost(records),
+        "open": open_things(row, records, waits),
+        "records": {"count": len(records), "first": records[0].index, "last": records[-1].index} if records else {},
+    }
+
+
+def cost(records: Sequence[Opened]) -> dict[str, Any]:
+    """What was used by attempts that ended, and what is still held by those whose outcome is open or unknown."""
+    used, held = ZERO, ZERO
+    intents = {(r.path, r.attempt): r for r in records if r.kind == "intent"}
+    settled = {str(r.facts["intent"]) for r in records if r.kind == "resolution"}
+    ended = {(r.path, r.attempt): r for r in records if r.kind == "outcome"}
+    for at, intent in intents.items():
+        outcome = ended.get(at)
+        if outcome is not None and (outcome.facts["status"] != "unknown" or not outcome.facts["final"]):
+            used = plus(used, amounts_of(outcome.facts["usage"]))
+        elif intent.id not in settled:
+            held = plus(held, amounts_of(intent.facts["reserved"]))
+    return {"used": amounts_data(used), "held": amounts_data(held)}
+
+
+
+
+def open_things(row: RunRow, records: Sequence[Opened], waits: Sequence[PendingRow]) -> list[dict[str, Any]]:
+    """What somebody or something still has to do: decisions, answers, unknown outcomes, times, intents without an end."""
+    found = [_waiting(w) for w in waits]
+    closed = {(r.path, r.attempt) for r in records if r.kind == "outcome"}
+    found += [
+        {"kind": "intent", "id": r.id, "about": r.facts["action"]}
+        for r in records
+        if r.kind == "intent" and r.facts["action_kind"] not in ("flow", "agent") and (r.path, r.attempt) not in closed
+    ]
+    if row.state == "waiting" and row.wake_at:
+        found.append({"kind": "timer", "id": row.id, "until": row.wake_at})
+    return found
+
+
+def described_steps(records: Iterable[Opened]) -> list[dict[str, Any]]:
+    """Every step in the order in which it began."""
+    groups: dict[str, list[Opened]] = {}
+    for record in records:
+        if record.kind not in RUN_KINDS:
+            groups.setdefault(bare(record.path), []).append(record)
+    return [_step(path, group) for path, group in groups.items()]
+
+
+def prose(records: Sequence[Opened], asked: Opened) -> str:
+    """What the model said last, in the same branch, before this was asked: shown last, and as the model's own words."""
+    branch = parent(bare(asked.path))
+    model = {r.path for r in records if r.kind == "intent" and r.facts["action_kind"] == "model"}
+    said = [
+        (r.private or {}).get("result") for r in records
+        if r.kind == "outcome" and r.path in model and parent(r.path) == branch and r.index < asked.index
+    ]  # fmt: skip
+    return str(said[-1].get("text", "")) if said and isinstance(said[-1], Mapping) else ""
+
+
+# the run ---------------------------------------------------------------------------------------------------------------
+def _head(row: RunRow, records: Sequence[Opened]) -> dict[str, Any]:
+    first = next((r for r in records if r.kind == "run_started"), None)
+    end = next((r for r in records if r.kind == "run_ended"), None)
+    stop = next((r for r in records if r.kind == "run_stopped"), None)
+    private = _private(first)
+    return {
+        "run": row.id, "kind": row.kind, "what": row.what, "state": row.state, "reason": row.reason,
+        "started": row.started, "ended": row.ended, "active_ms": row.active_ms, "review": row.review,
+        "release": row.release, "session": row.session, "parent": row.parent,
+        "by": private.get("principal", ERASED), "subject": private.get("subject", ERASED),
+        "key": private.get("key", ""), "input": private.get("input", ERASED),
+        "limits": {name: most for name, most in private.get("limits", {}).items() if most >= 0},
+        "result": _private(end).get("result"), "detail": _private(end).get("detail", ""),
+        "stopped": _private(stop).get("reason") if stop is not None else None,
+        "tainted": any(r.kind == "outcome" and r.facts["code"] == "untrusted" for r in records),
+    }  # fmt: skip
+
+
+def _waiting(row: PendingRow) -> dict[str, Any]:
+    groups = [shown_group(c) for c in unmet(row.groups, row.given)]
+    return {"kind": row.kind, "id": row.id, "path": row.path, "groups": groups, "expires": row.expires}
+
+
+# a step ----------------------------------------------------------------------------------------------------------------
+def _step(path: str, records: Sequence[Opened]) -> dict[str, Any]:
+    verdict = next((r for r in reversed(records) if r.kind in ("intent", "decision")), None)
+    asked = [_asked(r) for r in records if r.kind == "asked"]
+    told: dict[str, Any] = {"path": path, "time": records[0].time, "state": _state(records)}
+    told |= _decided(verdict) if verdict is not None else _undecided(records)
+    told["asked"] = asked
+    told["people"] = [_person(r) for r in records if r.kind in PEOPLE or r.kind == "resolution"]
+    told["attempts"] = [_attempt(r) for r in records if r.kind in ("outcome", "late")]
+    return told
+
+
+def _state(records: Sequence[Opened]) -> str:
+    """executed, failed, unknown, blocked, running, waiting, done: the latest that the records say."""
+    last = next((r for r in reversed(records) if r.kind in _STATES), None)
+    if last is None:
+        return "done" if records[-1].kind in ("answered", "delivered", "state") else records[-1].kind
+    if last.kind in ("outcome", "resolution"):
+        return str(last.facts["status"])
+    if last.kind == "decision":
+        return "blocked"
+    return _STATES[last.kind]
+
+
+_STATES = {
+    "intent": "running", "decision": "blocked", "outcome": "", "resolution": "", "asked": "waiting",
+    "approved": "waiting", "rejected": "rejected", "edited": "edited", "answered": "answered", "expired": "expired",
+    "voided": "asked again",
+}  # fmt: skip
+
+
+def _decided(r: Opened) -> dict[str, Any]:
+    facts, private = r.facts, _private(r)
+    request = private.get("request", {})
+    return {
+        "action": facts["action"], "kind": facts["action_kind"], "effect": facts["effect"],
+        "authority": _authority(request, facts), "arguments": private.get("args", ERASED),
+        "origins": request.get("origins", {}), "resource": _uid(request.get("resource")),
+        "verdict": facts["outcome"], "reason": facts["reason"], "policies": list(facts["policies"]),
+        "modifiers": list(facts.get("modifiers", ())), "bundles": list(facts["bundles"]),
+        "approval": (facts.get("approval") or {}).get("pending", ""), "isolation": facts.get("isolation", ""),
+        "idempotency": facts.get("idempotency", ""), "problem": private.get("problem", ""),
+        "errors": private.get("errors", []), "record": r.id,
+    }  # fmt: skip
+
+
+def _undecided(records: Sequence[Opened]) -> dict[str, Any]:
+    """A step that no policy decides: a question, a time, a state; or one that still waits to be decided."""
+    asked = next((r for r in records if r.kind == "asked"), None)
+    if asked is not None:
+        shown = _private(asked).get("shown", {})
+        covers = asked.facts.get("covers", {})
+        return {
+            "action": covers.get("action") or shown.get("action", "ask"), "kind": str(asked.facts["kind"]),
+            "effect": shown.get("effect", ""), "authority": [shown.get("by", ""), *shown.get("through", [])],
+            "arguments": _private(asked).get("args", {}), "origins": shown.get("origins", {}),
+            "question": shown.get("question", ""), "verdict": "require_approval" if covers.get("action") else "",
+            "policies": list(covers.get("policies", ())), "record": asked.id,
+        }  # fmt: skip
+    first = records[0]
+    what = first.facts.get("what") or first.facts.get("reducer") or first.kind
+    return {"action": str(what), "kind": first.kind, "effect": "", "authority": [], "arguments": {}, "record": first.id}
+
+
+def _authority(request: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+    """The chain by name where the subject is not erased, else its pseudonym and the agents."""
+    links = [f"{link['type'].lower()}:{link['id']}" for link in request.get("links", ())]
+    return links or [str(facts["by"]), *(f"agent:{name}" for name in facts.get("chain", ()))]
+
+
+def _asked(r: Opened) -> dict[str, Any]:
+    shown, covers = _private(r).get("shown", {}), r.facts.get("covers", {})
+    return {
+        "id": r.facts["pending"], "kind": r.facts["kind"], "over": r.facts["over"], "time": r.time,
+        "groups": [shown_group(c) for c in covers.get("cures", ())], "because": list(shown.get("because", ())),
+        "reasons": list(shown.get("reasons", ())), "question": shown.get("question", ""),
+    }  # fmt: skip
+
+
+def _person(r: Opened) -> dict[str, Any]:
+    facts, private = r.facts, _private(r)
+    told = {
+        "did": r.kind, "by": private.get("person", facts["by"]), "reason": private.get("reason", ""),
+        "assurance": facts.get("assurance", ""), "signed": bool(facts.get("sig")), "time": r.time, "record": r.id,
+    }  # fmt: skip
+    if "cure" in facts:
+        told["group"] = shown_group(str(facts["cure"]))
+    if r.kind == "edited":
+        told["changed"] = {name: private.get("args", {}).get(name) for name in private.get("changed", ())}
+    if r.kind == "answered":
+        told["value"] = private.get("value")
+    if r.kind == "resolution":
+        told |= {"status": facts["status"], "value": private.get("result")}
+    return told
+
+
+def _attempt(r: Opened) -> dict[str, Any]:
+    facts, private = r.facts, _private(r)
+    return {
+        "attempt": r.attempt, "late": r.kind == "late", "status": facts["status"], "code": facts["code"],
+        "usage": dict(facts["usage"]), "time": r.time, "error": private.get("error", ""),
+        "result": private.get("result"), "result_invalid": facts["result_invalid"], "record": r.id,
+    }  # fmt: skip
+
+
+def _uid(uid: Any) -> str:
+    return f"{uid['type']}::{uid['id']}" if isinstance(uid, Mapping) else ""
+
+
+def _private(r: Opened | None) -> Mapping[str, Any]:
+    return (r.private or {}) if r is not None else {}

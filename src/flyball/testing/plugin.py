@@ -1,0 +1,28 @@
+"""What pytest finds when flyball is installed: the fixtures `lab` and `no_models`. Nothing happens to other tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flyball.testing.lab import Lab
+from flyball.testing.sockets import no_models as refused
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
+    """Makes a Lab whose project, if nothing else is said, is the test's own module."""
+
+    def make(**settings: Any) -> Lab:
+        return Lab(**{"project": [request.module], **settings})
+
+    return make
+
+
+@pytest.fixture
+def no_models() -> Iterator[None]:
+    """No real model is asked and nothing leaves this machine while the test runs."""
+    with refused():
+        yield
