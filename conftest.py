@@ -9,8 +9,8 @@ from hypothesis import settings
 CI = os.environ.get("CI") == "true"
 HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
-# Switched on together with the module. Loaded here and not as the entry point of users: coverage has begun by now.
-# pytest_plugins = ["flyball.testing.plugin"]
+# Loaded here and not as the entry point of users: coverage has begun by now.
+pytest_plugins = ["flyball.testing.plugin"]
 
 # A deadline would measure the machine; in CI the same change gets the same answer.
 settings.register_profile("flyball", deadline=None, derandomize=CI, print_blob=CI)

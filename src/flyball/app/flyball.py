@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from flyball.app.control.office import Office
+from flyball.app.control.server import Server
 from flyball.app.opening import opened
 from flyball.app.plugs import adapter
 from flyball.app.project import collect, load, of_value
@@ -60,10 +62,15 @@ class Flyball:
     keys: Keys
     releases: Releases
 
-    def __init__(self, config: Config, project: Any, ports: Ports | None = None, uses: Sequence[Use[Any]] = ()) -> None:
-        self._config, self._project, self._ports, self._uses = config, project, ports, uses
+    def __init__(
+        self, config: Config, project: Any, ports: Ports | None = None, uses: Sequence[Use[Any]] = (), *,
+        drive: bool = True,
+    ) -> None:  # fmt: skip
+        self._config, self._project, self._ports, self._uses, self._drive = config, project, ports, uses, drive
         self._opened: Any = None
+        self._server: Server | None = None
         self.rooms: Rooms
+        self.office: Office
 
     @classmethod
     def open(cls, project: str | Path | Config = "flyball.toml", *, env: str | None = None) -> Self:
@@ -83,16 +90,22 @@ class Flyball:
         return cls(config, collect(config.project.name, str(folder), [module]))
 
     async def __aenter__(self) -> Self:
-        self._opened = opened(self._config, self._project, self._ports, self._uses)
+        self._opened = opened(self._config, self._project, self._ports, self._uses, drive=self._drive)
         self.rooms = await self._opened.__aenter__()
         self.runs, self.approvals, self.questions = Runs(self.rooms), Approvals(self.rooms), Questions(self.rooms)
         self.policies, self.ledger = PolicyRoom(self.rooms), LedgerRoom(self.rooms)
         self.budgets, self.keys, self.releases = Budgets(self.rooms), Keys(self.rooms), Releases(self.rooms)
+        scripted = tuple(sorted(name for name, port in self.rooms.ports.models.items() if port.scripted))
+        self.office = Office.of(self.rooms, scripted=scripted, runs=self.runs)
+        if self._ports is None:
+            self._server = await Server.start(self.office, Path(self._config.journal.path))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._server is not None:
+            await self._server.close()
         await self._opened.__aexit__(kind, error, trace)
 
     async def start(

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from flyball.testing.lab import Lab
-from flyball.testing.sockets import no_models as refused
+import flyball.testing as kit
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
+def lab(request: pytest.FixtureRequest) -> Callable[..., kit.Lab]:
     """Makes a Lab whose project, if nothing else is said, is the test's own module."""
 
-    def make(**settings: Any) -> Lab:
-        return Lab(**{"project": [request.module], **settings})
+    def make(**settings: Any) -> kit.Lab:
+        return kit.Lab(**{"project": [request.module], **settings})
 
     return make
 
@@ -24,5 +23,5 @@ def lab(request: pytest.FixtureRequest) -> Callable[..., Lab]:
 @pytest.fixture
 def no_models() -> Iterator[None]:
     """No real model is asked and nothing leaves this machine while the test runs."""
-    with refused():
+    with kit.no_models():
         yield

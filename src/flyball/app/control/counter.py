@@ -37,6 +37,7 @@ class Counter:
             command = self._command(caller)
             wanted = _arguments(command, caller)
             if command.stream is not None:
+                yield {"stream": True}
                 async for event in command.stream(self._office, caller, wanted):
                     yield {"event": event}
             data = await command.carry(self._office, caller, wanted) if command.carry is not None else {}

@@ -42,8 +42,7 @@ class Office:
 
     def watch(self, *, run: str | None, after: int, tenant: str) -> AsyncIterator[Event]:
         """Events with a sequence above `after`; of one run until it ends, else for ever."""
-        record = self.rooms.record
-        return watch(record, record.hints, tenant, run=run, after=after)
+        return watch(self.rooms.record, self.rooms.watching, tenant, run=run, after=after)
 
     def notices(self, tenant: str) -> dict[str, object]:
         """What every surface must say: which models are scripted, and whether the starter policy is in force."""

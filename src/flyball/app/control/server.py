@@ -2,7 +2,7 @@
 
 Rules:
 
-* One request per line, one line at a time on a connection; connections are answered side by side.
+* One request per line; the next one waits for the answer. Connections are answered side by side.
 * When the project closes, nobody is let in any more, and what is being carried out gets GRACE_S to end.
 * A project without a socket is a project all the same: where none can be made, this is said once and nothing else.
 """
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from flyball.app.control.address import Bound, bind, peer
 from flyball.app.control.counter import Counter
@@ -31,6 +33,7 @@ class Server:
         self._counter, self._bound = Counter(office), bound
         self._server: asyncio.Server | None = None
         self._busy: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[Any] | None] = set()
         self._open: set[asyncio.StreamWriter] = set()
         self._closing = False
 
@@ -57,6 +60,9 @@ class Server:
         self._bound.release()
         if self._server is not None:
             self._server.close()
+        for task in self._streams:
+            if task is not None:
+                task.cancel()
         if self._busy:
             _, late = await asyncio.wait(self._busy, timeout=GRACE_S)
             for task in late:
@@ -70,44 +76,52 @@ class Server:
         uid = peer(writer.get_extra_info("socket"))
         try:
             while not self._closing and (raw := await _line(reader, writer)):
-                await self._carry(raw, uid, reader, writer)
+                if not await self._carry(raw, uid, reader, writer):
+                    return
         except (ConnectionError, asyncio.CancelledError):
             return  # whoever asked is gone, or this process ends: there is nobody to tell
         finally:
             self._open.discard(writer)
             writer.close()
 
-    async def _carry(
-        self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Answers one line. Somebody who hangs up ends a stream, but not what changes something."""
+    async def _carry(self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answers one line; False once the other side hung up. That ends a stream, but never what changes something."""
         task = asyncio.get_running_loop().create_task(self._answer(raw, uid, writer))
+        hung_up = asyncio.get_running_loop().create_task(reader.read(1))
         self._busy.add(task)
-        task.add_done_callback(self._busy.discard)
+        task.add_done_callback(self._done)
+        await asyncio.wait({task, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done() and task in self._streams:
+            task.cancel()
         await asyncio.wait({task})
-        if task.cancelled():
-            error = FlyballError(
-                "owner_gone", "the owner of the project ended while it answered", "what began is recorded",
-                "Look with flyball runs, and go on with flyball resume.",
-            )  # fmt: skip
-            writer.write(line(told(error)))
-            await writer.drain()
-        else:
-            task.result()
+        if task.cancelled() and not writer.is_closing():
+            await _send(writer, told(_gone()))
+        there = hung_up.cancel()
+        await asyncio.wait({hung_up})
+        return there
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        self._streams.discard(task)
 
     async def _answer(self, raw: bytes, uid: int, writer: asyncio.StreamWriter) -> None:
-        gone = False
         async for message in self._counter.answer(raw, uid):
-            if gone or writer.is_closing():
-                gone = True
-                if "event" in message:
-                    return
-                continue
-            writer.write(line(message))
-            try:
-                await writer.drain()
-            except ConnectionError:
-                gone = True
+            if "stream" in message:
+                self._streams.add(asyncio.current_task())
+            await _send(writer, message)
+
+
+def _gone() -> FlyballError:
+    return FlyballError(
+        "owner_gone", "the owner of the project ended while it answered", "what began is recorded",
+        "Look with flyball runs, and go on with flyball resume.",
+    )  # fmt: skip
+
+
+async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+    with suppress(ConnectionError):  # whoever asked has hung up; what they asked for is carried out all the same
+        writer.write(line(message))
+        await writer.drain()
 
 
 async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
@@ -116,6 +130,5 @@ async def _line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> b
         return await reader.readline()
     except ValueError:
         error = FlyballError("request_refused", "the request is refused", f"it is longer than {MAX_LINE} bytes")
-        writer.write(line(told(error)))
-        await writer.drain()
+        await _send(writer, told(error))
         return b""

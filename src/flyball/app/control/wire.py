@@ -2,7 +2,7 @@
 
     {"v":1,"command":"runs","arguments":{...}}                 as the operating-system user
     {"v":1,"signed":{"command":...,"arguments":...,"key":...}} as the person whose key signed it (core.credential)
-    {"event":{...}} ... {"data":{...}} | {"error":{"code":...,"what":...,"why":...,"fix":...}}
+    {"stream":true} {"event":{...}} ... {"data":{...}} | {"error":{"code":...,"what":...,"why":...,"fix":...}}
 """
 
 from __future__ import annotations

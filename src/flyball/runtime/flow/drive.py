@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -55,7 +56,9 @@ class Driver:
         self._active: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._running: dict[tuple[str, str], Activation] = {}
         self._again: set[tuple[str, str]] = set()
-        self._timers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._due_at: list[tuple[int, str, str]] = []
+        self._timing: asyncio.Task[None] | None = None
+        self._timing_until = 0
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
         self._closing = False
         self._named: set[tuple[str, str]] | None = None
@@ -182,19 +185,29 @@ class Driver:
         return len(due)
 
     def _timer(self, tenant: str, row: RunRow) -> None:
+        """Remembers when a waiting run wants to be driven: an entry in one heap, not a task of its own."""
         if not row.wake_at or self._closing:
             return
-        key = (tenant, row.id)
+        heapq.heappush(self._due_at, (row.wake_at, tenant, row.id))
+        if self._timing is None or self._due_at[0][0] < self._timing_until:
+            if self._timing is not None:
+                self._timing.cancel()
+            self._timing_until = self._due_at[0][0]
+            self._timing = asyncio.get_running_loop().create_task(self._time())
 
-        async def later() -> None:
-            await self._record.clock.wait(row.wake_at)
-            self._timers.pop(key, None)
-            self.wake(tenant, row.id)
+    @property
+    def sleeping(self) -> frozenset[asyncio.Task[None]]:
+        """What waits for parked runs' times, not inside a driven run: a virtual clock does not move on for it."""
+        return frozenset({self._timing} if self._timing is not None else ())
 
-        old = self._timers.pop(key, None)
-        if old is not None:
-            old.cancel()
-        self._timers[key] = asyncio.get_running_loop().create_task(later())
+    async def _time(self) -> None:
+        while self._due_at:
+            self._timing_until = self._due_at[0][0]
+            await self._record.clock.wait(self._timing_until)
+            while self._due_at and self._due_at[0][0] <= self._record.clock.now():
+                _, tenant, run = heapq.heappop(self._due_at)
+                self.wake(tenant, run)  # its row says whether it is still due
+        self._timing = None
 
     async def _activate(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
@@ -252,6 +265,7 @@ class Driver:
     async def close(self) -> None:
         """Stops driving; runs stay where their log stands and are taken up at the next start."""
         self._closing = True
-        for task in (*self._timers.values(), *self._active.values()):
+        tasks = [*self._active.values(), *([self._timing] if self._timing is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._timers.values(), *self._active.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
