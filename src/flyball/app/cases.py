@@ -18,7 +18,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -163,14 +163,13 @@ def _bad(where: str, what: str, why: str = "", fix: str = "") -> FlyballError:
 # deciding --------------------------------------------------------------------------------------------------------------
 def decide_case(case: Case, s: Setting) -> Decision:
     """The verdict on a case; raises FlyballError where it names something that the project has not."""
-    proposal = _proposal(case, s)
-    parsed = Validate(s.max_bytes).parse(proposal)
-    if isinstance(parsed, Blocked):
-        return Decision(outcome="deny", arguments=case.input, reason=parsed.reason, errors=(str(parsed),))
-    return decide_again(parsed.action, parsed.arguments, _inputs(case, parsed, s), s.force)
+    asked = asked_of(case, s)
+    if isinstance(asked, Blocked):
+        return Decision(outcome="deny", arguments=case.input, reason=asked.reason, errors=(str(asked),))
+    return decide_again(*asked, s.force)
 
 
-def inputs_of(case: Case, s: Setting) -> tuple[Action, Mapping[str, Any], Inputs] | Blocked:
+def asked_of(case: Case, s: Setting) -> tuple[Action, Mapping[str, Any], Inputs] | Blocked:
     """The action, its validated arguments and everything else that the decision on a case reads."""
     parsed = Validate(s.max_bytes).parse(_proposal(case, s))
     return parsed if isinstance(parsed, Blocked) else (parsed.action, parsed.arguments, _inputs(case, parsed, s))
@@ -359,12 +358,9 @@ def _shown(path: Path, config: Config) -> str:
 
 def failing(rooms: Rooms, compiled: Compiled, source: Source, others: Sequence[Compiled] = ()) -> list[str]:
     """Why cases of this source fail under its bundle and those of the other layers; empty where all pass."""
-    config = rooms.config
-    force = layers_of([compiled, *(o for o in others if o.bundle.layer != compiled.bundle.layer)])
-    setting = Setting(
-        project=rooms.project, models=config.models, force=force, env=config.env or "", max_bytes=config.input.max_bytes
-    )
-    return [fault for case in cases_beside(config, source) for fault in judge(case, setting)]
+    force = [compiled, *(o for o in others if o.bundle.layer != compiled.bundle.layer)]
+    there = setting(rooms.config, rooms.project, force)
+    return [fault for case in cases_beside(rooms.config, source) for fault in judge(case, there)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,15 +387,19 @@ def policy_cases(path: str | Path = "flyball.toml", *, env: str | None = None) -
     """
     config = adapter("config").load(path, env).config
     project = load(config.project.name, Path(config.directory), config.project.modules)
-    return [PolicyCase(case, setting) for case, setting in on_disk(config, project)]
+    there = on_disk(config, project)
+    return [PolicyCase(case, there) for source in sources(config) for case in cases_beside(config, source)]
 
 
-def on_disk(config: Config, project: Project) -> list[tuple[Case, Setting]]:
-    """Every case of every layer, with the bundles on disk that decide it."""
+def on_disk(config: Config, project: Project) -> Setting:
+    """The bundles of all layers as they stand on disk; raises PolicyError where they are refused."""
     engine = adapter("policy.cedar")()
-    found = sources(config)
-    force = layers_of([engine.compile(source, project.actions, project.attributes) for source in found])
-    setting = Setting(
-        project=project, models=config.models, force=force, env=config.env or "", max_bytes=config.input.max_bytes
-    )
-    return [(case, replace(setting)) for source in found for case in cases_beside(config, source)]
+    return setting(config, project, [engine.compile(s, project.actions, project.attributes) for s in sources(config)])
+
+
+def setting(config: Config, project: Project, force: Sequence[Compiled]) -> Setting:
+    """What cases are decided in under these bundles."""
+    return Setting(
+        project=project, models=config.models, force=layers_of(force), env=config.env or "",
+        max_bytes=config.input.max_bytes,
+    )  # fmt: skip

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flyball.core.canonical import encode
 from flyball.core.decision import Decision
 from flyball.core.identity import Authority, Principal
 from flyball.core.policy import Cure
+
+_COUNTS: Final = frozenset("23456789")
 
 
 def over(covers: Mapping[str, Any]) -> str:
@@ -35,7 +37,8 @@ def people(cure: str) -> tuple[str, str, int]:
     """The layer, group and number of people that a cure's name asks for."""
     layer, _, rest = cure.partition("/")
     group, _, count = rest.rpartition(":")
-    return (layer, group, int(count)) if count.isdigit() and group else (layer, rest, 1)
+    # "finance:2" asks for two people; "user:kim" and "user:42" name one.
+    return (layer, group, int(count)) if group and count in _COUNTS else (layer, rest, 1)
 
 
 def shown_group(cure: str) -> str:

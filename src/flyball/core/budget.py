@@ -6,7 +6,7 @@ Amounts are counts, tokens, micro-dollars and milliseconds; `NO_LIMIT` in a limi
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 import msgspec
@@ -16,6 +16,9 @@ from flyball.core.errors import FlyballError
 DIMENSIONS: Final = ("steps", "calls", "effects", "tokens", "usd", "ms")
 NO_LIMIT: Final = -1
 MICRO: Final = 1_000_000
+_MOST: Final = 2**63 - 1
+# The default context rounds after 28 digits without a word.
+_EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +96,9 @@ def micro_dollars(value: str | Decimal | int) -> int:
             "float_money", f"{value!r} is a float", "money in floats cannot be added exactly", 'write "0.05"'
         )
     try:
-        micros = Decimal(value) * MICRO
+        micros = _EXACT.multiply(Decimal(value), MICRO)
     except ArithmeticError as bad:
         raise FlyballError("bad_money", f"{value!r} is not an amount of dollars", fix='write "0.05"') from bad
-    if not micros.is_finite() or micros != micros.to_integral_value() or micros < 0:
+    if not micros.is_finite() or not 0 <= micros <= _MOST or micros != micros.to_integral_value():
         raise FlyballError("bad_money", f"{value!r} is not a whole number of micro-dollars", fix='write "0.05"')
     return int(micros)

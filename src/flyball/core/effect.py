@@ -40,7 +40,10 @@ class Retry(msgspec.Struct, frozen=True):
 
     def wait(self, attempt: int) -> timedelta:
         """How long to wait after the given attempt (1 is the first)."""
-        return min(self.most, self.first * self.factor ** (attempt - 1))
+        try:
+            return min(self.most, self.first * self.factor ** (attempt - 1))
+        except OverflowError:
+            return self.most
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +94,7 @@ def parse_rate(text: str) -> Rate:
     count, _, per = text.partition("/")
     digits = per[: len(per) - len(per.lstrip("0123456789"))]
     unit = units.get(per[len(digits) :].strip())
-    if not count.strip().isdigit() or unit is None or int(count) < 1:
+    if not count.strip().isdecimal() or unit is None or int(count) < 1 or digits.strip("0") == "" != digits:
         raise FlyballError("bad_rate", f"{text!r} is not a rate", fix='write "10/s", "100/minute" or "5/2s"')
     return Rate(count=int(count), seconds=unit * int(digits or 1))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, overload
 
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
-from flyball.core.signature import schema_for
+from flyball.core.signature import hints_of, schema_for
 from flyball.core.tool import Tool
 
 I = TypeVar("I")  # noqa: E741 - the API's name
@@ -65,7 +64,7 @@ def flow(f: Any = None, /, *, name: str | None = None, state: Any = type(None), 
         for t in ensures:
             if not isinstance(t, Tool):
                 raise FlyballError("bad_ensures", f"{t!r} is no tool", fix="name the tool value itself")
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = hints_of(function)
         kind, output = hints.get(parameters[1].name, Any), hints.get("return", Any)
         action = Action(
             name=name or function.__name__, kind="flow", effect="read", egress=False, timeout_ms=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import msgspec
@@ -23,10 +24,12 @@ class Limits(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.usd is not None:
             micro_dollars(self.usd)
-        for name in ("steps", "seconds", "tokens", "calls", "effects"):
+        for name in ("steps", "tokens", "calls", "effects"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value < 0):
-                raise FlyballError("bad_limit", f"{name}={value!r} is no limit", fix="a limit is 0 or more")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise FlyballError("bad_limit", f"{name}={value!r} is no limit", fix="a limit is a whole number, 0 or more")
+        if self.seconds is not None and (isinstance(self.seconds, bool) or not 0 <= self.seconds < math.inf):
+            raise FlyballError("bad_limit", f"seconds={self.seconds!r} is no limit", fix="a limit is 0 or more")
 
 
 def counted(limits: Limits | None) -> Limit:
@@ -39,7 +42,7 @@ def counted(limits: Limits | None) -> Limit:
 
     return Limit(
         steps=whole(limits.steps), tokens=whole(limits.tokens), calls=whole(limits.calls), effects=whole(limits.effects),
-        ms=NO_LIMIT if limits.seconds is None else int(limits.seconds * 1000),
+        ms=NO_LIMIT if limits.seconds is None else round(limits.seconds * 1000),
         usd=NO_LIMIT if limits.usd is None else micro_dollars(limits.usd),
     )  # fmt: skip
 

@@ -34,13 +34,23 @@ class Origins(msgspec.Struct, frozen=True):
 
 
 def normal(value: Any) -> str | None:
-    """The form in which two leaves are compared; None for what says nothing (null, booleans, empty text)."""
+    """The form in which two leaves are compared; None for what says nothing (null, booleans, empty text, NaN)."""
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, (int, float, Decimal)):
-        return f"n:{Decimal(str(value)).normalize():f}"
+        return _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
     text = " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
     return f"s:{text}" if text else None
+
+
+def _number(value: Decimal) -> str | None:
+    # Not normalize(): that rounds to the context's precision, and two large numbers would become one.
+    if not value.is_finite():
+        return None
+    sign, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits)).lstrip("0")
+    kept = text.rstrip("0")
+    return f"n:{'-' if sign else ''}{kept}e{int(exponent) + len(text) - len(kept)}" if kept else "n:0"
 
 
 def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
@@ -58,7 +68,7 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
 def _tokens(text: str) -> Iterator[str]:
     for match in _TOKEN.finditer(text):
         token = match.group().strip(".:!?*_")
-        if "@" in token or (len(token) >= MIN_TOKEN and any(c.isdigit() for c in token)):
+        if "@" in token[1:-1] or (len(token) >= MIN_TOKEN and any(c.isdigit() for c in token)):
             yield token
 
 

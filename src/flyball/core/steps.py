@@ -29,6 +29,12 @@ def start(generation: int) -> str:
     return child(root(generation), 0)
 
 
+def generation_of(path: str) -> str:
+    """The root prefix of the generation that a path belongs to."""
+    first = path.partition(".")[0]
+    return first if first.startswith("@") else root(1)
+
+
 def bare(path: str) -> str:
     """A path without its suffix for decisions (`!n`), late outcomes (`~n`), asks (`#n`) and unknowns (`?`)."""
     for mark in "!~#?":

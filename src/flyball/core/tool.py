@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, get_args, overload
 
 from flyball.core.budget import micro_dollars
 from flyball.core.call import Call
-from flyball.core.effect import Action, Effect, Isolation, Key, Retry, Risk, parse_rate
+from flyball.core.effect import Action, Effect, Idempotency, Isolation, Key, Retry, Risk, parse_rate
 from flyball.core.errors import FlyballError
 from flyball.core.signature import Signature, signature_of
 
@@ -87,14 +88,20 @@ def tool(
     """
     key = idempotency if isinstance(idempotency, Key) else Key()
     how = "key" if isinstance(idempotency, Key) else idempotency
-    if how not in ("key", "probe", "none"):
-        raise FlyballError("bad_idempotency", f"idempotency={how!r}", fix='use "key", "probe", "none" or Key(...)')
+    said = (("effect", effect, Effect), ("idempotency", how, Idempotency), ("risk", risk, Risk), ("isolation", isolation, Isolation))
+    for word, value, known in said:
+        if value not in get_args(known):
+            raise FlyballError(f"bad_{word}", f"{word}={value!r}", fix=f"use one of {', '.join(get_args(known))}")
+    if timeout < timedelta(milliseconds=1):
+        raise FlyballError("bad_timeout", f"timeout={timeout!r}", "a call needs some time", "timedelta(seconds=30)")
 
     def decorate(f: Callable[..., Any]) -> Tool[Any, Any]:
+        if inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f):
+            raise FlyballError("bad_signature", f"{f.__name__} yields", "a tool returns one result", "return a list")
         signature = signature_of(f)
         action = Action(
             name=name or f.__name__, effect=effect, egress=egress, idempotency=how, key=key, risk=risk,  # type: ignore[arg-type]
-            timeout_ms=int(timeout / timedelta(milliseconds=1)), retry=retry, cost=micro_dollars(cost),
+            timeout_ms=timeout // timedelta(milliseconds=1), retry=retry, cost=micro_dollars(cost),
             rate=parse_rate(rate) if rate else None, credentials=tuple(credentials), isolation=isolation,
             input_schema=signature.input_schema, output_schema=signature.output_schema, critical=signature.critical,
             outgoing=signature.outgoing, refs=signature.refs, schema_digest=signature.digest,

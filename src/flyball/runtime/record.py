@@ -198,6 +198,8 @@ class Recorder:
     async def block(self, ruled: Ruled, blocked: Blocked) -> Blocked:
         """Records a proposal that may not run after its verdict was reached, and why."""
         facts = self._facts(ruled) | {"outcome": "deny", "reason": blocked.reason}
+        if "node" in blocked.data:
+            facts["node"] = blocked.data["node"]  # whose budget is spent: the run's own ends it, at a replay too
         return await self._blocked(ruled.proposal, facts, self._private(ruled), blocked)
 
     async def refuse(self, proposal: Proposal, blocked: Blocked) -> Blocked:
@@ -218,9 +220,9 @@ class Recorder:
             raise Superseded(refusal(answer))
         node, _, dimension = getattr(answer, "detail", "").rpartition(" ")
         code = {"steps": "max_steps", "ms": "max_seconds"}.get(dimension, "budget_exhausted")
-        blocked = await self.block(ruled, Blocked(code, what=f"{dimension} of {node} are used up"))
+        blocked = Blocked(code, what=f"{dimension} of {node} are used up")
         blocked.data = {**blocked.data, "node": node}
-        return blocked
+        return await self.block(ruled, blocked)
 
     async def _blocked(self, p: Proposal, facts: Mapping[str, Any], private: Mapping[str, Any], b: Blocked) -> Blocked:
         event = Event(
@@ -263,7 +265,7 @@ def _claims(p: Proposal, key: str) -> tuple[Claim, ...]:
     if p.action.effect == "read":
         return ()
     owner = f"{p.place.run}/{p.place.path}"
-    made = [Claim(scope=f"key:{p.action.name}", key=key, digest="", owner=owner)]
+    made = [Claim(scope=f"key:{p.action.name}", key=owner, digest=key, owner=owner)]
     business = p.action.key.business
     if business:
         value = msgspec.json.encode(p.arguments.get(business))

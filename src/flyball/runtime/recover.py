@@ -73,9 +73,11 @@ class Recover:
         decision = past.last("decision")
         if decision is not None and decision.facts["outcome"] == "deny":
             facts = decision.facts
-            return Blocked(
+            told = Blocked(
                 facts["reason"], policies=tuple(facts["policies"]), cures=tuple(facts["cures"]), action=decision.id
             )
+            told.data = {**told.data, **({"node": facts["node"]} if "node" in facts else {})}
+            return told
         return None
 
     async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:

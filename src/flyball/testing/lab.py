@@ -22,7 +22,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -37,9 +37,10 @@ from flyball.app.wiring import Ports, sources, wire
 from flyball.core.agent import Agent
 from flyball.core.call import Use
 from flyball.core.config import Config
+from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
 from flyball.core.identity import Principal
-from flyball.core.journal import RunRow
+from flyball.core.journal import PendingRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 from flyball.core.policy import Source
@@ -51,6 +52,7 @@ from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import Crash, LabJournal, point
 from flyball.testing.decide import Question, Verdict, at_once, decided
 from flyball.testing.engine import cedar
+from flyball.testing.histories import Replayed, ReplayJournal, history_of, read_history, replayed
 from flyball.testing.script import LabModel, Script
 from flyball.testing.sockets import no_models
 from flyball.testing.values import project_of
@@ -165,8 +167,7 @@ class Lab:
         """Another process goes on, with other code where values are given: each stands for the one of its name."""
         await self.close()
         self._journal = self._journal.reopened()
-        named = {(type(value), value.name) for value in values}
-        self._values = (*values, *(v for v in self._values if (type(v), v.name) not in named))
+        self._rename(values)
         await self._driven(self._ready())
 
     # people ----------------------------------------------------------------------------------------------------------
@@ -313,6 +314,29 @@ class Lab:
 
         return await self._driven(work())
 
+    # histories -------------------------------------------------------------------------------------------------------
+    def history(self, run: str) -> str:
+        """What a run that waits or has ended recorded, as a text to keep: see `flyball.testing.histories`."""
+        id, tenant = self._runs.get(run, (run, self.by.tenant))
+        view = self._journal.view(tenant)
+        row = view.row(RunRow, id)
+        if row is None:
+            raise FlyballError("unknown_run", f"there is no run {run}", fix="the key or id that it was started with")
+        return history_of(tenant, row, view.rows(PendingRow, run=id), self._records(tenant, id))
+
+    async def replay(self, history: str | Path, *values: Any) -> Replayed:
+        """Gives a history to the code of today and says whether it does the same. Nothing is executed.
+
+        `values` are flows and agents that this Lab does not know yet; they stand for those of their names."""
+        found = read_history(history.read_text("utf-8") if isinstance(history, Path) else history)
+        self._rename(values)
+        project = self._project()
+        journal = ReplayJournal(adapter("journal.memory")(adapter("entropy")()))
+        ports = replace(self._ports(journal), clock=VirtualClock(found.records[0].time))
+        rooms = wire(self._project_config(project), project, ports, self._resources)
+        with no_models():
+            return await replayed(rooms, journal, found)
+
     # the process -----------------------------------------------------------------------------------------------------
     async def _ready(self, value: Any = None) -> Flyball:
         """The open project, with this value in it; opened again where the loop or the project is another one."""
@@ -337,6 +361,10 @@ class Lab:
             if known is None or not any(value is v for group in (known.tools, known.agents, known.flows) for v in group.values()):
                 self._values = (*self._values, value)
         return project_of(NAME, self._values, self._modules)
+
+    def _rename(self, values: Sequence[Any]) -> None:
+        named = {(type(value), value.name) for value in values}
+        self._values = (*values, *(v for v in self._values if (type(v), v.name) not in named))
 
     def _project_config(self, project: Project) -> Config:
         names = {agent.model for agent in project.agents.values()}
@@ -395,7 +423,7 @@ class Lab:
         waits = self.clock.waits()
         if self._journal.in_flight() - waits.keys():
             return {}
-        parked = self._app.rooms.driver.sleeping
+        parked: frozenset[asyncio.Task[Any]] = self._app.rooms.driver.sleeping
         return {task: until for task, until in waits.items() if task not in parked}
 
     async def _calm(self, app: Flyball) -> None:

@@ -42,11 +42,23 @@ def _collected(name: str, values: Sequence[Any], modules: Sequence[ModuleType]) 
     inner = [each for value in values for each in _inside(value, set()) if id(each) not in held]
     file = known[0].__file__ if known else None
     if inner:
+        known = [_without(module, inner) for module in known]
         local = ModuleType("lab")
         local.__file__ = file
         vars(local).update({f"value_{number}": value for number, value in enumerate(inner)})
         known.append(local)
     return collect(name, str(Path(file or ".").resolve().parent), known)
+
+
+def _without(module: ModuleType, values: Sequence[Any]) -> ModuleType:
+    """The module without what these values stand for: other code under the same name."""
+    taken = {(type(value), value.name) for value in values}
+    held = {n: v for n, v in vars(module).items() if not isinstance(v, VALUES) or (type(v), v.name) not in taken}
+    if len(held) == len(vars(module)):
+        return module
+    other = ModuleType(module.__name__)
+    vars(other).update(held)
+    return other
 
 
 def _made_in(value: Any) -> list[ModuleType]:

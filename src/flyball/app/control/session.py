@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flyball.app.control.channel import Channel, LocalChannel, SocketChannel
-from flyball.app.control.commands import Need
+from flyball.app.control.commands import COMMANDS, Need
 from flyball.app.control.counter import HELLO, Counter
 from flyball.app.control.local import driving, looking, writing
 from flyball.app.control.wire import VERSION, raised
@@ -64,7 +64,8 @@ class Session:
             yield told
 
     def _message(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        if self._key is None:
+        look = command in COMMANDS and COMMANDS[command].need == "read"
+        if self._key is None or look:  # who only looks need not be in the directory
             return {"v": VERSION, "command": command, "arguments": {**arguments, "tenant": self._tenant}}
         bound = {"tenant": self._tenant, "log": self._hello["log"], "session": self._hello["session"]}
         request = sign_request(

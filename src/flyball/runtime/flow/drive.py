@@ -62,6 +62,7 @@ class Driver:
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
         self._closing = False
         self._named: set[tuple[str, str]] | None = None
+        self._stopping: set[tuple[str, str]] = set()
         self.crashed: dict[tuple[str, str], BaseException] = {}
 
     # who is driven ---------------------------------------------------------------------------------------------------
@@ -125,7 +126,8 @@ class Driver:
     def _run_id(self, wanted: Started) -> str:
         if wanted.key:
             return "r-" + self._record.person(wanted.by.tenant, f"run\0{wanted.by.id}\0{wanted.key}")[:20]
-        return "r-" + self._record.salt()[:10].hex()
+        # Ids that begin with the time keep a run's rows together on the journal's pages.
+        return f"r-{self._record.clock.now() // 1000:011x}{self._record.salt()[:6].hex()}"
 
     # driving ---------------------------------------------------------------------------------------------------------
     def _drive(self, tenant: str, row: RunRow) -> None:
@@ -153,7 +155,9 @@ class Driver:
             self._again.add(key)
             return
         row = self._record.journal.view(tenant).row(RunRow, run)
-        if row is not None and (row.state in DUE or (row.state == "waiting" and self._due(row))):
+        if row is None or (row.review and key not in self._stopping):
+            return  # the code is another one than its log was made with: somebody must look first
+        if row.state in DUE or (row.state == "waiting" and self._due(row)):
             self._take(tenant, row)
 
     def _due(self, row: RunRow) -> bool:
@@ -258,8 +262,10 @@ class Driver:
         if running is not None:
             running.halting = halted
         self.name(tenant, run)
+        self._stopping.add((tenant, run))
         self.wake(tenant, run)
         await self.settled(tenant, run)
+        self._stopping.discard((tenant, run))
         return Stopped(run, "stopped", reason)
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from flyball.core.limits import Limits, written
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signature import from_json, to_json
+from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.ask import ask_person
@@ -240,6 +241,8 @@ class Run(Generic[S]):
 
     def continue_as(self, input: Any) -> NoReturn:
         """Goes on with a fresh history: same run, next generation."""
+        if self._branch.prefix != generation_of(self._branch.prefix):
+            raise FlyballError("not_the_run", "continue_as is for the run's own flow", fix="return from this flow instead")
         raise Continued(to_json(input))
 
     # state, time and chance ------------------------------------------------------------------------------------------

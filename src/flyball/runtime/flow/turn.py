@@ -135,7 +135,7 @@ class Turn:
             kind="run_continued", run=at.row.id, attempt=self._generation(at) + 1, private={"input": input},
             subjects=at.subjects, facts={"generation": self._generation(at) + 1},
         )  # fmt: skip
-        await at.note(branch, event)
+        await at.note(branch, *_interrupted(at), event)
         return self.activation(at.tenant, at.row)
 
     # parking and ending ----------------------------------------------------------------------------------------------

@@ -1,0 +1,190 @@
+"""Health: everything about a project's installation that can be checked from outside, each with what to do about it.
+
+It needs no owner and stops for nobody: what cannot be looked at is a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from flyball.app.control.channel import SocketChannel
+from flyball.app.control.local import looking, scripted
+from flyball.app.control.office import STARTER, Office
+from flyball.app.plugs import adapter
+from flyball.core.config import Config
+from flyball.core.credential import SigningKey
+from flyball.core.errors import FlyballError
+from flyball.core.journal import BundleRow, KeyRow, RunRow
+
+Level = Literal["ok", "warn", "bad"]
+# What a tool is run at: in this process. A tool that demands more is refused.
+ISOLATION = 0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    level: Level
+    detail: str
+    fix: str = ""
+
+
+async def examine(config: Config, tenant: str, acting: Callable[[], SigningKey | None]) -> list[Finding]:
+    """The findings, in the order in which somebody should read them."""
+    found = [*_library(), *_journal(config), await _owner(config)]
+    if Path(config.journal.path).exists():
+        try:
+            async with looking(config) as office:
+                found += [f for check in _CHECKS for f in check(office, config, tenant)]
+                found += _acting(office, tenant, acting)
+        except FlyballError as bad:
+            found.append(Finding(name="journal contents", level="bad", detail=str(bad)))
+    return [*found, *_models(config), *_isolation()]
+
+
+def _library() -> Iterator[Finding]:
+    library: Mapping[str, Any] = adapter("journal.library").library()
+    yield Finding(name="sqlite", level="ok", detail=f"version {library['version']}")
+    for bug in library["bugs"]:
+        yield Finding(name="sqlite", level="warn", detail=f"{library['version']} has the {bug['name']} bug: {bug['means']}",
+                      fix="Use Python with SQLite 3.51.3 or newer.")  # fmt: skip
+
+
+def _journal(config: Config) -> Iterator[Finding]:
+    path = Path(config.journal.path)
+    if not path.exists():
+        yield Finding(name="journal", level="ok", detail=f"{path} is not there yet: nothing has run")
+        return
+    try:
+        told: Mapping[str, Any] = adapter("journal.library").health(path)
+    except FlyballError as bad:
+        yield Finding(name="journal", level="bad", detail=str(bad))
+        return
+    sound = "sound" if told["sound"] else f"DAMAGED: {'; '.join(told['found'])}"
+    detail = f"{path}: {sound}, {told['bytes']} bytes, write-ahead log {told['wal_bytes']} bytes, schema {told['schema']}"
+    yield Finding(name="journal", level="ok" if told["sound"] else "bad", detail=detail,
+                  fix="" if told["sound"] else "Restore a backup; do not repair the file by hand.")  # fmt: skip
+    if told["network"]:
+        yield Finding(name="journal", level="bad", detail=f"it is on a network file system ({told['network']})",
+                      fix="Put it on a local disk.")  # fmt: skip
+    if told["exposed"]:
+        yield Finding(name="journal", level="warn", detail="other users can read the file", fix=f"chmod 600 {path}")
+    if config.journal.synchronous != "FULL":
+        yield Finding(name="journal", level="warn", detail="synchronous is NORMAL: a power cut can lose the last appends")
+
+
+async def _owner(config: Config) -> Finding:
+    channel = await SocketChannel.open(Path(config.journal.path))
+    if channel is None:
+        return Finding(name="owner", level="ok", detail="no process owns the journal; a writing command becomes its owner")
+    try:
+        async with asyncio.timeout(2):
+            async for told in channel.exchange({"v": 1, "command": "hello", "arguments": {}}):
+                return Finding(name="owner", level="ok", detail=f"process {told['data']['pid']} answers")
+    except (TimeoutError, KeyError, FlyballError) as bad:
+        return Finding(name="owner", level="bad", detail=f"a process owns the journal and does not answer: {bad}")
+    finally:
+        await channel.close()
+    return Finding(name="owner", level="bad", detail="a process owns the journal and says nothing")
+
+
+def _signer(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
+    path = Path(config.signer.file)
+    with _reported("signer") as failed:
+        signer = adapter("signer.file")(path, config.project.name, create=False)
+        for known in office.rooms.ports.journal.tenants():
+            log, frontier = office.rooms.ports.journal.view(known).tree()
+            signed = signer.last(log).size
+            if signed > frontier.size:
+                yield Finding(
+                    name="signer", level="bad", fix="Restore the newer database; nothing runs on this one.",
+                    detail=f"{known}: {signed} records were signed, {frontier.size} are there: it was rolled back or restored",
+                )  # fmt: skip
+            else:
+                unsigned = frontier.size - signed
+                tail = f", the last {unsigned} not signed yet" if unsigned else ""
+                yield Finding(name="signer", level="ok", detail=f"{known}: {signed} of {frontier.size} records signed{tail}")
+        if path.parent in (Path(config.directory), Path(config.journal.path).parent):
+            yield Finding(name="signer", level="warn", detail=f"{path} lies beside the project or its journal",
+                          fix="Keep it outside both: whoever restores the one must not restore the other.")  # fmt: skip
+    yield from failed
+
+
+def _keys(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
+    rows = [r for r in office.rooms.ports.journal.view(tenant).rows(KeyRow) if not r.revoked]
+    people = ", ".join(f"{r.person.partition(':')[2]} ({', '.join(r.groups) or 'no group'})" for r in rows)
+    level: Level = "ok" if rows else "warn"
+    fix = "" if rows else "flyball key create NAME --group GROUP"
+    yield Finding(name="keys", level=level, detail=people or "nobody can approve: there is no key", fix=fix)
+
+
+def _policies(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
+    rows = office.rooms.ports.journal.view(tenant).rows(BundleRow)
+    for row in rows:
+        if row.name == STARTER:
+            yield Finding(name="policy", level="warn", detail="the starter policy is in force (flyball/starter)",
+                          fix='Bring your own: [project] policies = "policies".')  # fmt: skip
+        else:
+            yield Finding(name="policy", level="ok", detail=f"{row.id}: {row.name} {row.digest[:12]}")
+    if not rows:
+        yield Finding(name="policy", level="ok", detail="none is in force yet; the first opening activates what is on disk")
+
+
+def _review(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
+    rows = [r.id for r in office.rooms.ports.journal.view(tenant).rows(RunRow) if r.review]
+    if rows:
+        yield Finding(name="runs", level="bad", detail=f"{len(rows)} runs wait for a review: {', '.join(rows[:5])}")
+
+
+_CHECKS = (_signer, _keys, _policies, _review)
+
+
+def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]) -> Iterator[Finding]:
+    with _reported("acting key") as failed:
+        key = acting()
+        if key is None:
+            yield Finding(name="acting key", level="ok", detail="FLYBALL_KEY is not set: runs can be started, nothing decided")
+            return
+        row = office.rooms.ports.journal.view(tenant).row(KeyRow, key.id)
+        if row is None or row.revoked:
+            what = "was revoked" if row else "is not in the directory"
+            yield Finding(name="acting key", level="bad", detail=f"the key of {key.name} {what}",
+                          fix="flyball key create NAME --group GROUP")  # fmt: skip
+        else:
+            yield Finding(name="acting key", level="ok", detail=f"{row.person}, {', '.join(row.groups) or 'no group'}")
+    yield from failed
+
+
+def _models(config: Config) -> Iterator[Finding]:
+    plays = scripted(config)
+    for name, model in config.models.items():
+        if name in plays:
+            yield Finding(name="model", level="warn", detail=f"{name} is scripted: it plays {model.script}, no model answers")
+        else:
+            yield Finding(name="model", level="ok", detail=f"{name}: {model.adapter} {model.model}")
+
+
+def _isolation() -> Iterator[Finding]:
+    yield Finding(
+        name="isolation", level="warn",
+        detail=f"tools run in the owner's process (level {ISOLATION}): they can reach the project's configuration, policies, "
+        "prompts, keys and journal, and this command line",
+        fix="Give a tool isolation= where it must not; it is refused until a level is there.",
+    )  # fmt: skip
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[list[Finding]]:
+    """Turns an error into a finding."""
+    found: list[Finding] = []
+    try:
+        yield found
+    except FlyballError as bad:
+        found.append(Finding(name=name, level="bad", detail=str(bad)))

@@ -1,0 +1,169 @@
+"""Histories: what a run recorded, as text to keep beside the code, and its replay on the code of today.
+
+A replay gives the flow what it was told then, in the same order, and executes nothing: the first thing that the code would
+write beyond the history ends it. A golden history in CI shows that a change of the code strands no run that waits.
+
+A history holds arguments and results in plain text: make it of data that may be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flyball.app.opening import enter
+from flyball.app.wiring import Rooms
+from flyball.core.errors import FlyballError
+from flyball.core.journal import Answered, Append, Entry, PendingRow, RunRow, Stored
+from flyball.core.kinds import Kind
+from flyball.core.record import Event, Opened
+from flyball.core.steps import start
+from flyball.testing.crash import Crash, LabJournal
+
+FORMAT = 1
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a history, readable."""
+
+    kind: Kind
+    path: str
+    attempt: int
+    time: int
+    facts: dict[str, Any]
+    private: dict[str, Any]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that waits or has ended: its row, what it waits for, its records."""
+
+    flyball_history: int = FORMAT
+    tenant: str
+    run: RunRow
+    pending: list[PendingRow]
+    records: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`ok`: the code of today does the same; else `difference` says what differs first. `steps` were given back."""
+
+    ok: bool
+    difference: str
+    steps: int
+
+
+def history_of(tenant: str, run: RunRow, pending: Sequence[PendingRow], records: Sequence[Opened]) -> str:
+    """The history as JSON, one record a line; raises FlyballError for a run that is being driven."""
+    if run.state not in ("waiting", "ended"):
+        raise FlyballError("not_settled", f"run {run.id} is {run.state}", fix="keep a run that waits or has ended")
+    lines = [
+        Line(kind=r.kind, path=r.path, attempt=r.attempt, time=r.time, facts=dict(r.facts), private=dict(r.private or {}))  # type: ignore[arg-type]
+        for r in records
+    ]
+    made = History(tenant=tenant, run=run, pending=list(pending), records=lines)
+    return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
+
+
+def read_history(text: str) -> History:
+    """A history from its text; raises FlyballError `bad_history`."""
+    try:
+        history = msgspec.json.decode(text, type=History)
+    except msgspec.MsgspecError as bad:
+        raise FlyballError("bad_history", "this is no history of a run", str(bad), "write it with Lab.history") from bad
+    if history.flyball_history != FORMAT:
+        raise FlyballError("bad_history", f"this history has format {history.flyball_history}, not {FORMAT}")
+    return history
+
+
+class ReplayJournal(LabJournal):
+    """Lets a run be taken; then the first thing that anybody would write ends the process, and is kept as `beyond`."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.sealed = False
+        self.beyond: tuple[Entry, ...] = ()
+
+    async def append(self, append: Append) -> Answered:
+        """As the journal beneath while the history is loaded; later only a take passes."""
+        if self.sealed and append.entries and not self.dead:
+            self.beyond, self.dead = append.entries, "the history ends here"
+            raise Crash(self.dead)
+        return await super().append(append)
+
+
+async def replayed(rooms: Rooms, journal: ReplayJournal, history: History) -> Replayed:
+    """Drives the run on its history alone, and compares where the code comes out."""
+    tenant, run = history.tenant, history.run
+    await enter(rooms, tenant)
+    await _load(rooms, history)
+    journal.sealed = True
+    rooms.driver.wake(tenant, run.id)
+    try:
+        await rooms.driver.settled(tenant, run.id)
+    except Crash:
+        pass
+    finally:
+        await rooms.driver.close()
+    steps = len({line.path for line in history.records if line.kind in ("intent", "decision", "timer", "asked", "state")})
+    difference = _difference(history, [_opened(rooms, tenant, entry) for entry in journal.beyond])
+    return Replayed(not difference, difference, steps)
+
+
+async def _load(rooms: Rooms, history: History) -> None:
+    subject = str(history.records[0].private["subject"])
+    ending = _ending(history)
+    kept = [line for line in history.records if line.kind != "run_ended" and line is not ending]
+    entries = tuple(
+        rooms.record.seal(history.tenant, Event(
+            kind=line.kind, run=history.run.id, path=line.path, attempt=line.attempt, facts=line.facts,
+            private=line.private, subjects=(subject,),
+        ), line.time)
+        for line in kept
+    )  # fmt: skip
+    row = msgspec.structs.replace(history.run, state="ready", reason="", ended=0)
+    answer = await rooms.record.append(Append(
+        id=f"history/{history.run.id}", tenant=history.tenant, entries=entries, put=(row, *history.pending),
+    ))  # fmt: skip
+    if not hasattr(answer, "first"):
+        raise FlyballError("bad_history", "this history cannot be loaded", str(answer), "write it with Lab.history")
+
+
+def _opened(rooms: Rooms, tenant: str, entry: Entry) -> Opened:
+    stored = Stored(
+        index=0, id=entry.id, kind=entry.kind, run=entry.run, path=entry.path, attempt=entry.attempt, time=entry.time,
+        leaf=entry.leaf, payload=entry.payload,
+    )  # fmt: skip
+    return rooms.record.open(tenant, stored, rooms.ports.journal.view(tenant))
+
+
+def _difference(history: History, beyond: Sequence[Opened]) -> str:
+    written = next((record for record in beyond if record.kind != "marker"), None)
+    if written is None:
+        return "the code came to no end"
+    ending = _ending(history)
+    if written.kind not in ("run_ended", "run_parked") and (written.kind, written.path) != (ending.kind, ending.path):
+        what = written.facts.get("action") or written.facts.get("what") or ""
+        return f"step {written.path}: the history has nothing there, the code now writes {written.kind} {what}".rstrip()
+    now = _came_out(written.kind, written.facts, written.private or {})
+    then = _came_out(ending.kind, ending.facts, ending.private)
+    return "" if now == then else f"the history {then}, the code now {now}"
+
+
+def _ending(history: History) -> Line:
+    """What the code has to come to: the outcome of the run's own start, or how it parked or ended without one."""
+    own = start(1 + sum(line.kind == "run_continued" for line in history.records))
+    outcomes = [line for line in history.records if line.kind == "outcome" and line.path == own]
+    parked_or_ended = [line for line in history.records if line.kind in ("run_parked", "run_ended")]
+    return (outcomes or parked_or_ended)[-1]
+
+
+def _came_out(kind: str, facts: Any, private: Any) -> str:
+    if kind == "run_parked":
+        return f"waits for {', '.join(facts['waits']) or 'a time'}"
+    reason = facts.get("reason") or facts["code"] or facts["status"]
+    told = private.get("detail") or private.get("error") or msgspec.json.encode(private.get("result")).decode()
+    return f"ends as {reason}: {told}"
