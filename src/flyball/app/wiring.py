@@ -137,7 +137,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     async def step(proposal: Proposal, past: Any) -> Governed[Any]:
         return await govern(stations, proposal, past)
 
-    turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, _limits(config))
+    turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, run_limits(config))
     driver = Driver(record, turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(
@@ -169,7 +169,8 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
     return Source(layer=layer, name=name, files=files)
 
 
-def _limits(config: Config) -> Mapping[str, Limit]:
+def run_limits(config: Config) -> Mapping[str, Limit]:
+    """The limits of every run and tenant that the configuration sets."""
     limits = {"run": counted(config.limits.run), "tenant": counted(config.limits.tenant)}
     return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
 

@@ -29,9 +29,10 @@ class Principal(msgspec.Struct, frozen=True):
     assurance: str = "host"
 
     def __post_init__(self) -> None:
-        kind, _, name = self.id.partition(":")
-        if not kind or not name:
-            raise FlyballError("bad_principal", f"{self.id!r} is no principal", 'an id reads "user:kim"')
+        for id in (self.id,) if self.on_behalf_of is None else (self.id, self.on_behalf_of):
+            kind, _, name = id.partition(":")
+            if not kind or not name or not id.isprintable() or id != id.strip():
+                raise FlyballError("bad_principal", f"{id!r} is no principal", 'an id reads "user:kim"')
         if not self.tenant or "/" in self.tenant or self.tenant != self.tenant.strip():
             raise FlyballError("bad_tenant", f"{self.tenant!r} is no tenant name", "it is empty or has / or blanks")
 

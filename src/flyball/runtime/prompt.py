@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from pathlib import Path
 
 from flyball.core.agent import Prompt
@@ -11,7 +11,9 @@ from flyball.core.errors import FlyballError
 
 def prompt(path: str) -> Prompt:
     """A prompt by its path relative to the file that calls this; raises `no_prompt` where there is none."""
-    here = Path(sys._getframe(1).f_globals.get("__file__", "."))
+    frame = inspect.currentframe()
+    caller = frame.f_back.f_globals if frame is not None and frame.f_back is not None else {}
+    here = Path(caller.get("__file__", "."))
     file = (here.parent / path).resolve()
     try:
         return Prompt(path, file.read_text("utf-8"))

@@ -218,7 +218,7 @@ class Recorder:
         reason = getattr(answer, "reason", "")
         if reason != "budget":
             raise Superseded(refusal(answer))
-        node, _, dimension = getattr(answer, "detail", "").rpartition(" ")
+        node, _, dimension = getattr(answer, "detail", "").rpartition(":")
         code = {"steps": "max_steps", "ms": "max_seconds"}.get(dimension, "budget_exhausted")
         blocked = Blocked(code, what=f"{dimension} of {node} are used up")
         blocked.data = {**blocked.data, "node": node}

@@ -102,11 +102,12 @@ def _plain(value: Any) -> Any:
 class _Until:
     """The log as it was before an index: what came later is not known yet."""
 
-    def __init__(self, view: View, before: int) -> None:
-        self._view, self._before = view, before
+    def __init__(self, view: View, before: int, hidden: frozenset[str]) -> None:
+        self._view, self._before, self._hidden = view, before, hidden
 
     def records(self, *, run: str | None = None, after: int = -1, limit: int = 10_000) -> list[Stored]:
-        return [s for s in self._view.records(run=run, after=after, limit=limit) if s.index < self._before]
+        found = self._view.records(run=run, after=after, limit=limit)
+        return [s for s in found if s.index < self._before and s.id not in self._hidden]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._view, name)
@@ -115,11 +116,12 @@ class _Until:
 class _Looking:
     """A journal that can be looked at."""
 
-    def __init__(self, journal: Journal, before: int) -> None:
-        self._journal, self._before = journal, before
+    def __init__(self, journal: Journal, before: int, hidden: frozenset[str]) -> None:
+        self._journal, self._before, self._hidden = journal, before, hidden
 
     def view(self, tenant: str) -> View:
-        return _Until(self._journal.view(tenant), self._before)  # type: ignore[return-value]  # the rest is delegated
+        # The rest of a view is delegated.
+        return _Until(self._journal.view(tenant), self._before, self._hidden)  # type: ignore[return-value]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -140,11 +142,12 @@ class _Stopped:
 
 
 class LogOnly:
-    """A `Recording` for replays: reads the log before an index, and keeps what would be written in `said`."""
+    """A `Recording` for replays: reads the log before an index, without the `hidden` records that an ending closed what
+    was under way with, and keeps what would be written in `said`."""
 
-    def __init__(self, record: Recording, *, before: int, now: int) -> None:
+    def __init__(self, record: Recording, *, before: int, now: int, hidden: frozenset[str] = frozenset()) -> None:
         self._record = record
-        self.journal: Journal = _Looking(record.journal, before)  # type: ignore[assignment]  # the rest is delegated
+        self.journal: Journal = _Looking(record.journal, before, hidden)  # type: ignore[assignment]
         self.clock: Clock = _Stopped(now)
         self.said: list[Event] = []
 

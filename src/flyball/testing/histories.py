@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,10 @@ from flyball.core.record import Event, Opened
 from flyball.core.steps import start
 from flyball.testing.crash import Crash, LabJournal
 
-FORMAT = 1
+FORMAT: Final = 1
+ENDS: Final = ("run_parked", "run_ended")
+# How the outcome of a start reads whose run was ended from outside: it says less than the end of the run.
+HALTED: Final = "halted"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,8 +118,8 @@ async def replayed(rooms: Rooms, journal: ReplayJournal, history: History) -> Re
 
 async def _load(rooms: Rooms, history: History) -> None:
     subject = str(history.records[0].private["subject"])
-    ending = _ending(history)
-    kept = [line for line in history.records if line.kind != "run_ended" and line is not ending]
+    ended = [_ending(history), *(r for r in history.records if r.kind == "outcome" and r.facts["code"] == HALTED)]
+    kept = [r for r in history.records if r.kind != "run_ended" and not any(r is one for one in ended)]
     entries = tuple(
         rooms.record.seal(history.tenant, Event(
             kind=line.kind, run=history.run.id, path=line.path, attempt=line.attempt, facts=line.facts,
@@ -141,11 +144,11 @@ def _opened(rooms: Rooms, tenant: str, entry: Entry) -> Opened:
 
 
 def _difference(history: History, beyond: Sequence[Opened]) -> str:
-    written = next((record for record in beyond if record.kind != "marker"), None)
+    written = next((r for r in beyond if r.kind in ENDS), next((r for r in beyond if r.kind != "marker"), None))
     if written is None:
         return "the code came to no end"
     ending = _ending(history)
-    if written.kind not in ("run_ended", "run_parked") and (written.kind, written.path) != (ending.kind, ending.path):
+    if written.kind not in ENDS and (written.kind, written.path) != (ending.kind, ending.path):
         what = written.facts.get("action") or written.facts.get("what") or ""
         return f"step {written.path}: the history has nothing there, the code now writes {written.kind} {what}".rstrip()
     now = _came_out(written.kind, written.facts, written.private or {})
@@ -156,9 +159,8 @@ def _difference(history: History, beyond: Sequence[Opened]) -> str:
 def _ending(history: History) -> Line:
     """What the code has to come to: the outcome of the run's own start, or how it parked or ended without one."""
     own = start(1 + sum(line.kind == "run_continued" for line in history.records))
-    outcomes = [line for line in history.records if line.kind == "outcome" and line.path == own]
-    parked_or_ended = [line for line in history.records if line.kind in ("run_parked", "run_ended")]
-    return (outcomes or parked_or_ended)[-1]
+    outcomes = [r for r in history.records if r.kind == "outcome" and r.path == own and r.facts["code"] != HALTED]
+    return (outcomes or [r for r in history.records if r.kind in ENDS])[-1]
 
 
 def _came_out(kind: str, facts: Any, private: Any) -> str:

@@ -32,7 +32,7 @@ from flyball.verify.report import Check, Findings, counted, named
 SLACK_US: Final = 60_000_000
 COMMITTED: Final = ("args", "origins", "resource", "chain")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_CURE: Final = re.compile(r"(?P<name>[^/]+/.+?)(?::(?P<people>[1-9][0-9]{0,3}))?")
+_CURE: Final = re.compile(r"(?P<name>[^/]+/.+?)(?::(?P<people>[2-9]))?")
 
 
 @dataclass(slots=True)

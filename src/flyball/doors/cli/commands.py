@@ -12,8 +12,25 @@ from flyball.doors.cli.shell import with_shared_options
 
 # Name: what help says. The command is `command` in `flyball.doors.cli.<name>`.
 COMMANDS: Final[dict[str, str]] = {
-    "config": "Show the configuration in force, and where each value came from.",
+    "run": "Start a flow or agent, and drive it to its end or to where it waits.",
+    "runs": "List runs.",
+    "show": "Tell a run: who did what, under whose authority, why it was allowed, what it cost, what is open.",
+    "watch": "Follow what happens, as it is recorded.",
+    "approvals": "Show what waits for people.",
+    "approve": "Sign what was shown.",
+    "deny": "Say no.",
+    "edit": "Change arguments of what waits; they are decided again.",
+    "answer": "Answer a question, or say what became of an unknown outcome.",
+    "resume": "Go on with a run, or with every run that is due.",
+    "replay": "Decide a run again from its records; a difference is an error.",
+    "stop": "End a run at its next step.",
+    "policy": "Check, test, activate and explain policies.",
     "key": "Make and list the keys that people act with.",
+    "ledger": "Verify, export and prove the log of this project.",
+    "verify": "Verify an exported ledger, offline.",
+    "budget": "Show what was spent and reserved.",
+    "config": "Show the configuration in force, and where each value came from.",
+    "doctor": "Look for what is wrong with this installation.",
 }
 
 

@@ -42,8 +42,18 @@ _ERRORS: Final[dict[str, ExitCode]] = {
     "config_format": ExitCode.USAGE,
     "secret_literal": ExitCode.USAGE,
     "env_unknown": ExitCode.USAGE,
+    "bad_edit": ExitCode.USAGE,
+    "bad_input": ExitCode.USAGE,
+    "bad_limit": ExitCode.USAGE,
     "bad_principal": ExitCode.USAGE,
+    "bad_resolution": ExitCode.USAGE,
     "bad_tenant": ExitCode.USAGE,
+    "unknown_flow": ExitCode.USAGE,
+    "unknown_pending": ExitCode.USAGE,
+    "unknown_record": ExitCode.USAGE,
+    "unknown_run": ExitCode.USAGE,
+    "wrong_kind": ExitCode.USAGE,
+    "not_eligible": ExitCode.DENIED,
     "request_refused": ExitCode.DENIED,
     "request_stale": ExitCode.DENIED,
     "key_exposed": ExitCode.DENIED,
@@ -58,6 +68,7 @@ _ERRORS: Final[dict[str, ExitCode]] = {
     "wrong_origin": ExitCode.NOT_VERIFIED,
     "signer_ahead": ExitCode.NOT_VERIFIED,
     "history_changed": ExitCode.NOT_VERIFIED,
+    "policy_cases_failed": ExitCode.GATE_FAILED,
     "policy_refused": ExitCode.GATE_FAILED,
     "indeterminate": ExitCode.UNAVAILABLE,
     "journal_owned": ExitCode.UNAVAILABLE,
@@ -65,7 +76,14 @@ _ERRORS: Final[dict[str, ExitCode]] = {
     "model_rate_limited": ExitCode.UNAVAILABLE,
     "model_timeout": ExitCode.UNAVAILABLE,
     "model_unavailable": ExitCode.UNAVAILABLE,
+    "owner_busy": ExitCode.UNAVAILABLE,
+    "owner_gone": ExitCode.UNAVAILABLE,
 }
+
+
+def ended(reason: str) -> ExitCode:
+    """The exit code of a run by why it stopped, or by that it waits."""
+    return ExitCode.WAITING if reason == "waiting" else _STOPPED[reason]
 
 
 def exit_code(error: FlyballError) -> ExitCode:

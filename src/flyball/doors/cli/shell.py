@@ -3,7 +3,7 @@
 A command is one file `flyball/doors/cli/NAME.py` with a click command (or group) called `command`, and one row in
 `commands.COMMANDS`. It takes the shell with `@pass_shell`, says things on `shell.screen`, raises FlyballError for what
 went wrong and returns an `ExitCode` where the answer is not OK. It opens its project with `project.project_of(shell)`.
-`--project`, `--env` and `--json` are added to every command: they may stand before or after its name.
+`--project`, `--env`, `--tenant` and `--json` are added to every command: they may stand before or after its name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Shell:
 
     project: str | None = None
     env: str | None = None
+    tenant: str = "local"
     json: bool = False
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
@@ -48,6 +49,7 @@ def shared_options() -> list[click.Parameter]:
     return [
         _option("--project", project, metavar="PATH"),
         _option("--env", env, metavar="NAME"),
+        _option("--tenant", "Whose runs and keys (default: local).", metavar="NAME"),
         _option("--json", "Answer in JSON, one versioned object per line.", is_flag=True),
     ]
 

@@ -29,7 +29,7 @@ from flyball.core.signature import to_json
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation
 from flyball.runtime.flow.step import Halted
-from flyball.runtime.flow.turn import Turn
+from flyball.runtime.flow.turn import Ending, Turn
 
 MOST_ACTIVE = 1_000
 
@@ -216,6 +216,7 @@ class Driver:
     async def _activate(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
         async with self._slots:
+            ended: Ending = None
             at: Activation | None = self._turn.activation(tenant, row)
             while at is not None:
                 self._running[key] = at

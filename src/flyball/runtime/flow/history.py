@@ -41,6 +41,10 @@ class History:
         """Does the log hold this step or a later one of its branch?"""
         return path in self._steps or after(path, frozenset(self._steps))
 
+    def closed(self, path: str) -> bool:
+        """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
+        return any(r.kind == "outcome" for r in self._steps.get(path, ()))
+
     def unasked(self) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step."""
         generation = root(1 + sum(r.kind == "run_continued" for r in self.run))

@@ -19,7 +19,7 @@ from flyball.core.outcome import Ended, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signature import to_json
-from flyball.core.steps import root
+from flyball.core.steps import root, start
 from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern, Trusted
@@ -115,7 +115,7 @@ class Turn:
         return None, None
 
     async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
-        unasked = at.history.unasked()
+        unasked = [] if at.history.closed(start(self._generation(at))) else at.history.unasked()
         if unasked:
             await self._end(at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}")
             return

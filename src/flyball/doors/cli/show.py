@@ -1,0 +1,139 @@
+"""`flyball show`: tells a run from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from flyball.doors.cli.asking import ask, say
+from flyball.doors.cli.output import Screen
+from flyball.doors.cli.paper import Tone
+from flyball.doors.cli.shell import Shell, pass_shell
+from flyball.doors.cli.telling import INDENT, amounts, leaves, moment, short
+
+_TONES: Mapping[str, Tone] = {
+    "executed": "good", "failed": "bad", "blocked": "bad", "rejected": "bad", "unknown": "warn", "waiting": "warn",
+}  # fmt: skip
+
+
+@click.command("show", help="Tell RUN: who did what, under whose authority, why it was allowed, what it cost, what is open.")
+@click.argument("run")
+@pass_shell
+def command(shell: Shell, run: str) -> None:
+    """Tells it."""
+    told = ask(shell, "show", run=run)
+    say(shell, "shown", told, lambda screen: tell(screen, told))
+
+
+def tell(screen: Screen, told: Mapping[str, Any]) -> None:
+    """The run for people."""
+    _head(screen, told)
+    for step in told["steps"]:
+        _step(screen, step)
+    screen.line()
+    cost = told["cost"]
+    held = f"; still reserved: {amounts(cost['held'])}" if cost["held"] else ""
+    screen.line(f"cost: {amounts(cost['used'])}{held}, {told['active_ms'] / 1000:g} s driven")
+    for item in told["open"]:
+        screen.line(f"open: {_open(item)}", "warn")
+    if not told["open"]:
+        screen.line("open: nothing", "dim")
+
+
+def _head(screen: Screen, told: Mapping[str, Any]) -> None:
+    state = told["reason"] or told["state"]
+    screen.line(f"run {told['run']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title")
+    facts = {
+        "by": _by(told["by"]), "subject": told["subject"], "input": short(told["input"]),
+        "started": f"{moment(told['started'])}, ended {moment(told['ended'])}", "release": told["release"][:12],
+        "policies": ", ".join(f"{layer} {digest[:12]}" for layer, digest in told["bundles"].items()),
+    }  # fmt: skip
+    if told["limits"]:
+        facts["limits"] = amounts(told["limits"])
+    if told["detail"]:
+        facts["detail"] = told["detail"]
+    if told["stopped"] is not None:
+        facts["stopped"] = told["stopped"]
+    if told["reason"] == "completed":
+        facts["result"] = short(told["result"])
+    if told["tainted"]:
+        facts["tainted"] = "it read what nobody vouches for"
+    screen.facts(facts)
+
+
+def _by(by: Any) -> str:
+    if not isinstance(by, Mapping):
+        return str(by)
+    groups = f", in {', '.join(sorted(by['groups']))}" if by["groups"] else ""
+    behalf = f", on behalf of {by['on_behalf_of']}" if by.get("on_behalf_of") else ""
+    return f"{by['id']} (vouched for by {by['assurance']}{groups}{behalf})"
+
+
+def _step(screen: Screen, step: Mapping[str, Any]) -> None:
+    effect = f" ({step['effect']})" if step["effect"] else ""
+    screen.line()
+    screen.line(f"{step['path']}  {step['action']}{effect}: {step['state']}", _TONES.get(step["state"], "plain"))
+    if step["authority"]:
+        screen.line(f"{INDENT}authority  {' > '.join(step['authority'])}")
+    for at, value, origin in leaves(step["arguments"], step.get("origins", {})):
+        source = f"  (from {origin})" if origin else ""
+        screen.line(f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}")
+    if step.get("verdict"):
+        screen.line(f"{INDENT}{_verdict(step)}", "bad" if step["verdict"] == "deny" else "plain")
+    for asked in step["asked"]:
+        screen.line(f"{INDENT}asked      {_asked(asked)}")
+    for person in step["people"]:
+        screen.line(f"{INDENT}{_person(person)}")
+    for attempt in step["attempts"]:
+        screen.line(f"{INDENT}{_attempt(attempt)}")
+
+
+def _verdict(step: Mapping[str, Any]) -> str:
+    by = f" by {', '.join(step['policies'])}" if step["policies"] else ""
+    changed = f", changed by {', '.join(step['modifiers'])}" if step.get("modifiers") else ""
+    lifted = f", lifted by {step['approval']}" if step.get("approval") else ""
+    reason = f" ({step['reason']})" if step.get("reason") else ""
+    errors = f": {'; '.join(step['errors'])}" if step.get("errors") else ""
+    problem = f": {step['problem']}" if step.get("problem") else ""
+    return f"verdict    {step['verdict']}{reason}{by}{changed}{lifted}{errors}{problem}"
+
+
+def _asked(asked: Mapping[str, Any]) -> str:
+    why = f" because of {', '.join(asked['because'])}" if asked["because"] else ""
+    what = f": {asked['question']}" if asked["question"] else ""
+    return f"{asked['id']} of {', '.join(asked['groups']) or 'anybody who knows'}{why}{what}, {moment(asked['time'])}"
+
+
+def _person(person: Mapping[str, Any]) -> str:
+    group = f" for {person['group']}" if person.get("group") else ""
+    how = "with a key" if person["signed"] else f"vouched for by {person['assurance']}" if person["assurance"] else ""
+    told = f"{person['did']:<10} by {person['by']}{group}{f', {how}' if how else ''}, {moment(person['time'])}"
+    if person.get("changed"):
+        told += f", {short(person['changed'])}"
+    if person.get("status"):
+        told += f", it is {person['status']}"
+    if person.get("value") is not None:
+        told += f", {short(person['value'])}"
+    return f'{told}: "{person["reason"]}"' if person["reason"] else told
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    late = "late " if attempt["late"] else ""
+    code = f" ({attempt['code']})" if attempt["code"] else ""
+    invalid = ", the result does not fit its type" if attempt["result_invalid"] else ""
+    error = f": {attempt['error']}" if attempt["error"] else ""
+    result = f": {short(attempt['result'])}" if attempt["result"] is not None else ""
+    used = f", {amounts(attempt['usage'])}" if attempt["usage"] else ""
+    return f"{late}attempt {attempt['attempt']}  {attempt['status']}{code}{invalid}{used}{error}{result}"
+
+
+def _open(item: Mapping[str, Any]) -> str:
+    if item["kind"] == "timer":
+        return f"it wants to go on at {moment(item['until'])}"
+    if item["kind"] == "intent":
+        return f"{item['about']} began and nobody recorded how it ended ({item['id']})"
+    whom = ", ".join(item["groups"]) or "anybody who knows"
+    until = f", until {moment(item['expires'])}" if item["expires"] else ""
+    return f"{item['kind']} {item['id']} waits for {whom}{until}"
