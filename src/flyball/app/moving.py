@@ -7,8 +7,6 @@ such run. A run that is kept is not driven; approvals and answers reach it, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from flyball.app.refold import Refold
@@ -52,19 +50,23 @@ async def move(rooms: Rooms, tenant: str, run: str, by: Principal | None = None)
     checked = await check(rooms, tenant, run)
     if not checked.equal:
         raise _diverged(checked)
-    row, records = records_of(rooms, tenant, run)
+    await _move(rooms, tenant, checked, by)
+    rooms.driver.wake(tenant, run)
+    return checked
+
+
+async def _move(rooms: Rooms, tenant: str, checked: Checked, by: Principal | None) -> None:
+    row, records = records_of(rooms, tenant, checked.run)
     if row.release == checked.loaded and not row.review:
-        return checked
+        return
     event = Event(
-        kind="run_moved", run=run, attempt=1 + sum(r.kind == "run_moved" for r in records),
+        kind="run_moved", run=row.id, attempt=1 + sum(r.kind == "run_moved" for r in records),
         facts={
             "from": row.release, "to": checked.loaded, "by": rooms.record.person(tenant, by.id) if by is not None else "",
         },
     )  # fmt: skip
     moved = msgspec.structs.replace(row, release=checked.loaded, review=False)
     await _put(rooms, tenant, moved, event if row.release != checked.loaded else None)
-    rooms.driver.wake(tenant, run)
-    return checked
 
 
 async def settle(rooms: Rooms, tenant: str) -> list[str]:
@@ -77,9 +79,13 @@ async def settle(rooms: Rooms, tenant: str) -> list[str]:
     for row in _unended(rooms, tenant):
         if row.release == loaded and not row.review:
             continue
-        if row.release == loaded or (rule == "move-if-equal" and await _equal(rooms, tenant, row.id)):
-            await move(rooms, tenant, row.id)
-            continue
+        if rule == "move-if-equal" or row.release == loaded:
+            checked = await _checked(rooms, tenant, row)
+            if checked is None:
+                continue  # erased: no code of it runs any more, its next step ends it
+            if checked.equal:
+                await _move(rooms, tenant, checked, None)
+                continue
         kept.append(row.id)
         if not row.review:
             await _put(rooms, tenant, msgspec.structs.replace(row, review=True), None)
@@ -97,13 +103,14 @@ def kept_notices(rooms: Rooms, tenant: str) -> list[str]:
     ]  # fmt: skip
 
 
-async def _equal(rooms: Rooms, tenant: str, run: str) -> bool:
+async def _checked(rooms: Rooms, tenant: str, row: RunRow) -> Checked | None:
+    """None where nothing can be compared any more, because the subject was erased."""
     try:
-        return (await check(rooms, tenant, run)).equal
+        return await check(rooms, tenant, row.id)
     except FlyballError as erased:
         if erased.code != "subject_erased":
             raise
-        return True  # there is nothing to compare; its next step ends it
+        return None
 
 
 def _unended(rooms: Rooms, tenant: str) -> list[RunRow]:
@@ -112,10 +119,10 @@ def _unended(rooms: Rooms, tenant: str) -> list[RunRow]:
 
 
 async def _put(rooms: Rooms, tenant: str, row: RunRow, event: Event | None) -> None:
-    entries: Sequence = (rooms.record.seal(tenant, event),) if event is not None else ()
+    entries = (rooms.record.seal(tenant, event),) if event is not None else ()
     answer = await rooms.record.append(Append(
         id=entries[0].id if entries else f"{row.id}/review/{rooms.ports.clock.now()}", tenant=tenant,
-        entries=tuple(entries), fence=Fence(row.id, row.epoch), put=(row,), inbox_seen=row.inbox,
+        entries=entries, fence=Fence(row.id, row.epoch), put=(row,), inbox_seen=row.inbox,
     ))  # fmt: skip
     if not isinstance(answer, Appended):
         what = answer.what if isinstance(answer, Conflict) else "it"

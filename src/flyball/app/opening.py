@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from flyball.app.cases import failing
 from flyball.app.project import Project
-from flyball.app.release import Release, release_of
+from flyball.app.moving import settle
+from flyball.app.release import Release, commit_of, release_of
 from flyball.app.wiring import Ports, Rooms, plug, sources, wire
 from flyball.core.call import Use
 from flyball.core.config import Config
@@ -50,6 +52,7 @@ async def begin(rooms: Rooms, *, drive: bool = True) -> None:
         await rooms.ledger.open(tenant)
     for tenant in known:
         await enter(rooms, tenant, release)
+        await settle(rooms, tenant)
         if drive:
             await rooms.driver.resume_all(tenant)
 
@@ -68,7 +71,7 @@ async def _policies(rooms: Rooms, tenant: str) -> None:
         if source.layer in active:
             continue
         compiled = rooms.policies.check(source)
-        bad = failing(rooms, compiled, source)
+        bad = failing(rooms, compiled, source, rooms.policies.loaded(tenant))
         if bad:
             raise FlyballError(
                 "policy_cases_failed", f"{len(bad)} policy cases fail", "; ".join(bad[:3]), "flyball policy test"
@@ -81,6 +84,8 @@ async def _release(rooms: Rooms, tenant: str, release: Release) -> None:
     view = rooms.ports.journal.view(tenant)
     if view.row(BlobRow, release.digest) is not None:
         return
-    event = Event(kind="release_loaded", path=release.digest, facts={"digest": release.digest, "parts": release.names})
+    checkout = await asyncio.to_thread(commit_of, rooms.project.directory)
+    facts = {"digest": release.digest, "parts": release.names, **checkout}
+    event = Event(kind="release_loaded", path=release.digest, facts=facts)
     rows = [BlobRow(id=digest, content=content) for digest, content in release.parts.items()]
     await rooms.record.write(tenant, event, put=tuple(rows))

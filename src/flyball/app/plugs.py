@@ -24,6 +24,7 @@ ADAPTERS: Mapping[str, str] = {
     "policy.cedar": "flyball.adapters.policy_cedar.engine:CedarEngine",
     "policy.starter": "flyball.adapters.policy_starter:starter",
     "policy.draft": "flyball.adapters.policy_cedar.draft:draft",
+    "policy.texts": "flyball.adapters.policy_cedar.texts:texts",
     "model.openai": "flyball.adapters.model_openai.client:OpenAIModel",
     "model.openai.key": "flyball.adapters.model_openai.key:read_key",
     "model.scripted": "flyball.adapters.model_scripted:ScriptedModel",

@@ -158,7 +158,7 @@ def _parts(row: RunRow, records: Sequence[Opened]) -> Iterator[_Part]:
 
 def _closed_from_outside(outcome: Opened) -> bool:
     # When a run is halted, what was under way is closed with it; the flow was never told.
-    return outcome.facts["status"] == "interrupted" and outcome.facts["code"] == "halted"
+    return bool(outcome.facts["status"] == "interrupted" and outcome.facts["code"] == "halted")
 
 
 def _place(trace: TracebackType | None, root: Path) -> str:

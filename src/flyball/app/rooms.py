@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
+from flyball.app.moving import Checked, check, move
 from flyball.app.opening import enter
 from flyball.app.project import Project
 from flyball.app.release import release_of
+from flyball.app.replaying import replay
 from flyball.app.wiring import Rooms
 from flyball.core.approval import shown_group
 from flyball.core.errors import FlyballError
@@ -27,6 +29,7 @@ from flyball.core.signature import from_json
 from flyball.core.tool import Tool
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
+from flyball.runtime.replay import Replayed
 from flyball.verify.directory import verify_directory
 from flyball.verify.report import Report
 
@@ -210,21 +213,6 @@ class Questions:
         await self._rooms.people.resolve(pending, status, by, result, reason, signed)
 
 
-class PolicyRoom:
-    """The policies in force."""
-
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
-
-    def in_force(self, *, tenant: str = "local") -> dict[str, str]:
-        """The digest of the active bundle of each layer."""
-        return {row.id: row.digest for row in self._rooms.policies.in_force(tenant)}
-
-    def schema(self) -> str:
-        """The schema that policies are checked against."""
-        return self._rooms.policies.schema()
-
-
 class LedgerRoom:
     """The log as evidence."""
 
@@ -321,6 +309,18 @@ class Releases:
     def current(self) -> str:
         """The digest of the loaded release."""
         return release_of(self._rooms).digest
+
+    async def check(self, run: str, *, tenant: str = "local") -> Checked:
+        """What the loaded code would do otherwise than a run's log says; executes and writes nothing."""
+        return await check(self._rooms, tenant, run)
+
+    async def move(self, run: str, *, by: Principal) -> Checked:
+        """Sets a run on the loaded release, where that comes to the same; raises `replay_diverged`."""
+        return await move(self._rooms, by.tenant, run, by)
+
+    async def replay(self, run: str, *, tenant: str = "local") -> Replayed:
+        """Derives every verdict of a run again and folds its code over its log; executes and writes nothing."""
+        return await replay(self._rooms, tenant, run)
 
 
 def groups_of(row: PendingRow) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def _decided(r: Opened) -> dict[str, Any]:
 
 def _undecided(records: Sequence[Opened]) -> dict[str, Any]:
     """A step that no policy decides: a question, a time, a state; or one that still waits to be decided."""
-    asked = next((r for r in records if r.kind == "asked"), None)
+    asked = next((r for r in reversed(records) if r.kind == "asked"), None)
     if asked is not None:
         shown = _private(asked).get("shown", {})
         covers = asked.facts.get("covers", {})

@@ -198,7 +198,7 @@ def decide_again(
         facts = inputs.facts
         if final is not arguments:
             facts = msgspec.structs.replace(facts, origin=origins_after(facts.origin, arguments, final))
-        return _ask(action, final, msgspec.structs.replace(inputs, facts=facts), force, given, plain)
+        return answers(action, final, msgspec.structs.replace(inputs, facts=facts), force, given, plain)
 
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
     return decide(arguments, ask, known, again, held)
@@ -223,10 +223,11 @@ def revalidated(signature: Signature | None, arguments: Mapping[str, Any]) -> Ma
         return f"the modified arguments do not fit: {bad}"
 
 
-def _ask(
+def answers(
     action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce,
     given: Mapping[Layer, frozenset[str]], plain: bool,
 ) -> tuple[Answer, ...]:  # fmt: skip
+    """What each bundle says of each link of the chain, layer by layer; `plain` asks permits and plain forbids only."""
     try:
         context = policy_context(shape_of(action), _seen(action, arguments), inputs.facts)
     except FlyballError as bad:

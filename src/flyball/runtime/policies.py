@@ -7,6 +7,7 @@ wakes what waits, so that an emergency forbid reaches it at once. An unrelated e
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -50,12 +51,29 @@ class Policies:
         self._record, self._engine, self._actions, self._entities = record, engine, actions, entities
         self._install, self._wake = install, wake
         self._loaded: dict[str, Compiled] = {}
+        self._sources: dict[str, str] = {}
 
     def check(self, source: Source) -> Compiled:
         """Compiles a source; raises PolicyError with everything that is wrong with it."""
         compiled = self._engine.compile(source, self._actions, self._entities)
         self._loaded[compiled.bundle.digest] = compiled
+        self._sources[compiled.bundle.digest] = text_digest(source)
         return compiled
+
+    def made_of(self, tenant: str, layer: str) -> tuple[str, str]:
+        """The digests of the texts and of the tools that the active bundle of a layer was made of; empty where the log
+        does not say."""
+        of_layer = [f for f in _activations(self._record.journal.view(tenant)) if f["layer"] == layer]
+        last: Mapping[str, Any] = of_layer[-1] if of_layer else {}
+        return str(last.get("source", "")), str(last.get("tools", ""))
+
+    def tools_digest(self) -> str:
+        """SHA-256 over everything of actions and entities that a schema is made of."""
+        seen = [
+            [a.kind, a.name, a.effect, a.egress, a.risk, a.input_schema, sorted(a.critical), sorted(a.refs.items())]
+            for a in sorted(self._actions, key=lambda a: (a.kind, a.name))
+        ]
+        return hashlib.sha256(msgspec.json.encode([seen, self._entities], order="sorted")).hexdigest()
 
     def schema(self) -> str:
         """The schema that policies are checked against."""
@@ -139,6 +157,7 @@ class Policies:
         facts = {
             "layer": bundle.layer, "name": bundle.name, "digest": bundle.digest,
             "previous": before.digest if before else "", "by": self._record.person(tenant, by.id) if by else "",
+            "source": self._sources.get(bundle.digest, ""), "tools": self.tools_digest(),
         }  # fmt: skip
         private: dict[str, Any] = {"person": by.id} if by else {}
         if warrant is not None:
@@ -160,6 +179,11 @@ class Policies:
             if row.kind == "approval" and any(prints.get(i) != bundle.fingerprints.get(i) for i in ids):
                 gone.append(row)
         return gone
+
+
+def text_digest(source: Source) -> str:
+    """SHA-256 over the names and texts of a source: what a person edits, comments included."""
+    return hashlib.sha256(msgspec.json.encode(sorted(source.files.items()))).hexdigest()
 
 
 def _activations(view: View) -> list[Mapping[str, Any]]:

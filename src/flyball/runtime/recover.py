@@ -203,7 +203,9 @@ def _edited(proposal: Proposal, past: Past) -> Proposal:
         shown = asked.private or {}
     if "args" not in shown:
         return proposal
-    edited = frozenset(shown.get("changed", ())) | proposal.edited
+    # What was asked after an edit repeats the edited leaves: they stay the editor's, or its approval would be void.
+    edits = [r.private or {} for r in past.records if r.kind == "edited"]
+    edited = frozenset(name for e in edits for name in e.get("changed", ())) | proposal.edited
     given = (proposal.given or frozenset(proposal.arguments)) | edited
     return replace(proposal, arguments=shown["args"], edited=edited, given=given)
 

@@ -121,7 +121,7 @@ class _Looking:
 
     def view(self, tenant: str) -> View:
         # The rest of a view is delegated.
-        return _Until(self._journal.view(tenant), self._before, self._hidden)  # type: ignore[return-value]
+        return _Until(self._journal.view(tenant), self._before, self._hidden)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -147,7 +147,7 @@ class LogOnly:
 
     def __init__(self, record: Recording, *, before: int, now: int, hidden: frozenset[str] = frozenset()) -> None:
         self._record = record
-        self.journal: Journal = _Looking(record.journal, before, hidden)  # type: ignore[assignment]
+        self.journal: Journal = _Looking(record.journal, before, hidden)
         self.clock: Clock = _Stopped(now)
         self.said: list[Event] = []
 

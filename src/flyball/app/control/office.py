@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from flyball.app.rooms import Approvals, Budgets, Keys, LedgerRoom, PolicyRoom, Questions, Releases, Runs
+from flyball.app.policy_room import PolicyRoom
+from flyball.app.rooms import Approvals, Budgets, Keys, LedgerRoom, Questions, Releases, Runs
 from flyball.app.wiring import Rooms
 from flyball.core.event import Event
 from flyball.core.journal import BundleRow

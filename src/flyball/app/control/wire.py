@@ -56,5 +56,5 @@ def told(error: FlyballError) -> dict[str, Any]:
 
 def raised(error: Mapping[str, Any]) -> FlyballError:
     """An error that has crossed."""
-    texts = [str(error.get(name, "")) for name in ("code", "what", "why", "fix")]
-    return FlyballError(*texts, data=error.get("data") or {})
+    code, what, why, fix = (str(error.get(name, "")) for name in ("code", "what", "why", "fix"))
+    return FlyballError(code, what, why, fix, error.get("data") or {})

@@ -20,9 +20,9 @@ from flyball.doors.cli.shell import Shell
 T = TypeVar("T")
 
 
-def within(shell: Shell, need: Need, work: Callable[[Session], Awaitable[T]], key: SigningKey | None = None) -> T:
+def within(shell: Shell, need: Need, work: Callable[[Session], Awaitable[T]], key: SigningKey | None) -> T:
     """Does the work in a session with the project's owner, or with an office that this process opens."""
-    return asyncio.run(_within(project_of(shell).config, shell.tenant, need, work, key or acting_key(shell)))
+    return asyncio.run(_within(project_of(shell).config, shell.tenant, need, work, key))
 
 
 async def _within(
@@ -34,7 +34,9 @@ async def _within(
 
 def ask(shell: Shell, command: str, **arguments: Any) -> dict[str, Any]:
     """One question and its answer."""
-    return within(shell, COMMANDS[command].need, lambda session: session.ask(command, **arguments))
+    need = COMMANDS[command].need
+    key = None if need == "read" else acting_key(shell)
+    return within(shell, need, lambda session: session.ask(command, **arguments), key)
 
 
 def acting_key(shell: Shell) -> SigningKey | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -41,7 +42,7 @@ def text_of(given: str) -> str:
     if not given.startswith("@"):
         return given
     try:
-        return click.get_text_stream("stdin").read() if given == "@-" else Path(given[1:]).read_text("utf-8")
+        return sys.stdin.read() if given == "@-" else Path(given[1:]).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as bad:
         raise FlyballError("bad_input", f"{given[1:]} cannot be read", str(bad)) from bad
 

@@ -82,10 +82,8 @@ def _step(screen: Screen, step: Mapping[str, Any]) -> None:
         screen.line(f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}")
     if step.get("verdict"):
         screen.line(f"{INDENT}{_verdict(step)}", "bad" if step["verdict"] == "deny" else "plain")
-    for asked in step["asked"]:
-        screen.line(f"{INDENT}asked      {_asked(asked)}")
-    for person in step["people"]:
-        screen.line(f"{INDENT}{_person(person)}")
+    for told in sorted([*step["asked"], *step["people"]], key=lambda each: each["time"]):
+        screen.line(f"{INDENT}{_person(told) if 'did' in told else _asked(told)}")
     for attempt in step["attempts"]:
         screen.line(f"{INDENT}{_attempt(attempt)}")
 
@@ -103,7 +101,7 @@ def _verdict(step: Mapping[str, Any]) -> str:
 def _asked(asked: Mapping[str, Any]) -> str:
     why = f" because of {', '.join(asked['because'])}" if asked["because"] else ""
     what = f": {asked['question']}" if asked["question"] else ""
-    return f"{asked['id']} of {', '.join(asked['groups']) or 'anybody who knows'}{why}{what}, {moment(asked['time'])}"
+    return f"asked      {asked['id']} of {', '.join(asked['groups']) or 'anybody who knows'}{why}{what}, {moment(asked['time'])}"
 
 
 def _person(person: Mapping[str, Any]) -> str:
@@ -121,7 +119,7 @@ def _person(person: Mapping[str, Any]) -> str:
 
 def _attempt(attempt: Mapping[str, Any]) -> str:
     late = "late " if attempt["late"] else ""
-    code = f" ({attempt['code']})" if attempt["code"] else ""
+    code = {"": "", "untrusted": ", nobody vouches for its result"}.get(attempt["code"], f" ({attempt['code']})")
     invalid = ", the result does not fit its type" if attempt["result_invalid"] else ""
     error = f": {attempt['error']}" if attempt["error"] else ""
     result = f": {short(attempt['result'])}" if attempt["result"] is not None else ""

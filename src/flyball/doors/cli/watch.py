@@ -39,7 +39,7 @@ def command(shell: Shell, run: str, after: int) -> None:
             return False
         return True
 
-    while not within(shell, "read", follow):
+    while not within(shell, "read", follow, None):
         seen.append(seen[-1])
 
 

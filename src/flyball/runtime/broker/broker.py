@@ -114,8 +114,8 @@ class Broker:
         try:
             data = to_json(value)
             check_tree(data, max_bytes=self._max_result)
-            if signature is not None:
-                value = from_json(data, signature.returns)
+            if signature is not None or p.performer.lasting:
+                value = from_json(data, p.performer.returns if signature is None else signature.returns)
         except (TypeError, ValueError, RecursionError, FlyballError) as bad:
             message = f"the result does not fit: {bad}"[:4000]
             return Ended(status="executed", code="result_invalid", message=message, usage=charge, result_invalid=True)

@@ -14,10 +14,11 @@ from flyball.core.flow import Flow
 from flyball.core.journal import Hold
 from flyball.core.limits import counted
 from flyball.core.proposal import Performer
+from flyball.core.record import Event
 from flyball.core.signature import from_json, to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.step import Halted, Suspended
+from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 # A run made for a branch; Run itself, handed in so that this file stands below it.
 MakeRun = Callable[[Activation, Branch, Any], Any]
@@ -80,18 +81,29 @@ def agent_body(
 
 
 async def settle(at: Activation, branch: Branch, body: Any) -> Any:
-    """Runs a branch's body; parking and ending win over whatever the body returned or raised meanwhile."""
+    """Runs a branch's body; parking and ending win over whatever the body returned or raised meanwhile.
+
+    A step that was made and never awaited is recorded when its branch is over, so that no place in the log is empty.
+    """
     try:
         value = await body
     except (Suspended, Halted):
         raise
-    except Exception:
-        if branch.travelling is not None:
+    except (Continued, Exception):
+        if branch.travelling is not None and not isinstance(branch.travelling, Continued):
             raise branch.travelling from None
+        await _not_awaited(at, branch)
         raise
     if branch.travelling is not None:
         raise branch.travelling
+    await _not_awaited(at, branch)
     return value
+
+
+async def _not_awaited(at: Activation, branch: Branch) -> None:
+    for step in branch.steps:
+        if not step.awaited and not at.history.past(step.path).records:
+            await at.note(branch, Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what}))
 
 
 def plain(value: Any) -> Any:

@@ -131,8 +131,8 @@ class Run(Generic[S]):
         return self._inside(flow.name, flow.action, body, input)
 
     def _inside(self, name: str, action: Any, body: Callable[[str], Performer], input: Any) -> Step[Any]:
+        arguments = {"input": to_json(input)}  # what cannot be recorded takes no place in the log
         path = self._branch.next()
-        arguments = {"input": to_json(input)}
 
         async def work() -> Any:
             told = await self._activation.act(self._branch, path, action, body(path), arguments)

@@ -119,10 +119,6 @@ class Turn:
         if unasked:
             await self._end(at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}")
             return
-        for step in [s for s in branch.steps if not s.awaited]:
-            event = Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what})
-            if not at.history.past(step.path).records:
-                await at.note(branch, event)
         missing = self._unproven(at.row.kind, at.row.what, frozenset(at.did))
         if missing:
             detail = f"the run promised {', '.join(missing)}, and no committed outcome shows it"

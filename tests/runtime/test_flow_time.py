@@ -1,0 +1,177 @@
+"""Time in flows: recorded moments, rows that wait, a clock that only the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from flyball import Call, Completed, NotDone, Run, Stopped, Waiting, flow, tool
+from tests.runtime.till import FAY, KIM, Drawer, lab, look, pay
+
+DAY = timedelta(days=1)
+
+
+@tool(effect="read", timeout=timedelta(seconds=5))
+async def slow(call: Call, n: int) -> int:
+    """Takes a while of real time."""
+    await asyncio.sleep(0.03)
+    return n
+
+
+@flow
+async def sleepy(run: Run, n: int) -> str:
+    began = run.now()
+    await run.sleep(3 * DAY)
+    return str(run.now() - began)
+
+
+@flow
+async def dated(run: Run, at: datetime) -> str:
+    await run.until(at)
+    return run.now().isoformat()
+
+
+@flow
+async def patient(run: Run, cents: int) -> str | None:
+    return await run.timeout(run.call(pay, cents), DAY)
+
+
+@flow
+async def hurried(run: Run, n: int) -> int | None:
+    return await run.timeout(run.call(slow, n), timedelta(hours=1))
+
+
+@flow
+async def quick(run: Run, n: int) -> list[int | None]:
+    return [await run.timeout(run.call(look, n), timedelta(seconds=1)), await run.call(look, 9)]
+
+
+@flow
+async def curious(run: Run, n: int) -> int:
+    return await run.ask("How many?", int, to="finance", about={"n": n}, within=2 * DAY, default=-1)
+
+
+@flow
+async def retrying(run: Run, cents: int) -> str:
+    return await run.call(pay, cents)
+
+
+@flow
+async def moments(run: Run, n: int) -> list[str]:
+    seen = [run.now().isoformat()]
+    await run.sleep(DAY)
+    seen.append(run.now().isoformat())
+    await run.sleep(DAY)
+    return [*seen, run.now().isoformat()]
+
+
+async def test_a_sleeping_run_wakes_when_its_time_has_come_and_not_before() -> None:
+    bench = lab()
+    assert isinstance(await bench.run(sleepy, 1, key="k"), Waiting)
+    await bench.advance(2 * DAY)
+    assert isinstance(await bench.resume("k"), Waiting)
+    await bench.advance(DAY)
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == "3 days, 0:00:00" and (await bench.verify()).ok
+
+
+async def test_a_sleeping_run_survives_another_process() -> None:
+    bench = lab()
+    await bench.run(sleepy, 1, key="k")
+    await bench.restart()
+    await bench.advance(3 * DAY)
+    assert isinstance(await bench.resume("k"), Completed)
+
+
+async def test_a_run_waits_until_a_moment() -> None:
+    bench = lab()
+    at = datetime.fromtimestamp(bench.clock.now() / 1e6, UTC) + timedelta(hours=5)
+    assert isinstance(await bench.run(dated, at, key="k"), Waiting)
+    await bench.advance(timedelta(hours=5))
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == at.isoformat()
+
+
+async def test_a_moment_that_has_passed_is_not_waited_for() -> None:
+    bench = lab()
+    assert isinstance(await bench.run(dated, datetime(2020, 1, 1, tzinfo=UTC)), Completed)
+
+
+async def test_a_moment_without_a_time_zone_is_refused() -> None:
+    ended = await lab().run(dated, datetime(2030, 1, 1))  # noqa: DTZ001 - that is the point
+    assert isinstance(ended, Stopped) and "time zone" in ended.detail
+
+
+async def test_work_that_is_done_in_time_wins_over_its_timer() -> None:
+    bench = lab()
+    done = await bench.run(hurried, 4)
+    assert isinstance(done, Completed) and done.value == 4 and (await bench.verify()).ok
+
+
+async def test_quick_work_wins_and_the_timer_is_forgotten() -> None:
+    bench = lab()
+    done = await bench.run(quick, 4)
+    assert isinstance(done, Completed) and done.value == [8, 18] and (await bench.verify()).ok
+
+
+async def test_a_timer_wins_over_an_approval_that_nobody_gives() -> None:
+    till = Drawer()
+    bench = lab(till)
+    assert isinstance(await bench.run(patient, 200, key="k"), Waiting)
+    await bench.advance(DAY)
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value is None and not till.paid and (await bench.verify()).ok
+
+
+async def test_an_approval_in_time_wins_over_the_timer() -> None:
+    bench = lab()
+    asked = await bench.run(patient, 200, key="k")
+    assert isinstance(asked, Waiting)
+    await bench.advance(timedelta(hours=23))
+    done = await bench.approve(asked.pending[0], by=FAY)
+    assert isinstance(done, Completed) and done.value == "paid 200" and (await bench.verify()).ok
+
+
+async def test_a_question_is_answered_with_a_typed_value() -> None:
+    bench = lab()
+    asked = await bench.run(curious, 3, key="k")
+    assert isinstance(asked, Waiting) and asked.pending[0].question == "How many?"
+    done = await bench.answer(asked.pending[0], 5, by=FAY)
+    assert isinstance(done, Completed) and done.value == 5 and (await bench.verify()).ok
+
+
+async def test_a_question_that_nobody_answers_gives_its_default() -> None:
+    bench = lab()
+    assert isinstance(await bench.run(curious, 3, key="k"), Waiting)
+    await bench.advance(2 * DAY)
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == -1 and (await bench.verify()).ok
+
+
+async def test_the_waits_between_attempts_pass_by_themselves() -> None:
+    till = Drawer()
+    till.faults["pay"] = [NotDone("closed"), NotDone("closed", retry_after=timedelta(hours=7))]
+    bench = lab(till)
+    began = bench.clock.now()
+    assert isinstance(await bench.run(retrying, 5), Completed) and till.calls == ["pay"] * 3
+    assert bench.clock.now() - began >= 7 * 3_600_000_000
+
+
+async def test_time_is_the_same_at_every_replay() -> None:
+    bench = lab()
+    await bench.run(moments, 1, key="k")
+    await bench.advance(DAY)
+    await bench.advance(DAY)
+    done = await bench.resume("k")
+    assert isinstance(done, Completed)
+    first, second, third = (datetime.fromisoformat(m) for m in done.value)
+    assert second - first == third - second == DAY
+
+
+async def test_time_does_not_move_on_by_itself_for_what_is_parked() -> None:
+    bench = lab()
+    asked = await bench.run(retrying, 200, key="k")
+    assert isinstance(asked, Waiting)
+    before = bench.clock.now()
+    await bench.run(hurried, 4, by=KIM)
+    assert bench.clock.now() == before
