@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from shop import Shop, ShopDown  # your own client
+
 from flyball import (
     Call,
     Completed,
@@ -21,7 +23,6 @@ from flyball import (
     resource,
     tool,
 )
-from shop import Shop, ShopDown  # your own client
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import refunds
-from flyball.testing.cases import PolicyCase
 from refunds import Advice, get_order, handle, refund, shop
 from shop import Shop
 
 from flyball import Completed, Principal, Stopped, Waiting
 from flyball.testing import Crash, Lab, Say, policy_cases, propose
+from flyball.testing.cases import PolicyCase
 
 HERE = Path(__file__).resolve().parent
 KIM = Principal("user:kim", tenant="acme", groups=frozenset({"support"}))

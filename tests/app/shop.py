@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project, collect
 from flyball.app.wiring import Ports
 from flyball.core.identity import Principal
+from flyball.testing.engine import cedar
 
 KIM = Principal("user:kim", groups=frozenset({"support"}))
 FAY = Principal("user:fay", groups=frozenset({"finance"}))
@@ -23,6 +23,7 @@ ANN = Principal("user:ann", groups=frozenset({"admin"}))
 
 POLICY = """
 @id("read") permit (principal, action in Action::"read", resource);
+@id("note") permit (principal, action == Action::"note", resource);
 @id("pay") permit (principal in Group::"support", action == Action::"pay", resource);
 @id("big") @require_approval("finance") @reason("over_limit")
 forbid (principal, action == Action::"pay", resource)
@@ -67,11 +68,6 @@ async def handle(run: Run, n: int) -> str:
 '''
 
 
-@functools.cache
-def cedar() -> Any:
-    return adapter("policy.cedar")()
-
-
 class Shop:
     """The project's folder, and everything that survives a deployment."""
 
@@ -81,8 +77,8 @@ class Shop:
         self.write(code=code, policy=policy, cases=cases)
         entropy = adapter("entropy")()
         self.ports = Ports(
-            journal=adapter("journal.memory")(entropy), keyring=adapter("keyring.memory")(entropy),
-            signer=adapter("signer.memory")("shop", entropy), engine=cedar(), clock=adapter("clock")(), entropy=entropy,
+            journal=adapter("journal.memory")(entropy), keyring=adapter("keyring.memory")(),
+            signer=adapter("signer.memory")("shop"), engine=cedar(), clock=adapter("clock")(), entropy=entropy,
             models={}, prices=adapter("prices")(None),
         )  # fmt: skip
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 
 
 class NarrowError(FlyballError):
@@ -39,3 +39,8 @@ def test_data_is_a_copy_of_what_was_passed() -> None:
     error = FlyballError("full", "no room", data=facts)
     facts["limit"] = 2
     assert error.data == {"limit": 1}
+
+
+def test_a_superseded_driver_is_stopped_by_no_handler_of_errors() -> None:
+    lost = Superseded(FlyballError("fenced", "another one drives it"))
+    assert not isinstance(lost, Exception) and (lost.error.code, str(lost)) == ("fenced", "another one drives it")

@@ -65,7 +65,7 @@ IDS = {
     "DIGEST": re.compile(r"\b[0-9a-f]{64}\b"),
 }
 ENDPOINT = "https://models.example/v1"
-PARSED = ("toml", "cedar", "json", "sh", "mermaid", "text")
+PARSED = ("toml", "cedar", "json", "sh", "mermaid", "text", "ini")
 
 
 class Missing(Exception):
@@ -167,7 +167,7 @@ class Story:
             return 0, ""
         plain = re.fullmatch(r"((?:\w+=\S+ )*)flyball ([^|<>&`$]*)", line)
         for words in re.findall(r"\bflyball ([a-z][^|<>&`$]*)", line):
-            command(shlex.split(words))
+            command(words.replace('"', "").split())
         if plain:
             return flyball(plain[1], shlex.split(plain[2]))
         if line.endswith("&"):

@@ -23,5 +23,7 @@ def test_every_line_of_core_is_covered_by_the_test_file_of_its_module() -> None:
 
 
 def test_lines_inside_functions_are_told_from_lines_outside() -> None:
-    text = "X = 1\nclass A:\n    y = 2\n    def f(self):\n        return 1\nasync def g():\n    def h():\n        pass\n"
+    text = (
+        "X = 1\nclass A:\n    y = 2\n    def f(self):\n        return 1\nasync def g():\n    def h():\n        pass\n"
+    )
     assert inside_functions(text) == {5, 7, 8}

@@ -120,13 +120,13 @@ async def test_a_sender_that_only_claims_is_not_believed(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("discount", "outcome"), [(5, "require_approval"), (30, "require_approval"), (31, "deny")])
 def test_policy_knows_how_much_can_be_given(desk: Desk, discount: int, outcome: str) -> None:
-    arguments = {"customer": HONEST, "to": CONTACT, "subject": "s", "body": "b", "discount": discount}
+    arguments: dict[str, Any] = {"customer": HONEST, "to": CONTACT, "subject": "s", "body": "b", "discount": discount}
     verdict = lab(desk).decide(send_proposal, **arguments, origins={"to": "find_customer.contact"})
     assert verdict.outcome == outcome
 
 
 def test_a_customer_on_hold_gets_nothing(desk: Desk) -> None:
-    arguments = {"customer": ON_HOLD, "to": CONTACT, "subject": "s", "body": "b", "discount": 0}
+    arguments: dict[str, Any] = {"customer": ON_HOLD, "to": CONTACT, "subject": "s", "body": "b", "discount": 0}
     assert lab(desk).decide(send_proposal, **arguments, origins={"to": "find_customer.contact"}).outcome == "deny"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, TypedDict, TypeVar, get_args, overload
 
 import msgspec
-from typing_extensions import TypeForm
+from typing_extensions import TypeForm, Unpack
 
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
@@ -52,19 +52,42 @@ class Agent(Generic[I, O]):
         return f"<agent {self.name} {self.role}>"
 
 
+class _Settings(TypedDict, total=False):
+    role: Role
+    model: str
+    tools: Sequence[Tool[..., Any]]
+    may_ask: bool
+    may_hand_back: bool
+    limits: Limits
+
+
+@overload
+def agent(name: str, *, instructions: str | Prompt, **settings: Unpack[_Settings]) -> Agent[Any, str]: ...
+@overload
+def agent(
+    name: str, *, instructions: str | Prompt, output: TypeForm[O], **settings: Unpack[_Settings]
+) -> Agent[Any, O]: ...
+@overload
+def agent(
+    name: str, *, instructions: str | Prompt, input: TypeForm[I], **settings: Unpack[_Settings]
+) -> Agent[I, str]: ...
+@overload
+def agent(
+    name: str, *, instructions: str | Prompt, output: TypeForm[O], input: TypeForm[I], **settings: Unpack[_Settings]
+) -> Agent[I, O]: ...
 def agent(
     name: str,
     *,
     instructions: str | Prompt,
-    output: TypeForm[O] = cast("Any", str),
-    input: TypeForm[I] = cast("Any", Any),
+    output: Any = str,
+    input: Any = Any,
     role: Role = "executor",
     model: str = "default",
     tools: Sequence[Tool[..., Any]] = (),
     may_ask: bool = True,
     may_hand_back: bool = True,
     limits: Limits = Limits(),  # noqa: B008 - frozen
-) -> Agent[I, O]:
+) -> Agent[Any, Any]:
     """Makes an agent. `output` is the type its answer must fit; `tools` the only ones it may propose.
 
     `model` names a `[models.NAME]` of the project; `may_ask` and `may_hand_back` let it ask its principal a question

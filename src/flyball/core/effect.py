@@ -92,6 +92,7 @@ def parse_rate(text: str) -> Rate:
     """`"10/s"`, `"100/minute"`, `"5/2s"` as a rate."""
     units = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
     count, _, per = text.partition("/")
+    per = per.strip()
     digits = per[: len(per) - len(per.lstrip("0123456789"))]
     unit = units.get(per[len(digits) :].strip())
     if not count.strip().isdecimal() or unit is None or int(count) < 1 or digits.strip("0") == "" != digits:

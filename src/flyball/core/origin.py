@@ -57,12 +57,18 @@ def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf with its JSON pointer, list items under `*`."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from leaves(item, f"{at}/{key}")
+            yield from leaves(item, f"{at}/{_step(key)}")
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from leaves(item, f"{at}/*")
     else:
         yield at, value
+
+
+def _step(key: object) -> str:
+    # Escaped as RFC 6901 says, and a star too: a key in an untrusted object must not look like another place.
+    text = str(key).replace("~", "~0").replace("/", "~1")
+    return "~2" if text == "*" else text
 
 
 def _tokens(text: str) -> Iterator[str]:

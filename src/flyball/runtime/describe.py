@@ -89,7 +89,7 @@ def _head(row: RunRow, records: Sequence[Opened]) -> dict[str, Any]:
     stop = next((r for r in records if r.kind == "run_stopped"), None)
     private = _private(first)
     return {
-        "run": row.id, "kind": row.kind, "what": row.what, "state": row.state, "reason": row.reason,
+        "id": row.id, "kind": row.kind, "what": row.what, "state": row.state, "reason": row.reason,
         "started": row.started, "ended": row.ended, "active_ms": row.active_ms, "review": row.review,
         "release": row.release, "session": row.session, "parent": row.parent,
         "by": private.get("principal", ERASED), "subject": private.get("subject", ERASED),

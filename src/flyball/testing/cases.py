@@ -69,7 +69,7 @@ class PolicyCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def policy_cases(path: Path | str) -> list[PolicyCase]:
-    """The cases of a `*.test.toml`, or of all of them in a directory; raises FlyballError `bad_case` naming the file."""
+    """The cases of a `*.test.toml`, or of all in a directory; raises FlyballError `bad_case` naming the file."""
     place = Path(path)
     files = sorted(place.glob("*.test.toml")) if place.is_dir() else [place]
     return [case for file in files for case in _read(file)]

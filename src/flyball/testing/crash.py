@@ -22,7 +22,9 @@ from flyball.core.kinds import KINDS
 from flyball.ports.journal import View
 
 # point -> the kind of record, and whether it is durable when the process dies
-POINTS: Final = {"T1": ("intent", False), "effect": ("intent", True), "T2": ("outcome", False), "done": ("outcome", True)}
+POINTS: Final = {
+    "T1": ("intent", False), "effect": ("intent", True), "T2": ("outcome", False), "done": ("outcome", True),
+}  # fmt: skip
 
 
 class Crash(BaseException):

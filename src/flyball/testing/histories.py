@@ -1,7 +1,7 @@
 """Histories: what a run recorded, as text to keep beside the code, and its replay on the code of today.
 
-A replay gives the flow what it was told then, in the same order, and executes nothing: the first thing that the code would
-write beyond the history ends it. A golden history in CI shows that a change of the code strands no run that waits.
+A replay gives the flow what it was told then, in the same order, and executes nothing: the first thing that the code
+would write beyond the history ends it. A golden history in CI shows that a change of the code strands no waiting run.
 
 A history holds arguments and results in plain text: make it of data that may be read.
 """
@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, cast
 
 import msgspec
 
 from flyball.app.opening import enter
 from flyball.app.wiring import Rooms
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Answered, Append, Entry, PendingRow, RunRow, Stored
+from flyball.core.journal import Answered, Append, Appended, Entry, PendingRow, RunRow, Stored
 from flyball.core.kinds import Kind
 from flyball.core.record import Event, Opened
 from flyball.core.steps import start
 from flyball.testing.crash import Crash, LabJournal
 
 FORMAT: Final = 1
+STEPS: Final = ("intent", "decision", "timer", "asked", "state", "not_awaited")
 ENDS: Final = ("run_parked", "run_ended")
 # How the outcome of a start reads whose run was ended from outside: it says less than the end of the run.
 HALTED: Final = "halted"
@@ -64,15 +66,19 @@ def history_of(tenant: str, run: RunRow, pending: Sequence[PendingRow], records:
     if run.state not in ("waiting", "ended"):
         raise FlyballError("not_settled", f"run {run.id} is {run.state}", fix="keep a run that waits or has ended")
     lines = [
-        Line(kind=r.kind, path=r.path, attempt=r.attempt, time=r.time, facts=dict(r.facts), private=dict(r.private or {}))  # type: ignore[arg-type]
+        Line(
+            kind=cast("Kind", r.kind), path=r.path, attempt=r.attempt, time=r.time, facts=dict(r.facts),
+            private=dict(r.private or {}),
+        )
         for r in records
-    ]
+    ]  # fmt: skip
     made = History(tenant=tenant, run=run, pending=list(pending), records=lines)
     return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
 
 
-def read_history(text: str) -> History:
-    """A history from its text; raises FlyballError `bad_history`."""
+def read_history(source: str | Path) -> History:
+    """A history from its text or file; raises FlyballError `bad_history`."""
+    text = source.read_text("utf-8") if isinstance(source, Path) else source
     try:
         history = msgspec.json.decode(text, type=History)
     except msgspec.MsgspecError as bad:
@@ -111,7 +117,7 @@ async def replayed(rooms: Rooms, journal: ReplayJournal, history: History) -> Re
         pass
     finally:
         await rooms.driver.close()
-    steps = len({line.path for line in history.records if line.kind in ("intent", "decision", "timer", "asked", "state")})
+    steps = len({line.path for line in history.records if line.kind in STEPS})
     difference = _difference(history, [_opened(rooms, tenant, entry) for entry in journal.beyond])
     return Replayed(not difference, difference, steps)
 
@@ -131,7 +137,7 @@ async def _load(rooms: Rooms, history: History) -> None:
     answer = await rooms.record.append(Append(
         id=f"history/{history.run.id}", tenant=history.tenant, entries=entries, put=(row, *history.pending),
     ))  # fmt: skip
-    if not hasattr(answer, "first"):
+    if not isinstance(answer, Appended):
         raise FlyballError("bad_history", "this history cannot be loaded", str(answer), "write it with Lab.history")
 
 

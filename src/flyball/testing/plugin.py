@@ -15,7 +15,8 @@ def lab(request: pytest.FixtureRequest) -> Callable[..., kit.Lab]:
     """Makes a Lab whose project, if nothing else is said, is the test's own module."""
 
     def make(**settings: Any) -> kit.Lab:
-        return kit.Lab(**{"project": [request.module], **settings})
+        chosen: dict[str, Any] = {"project": [request.module], **settings}
+        return kit.Lab(**chosen)
 
     return make
 

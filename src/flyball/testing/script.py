@@ -48,6 +48,7 @@ class Proposed:
 
 Answer: TypeAlias = Say[Any] | Proposed | Sequence[Proposed] | ModelReply | ModelError
 Script: TypeAlias = Sequence[Answer | Callable[[ModelRequest], Answer]]
+Scripts: TypeAlias = Mapping[str, Script]
 
 
 def propose(tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Proposed:
@@ -68,7 +69,7 @@ def hand_back(reason: str) -> Proposed:
 class LabModel:
     """Plays the scripts of a Lab; implements `ports.model.ModelPort`."""
 
-    def __init__(self, scripts: Mapping[str, Script], journal: LabJournal) -> None:
+    def __init__(self, scripts: Scripts, journal: LabJournal) -> None:
         self._scripts, self._journal = scripts, journal
 
     @property
@@ -90,7 +91,7 @@ class LabModel:
             answer = answer(request)
         if isinstance(answer, ModelError):
             raise answer
-        return _reply(answer, number + 1, request)
+        return answer if isinstance(answer, ModelReply) else _reply(answer, number + 1, request)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -107,17 +108,16 @@ class LabModel:
 
 
 def _asks(facts: Mapping[str, Any], agent: str) -> bool:
-    return facts["action_kind"] == "model" and facts["chain"][-1:] == [agent]
+    return bool(facts["action_kind"] == "model" and facts["chain"][-1:] == [agent])
 
 
 def _facts(stored: Stored) -> Mapping[str, Any]:
     return msgspec.json.decode(stored.leaf)["facts"]  # type: ignore[no-any-return]
 
 
-def _reply(answer: Answer, number: int, request: ModelRequest) -> ModelReply:
-    if isinstance(answer, ModelReply):
-        return answer
-    text, calls = "", ()
+def _reply(answer: Say[Any] | Proposed | Sequence[Proposed], number: int, request: ModelRequest) -> ModelReply:
+    text = ""
+    calls: tuple[ToolCall, ...] = ()
     if isinstance(answer, Say):
         text = answer.value if isinstance(answer.value, str) else msgspec.json.encode(to_json(answer.value)).decode()
     else:

@@ -37,8 +37,8 @@ def _shut() -> None:
     model = adapter("model.openai")
     _KEPT["complete"] = model.complete
     model.complete = _no_model
-    socket.socket.connect = _connect  # type: ignore[method-assign]
-    socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
+    setattr(socket.socket, "connect", _connect)  # noqa: B010 - typed as another signature
+    setattr(socket.socket, "connect_ex", _connect_ex)  # noqa: B010
 
 
 def _open() -> None:

@@ -16,7 +16,8 @@ from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
 from flyball.core.tool import Tool
 
-VALUES: Final = (Tool, Agent, Flow, EntityType, Resource)
+FUNCTIONS: Final = (Tool, Flow, EntityType, Resource)
+VALUES: Final = (Agent, *FUNCTIONS)
 _MADE: dict[tuple[int, ...], tuple[tuple[Any, ...], Project]] = {}
 
 
@@ -27,8 +28,9 @@ def project_of(name: str, values: Sequence[Any], modules: Sequence[ModuleType]) 
     """
     if not values and not modules:
         raise FlyballError(
-            "no_values", "this Lab does not know its project yet", fix="pass a flow or tool first, or Lab(project=[module])"
-        )
+            "no_values", "this Lab does not know its project yet",
+            fix="pass a flow or tool first, or Lab(project=[module])",
+        )  # fmt: skip
     parts = (*values, *modules)
     key = tuple(id(part) for part in parts)
     if key not in _MADE:
@@ -85,7 +87,7 @@ def _homes(value: Any) -> Iterator[str]:
     if isinstance(value, Agent):
         for tool in value.tools:
             yield from _homes(tool)
-    elif isinstance(value, VALUES):
+    elif isinstance(value, FUNCTIONS):
         yield value.function.__module__
 
 

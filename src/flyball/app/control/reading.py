@@ -80,7 +80,7 @@ async def show(office: Office, caller: Caller, wanted: OneRun) -> dict[str, Any]
     row = office.runs.row(wanted.run, tenant=tenant)
     waits = office.rooms.ports.journal.view(tenant).rows(PendingRow, run=row.id, state="open")
     told = describe(row, office.runs.records(row.id, tenant=tenant), waits)
-    return {**told, "bundles": office.policies.in_force(tenant=tenant)}
+    return {"run": {**told, "bundles": office.policies.in_force(tenant=tenant)}}
 
 
 async def approvals(office: Office, caller: Caller, wanted: ListAsked) -> dict[str, Any]:

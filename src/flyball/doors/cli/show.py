@@ -24,7 +24,7 @@ _TONES: Mapping[str, Tone] = {
 def command(shell: Shell, run: str) -> None:
     """Tells it."""
     told = ask(shell, "show", run=run)
-    say(shell, "shown", told, lambda screen: tell(screen, told))
+    say(shell, "shown", told, lambda screen: tell(screen, told["run"]))
 
 
 def tell(screen: Screen, told: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ def tell(screen: Screen, told: Mapping[str, Any]) -> None:
 
 def _head(screen: Screen, told: Mapping[str, Any]) -> None:
     state = told["reason"] or told["state"]
-    screen.line(f"run {told['run']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title")
+    screen.line(f"run {told['id']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title")
     facts = {
         "by": _by(told["by"]), "subject": told["subject"], "input": short(told["input"]),
         "started": f"{moment(told['started'])}, ended {moment(told['ended'])}", "release": told["release"][:12],

@@ -32,7 +32,7 @@ def command(shell: Shell, run: str, after: int) -> None:
         try:
             async for event in session.events("watch", run=run, after=seen[-1]):
                 seen.append(max(seen[-1], event.get("sequence", 0)))
-                shell.screen.result("event", event, lambda screen, told=event: tell(screen, told))  # type: ignore[misc]
+                shell.screen.result("event", {"event": event}, lambda screen, told=event: tell(screen, told))  # type: ignore[misc]
         except FlyballError as gone:
             if gone.code != "owner_gone":
                 raise

@@ -89,7 +89,7 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
         value = await body
     except (Suspended, Halted):
         raise
-    except (Continued, Exception):
+    except (Continued, Exception):  # whatever a body raises goes on, once its open places in the log are closed
         if branch.travelling is not None and not isinstance(branch.travelling, Continued):
             raise branch.travelling from None
         await _not_awaited(at, branch)

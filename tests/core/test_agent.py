@@ -1,0 +1,64 @@
+"""An agent is an inert value: what it may propose and must return is fixed when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from flyball.core.agent import Agent, Prompt, agent
+from flyball.core.call import Call
+from flyball.core.errors import FlyballError
+from flyball.core.limits import Limits
+from flyball.core.tool import tool
+
+
+@dataclass(frozen=True)
+class Advice:
+    cents: int
+
+
+@tool(effect="read")
+def look(call: Call, id: str) -> str:
+    return id
+
+
+def test_an_agent_is_what_was_said_of_it() -> None:
+    clerk = agent(
+        "clerk", instructions="Look.", role="planner", model="small", tools=[look], output=Advice, input=str,
+        may_ask=False, may_hand_back=False, limits=Limits(steps=3),
+    )  # fmt: skip
+    assert (clerk.name, clerk.role, clerk.model, clerk.tools) == ("clerk", "planner", "small", (look,))
+    assert (clerk.may_ask, clerk.may_hand_back, clerk.limits) == (False, False, Limits(steps=3))
+    assert (clerk.input, clerk.output, repr(clerk)) == (str, Advice, "<agent clerk planner>")
+
+
+def test_an_agent_answers_in_text_unless_it_says_otherwise() -> None:
+    plain, typed = agent("plain", instructions="x"), agent("typed", instructions="x", output=Advice)
+    assert plain.output is str and plain.output_schema is None
+    assert typed.output_schema is not None and typed.output_schema["required"] == ["cents"]
+
+
+def test_starting_an_agent_is_an_action_that_changes_nothing_by_itself() -> None:
+    action = agent("clerk", instructions="x", input=int).action
+    assert (action.kind, action.effect, action.egress) == ("agent", "read", False)
+    assert (action.input_schema, action.output_schema) == ({"type": "integer"}, {"type": "string"})
+
+
+@pytest.mark.parametrize("instructions", ["Be brief.", Prompt("clerk.md", "Be brief.")])
+def test_instructions_are_text_or_a_prompt_from_a_file(instructions: str | Prompt) -> None:
+    assert agent("clerk", instructions=instructions).text == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"), [({"role": "boss"}, "bad_role"), ({"tools": [look.function]}, "bad_tool")]
+)
+def test_what_is_no_role_and_no_tool_is_refused_when_the_agent_is_made(settings: dict[str, Any], code: str) -> None:
+    with pytest.raises(FlyballError) as caught:
+        agent("clerk", instructions="x", **settings)
+    assert caught.value.code == code and caught.value.fix
+
+
+def test_making_an_agent_calls_no_tool() -> None:
+    assert isinstance(agent("clerk", instructions="x", tools=[look]), Agent)

@@ -1,0 +1,143 @@
+"""How an attempt ended, and what its caller is told: a doubtful result is never told as a success."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.core.budget import DIMENSIONS, Amounts
+from flyball.core.decision import Decision
+from flyball.core.effect import Action, ActionKind, Effect
+from flyball.core.identity import Authority, Principal
+from flyball.core.origin import Origins
+from flyball.core.outcome import (
+    Ended,
+    Past,
+    about,
+    amounts_data,
+    amounts_of,
+    call_key,
+    chain_data,
+    outcome_event,
+    own_amounts,
+    told,
+)
+from flyball.core.policy import Uid
+from flyball.core.policy_context import Facts
+from flyball.core.proposal import Inputs, Performer, Place, Proposal, Ruled
+from flyball.core.record import Opened
+from flyball.core.result import Executed, Failed
+
+KIM = Authority(principal=Principal("user:kim", tenant="acme"))
+PARTS = st.sampled_from(["a", "ab", "b", "1", "1.2"])
+
+
+def place(tenant: str = "acme", run: str = "r-1", path: str = "3") -> Place:
+    return Place(tenant=tenant, run=run, path=path, fence=None, release="", subjects=("user:kim",), subject="user:kim")
+
+
+def proposal(at: Place, *, authority: Authority = KIM, attempt: int = 1, **action: Any) -> Proposal:
+    return Proposal(
+        place=at, action=Action(name="pay", **action), performer=Performer(perform=print), authority=authority,
+        arguments={}, origins=Origins(), attempt=attempt,
+    )  # fmt: skip
+
+
+def opened(kind: str, attempt: int = 1) -> Opened:
+    return Opened(index=0, kind=kind, run="r", path="1", attempt=attempt, time=0, facts={}, commits={}, private={})
+
+
+@given(st.tuples(PARTS, PARTS, PARTS), st.tuples(PARTS, PARTS, PARTS), st.integers(1, 5), st.integers(1, 5))
+def test_a_key_is_one_for_all_attempts_of_a_step_and_new_everywhere_else(a: Any, b: Any, one: int, other: int) -> None:
+    keys = call_key(proposal(place(*a), attempt=one)), call_key(proposal(place(*b), attempt=other))
+    assert (keys[0] == keys[1]) == (a == b)
+
+
+def test_an_executed_attempt_gives_its_value() -> None:
+    assert told(Ended(status="executed", value=5, action="r/1/1/outcome")) == Executed(5, "r/1/1/outcome")
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        (Ended(status="executed", value=5, result_invalid=True, code="x"), "result_invalid"),
+        (Ended(status="failed", code="timeout", message="slow"), "timeout"),
+        (Ended(status="failed"), "tool_failed"),
+        (Ended(status="unknown"), "tool_failed"),
+    ],
+)
+def test_every_other_end_is_a_failure_with_a_reason(ended: Ended, reason: str) -> None:
+    failed = told(ended)
+    assert isinstance(failed, Failed) and failed.reason == reason and failed.message == ended.message
+
+
+def test_an_outcome_keeps_result_and_message_private_and_facts_small() -> None:
+    ended = Ended(status="executed", data={"id": "o-1"}, message="it does not fit", usage=Amounts(calls=1), code="c")
+    event = outcome_event(place(), 2, ended, final=True)
+    assert event.private == {"result": {"id": "o-1"}, "error": "it does not fit"}
+    assert (event.kind, event.run, event.path, event.attempt) == ("outcome", "r-1", "3", 2)
+    assert event.facts == {"status": "executed", "code": "c", "usage": {"calls": 1}, "final": True, "certain": False,
+                           "result_invalid": False}  # fmt: skip
+
+
+def test_a_failure_has_no_result() -> None:
+    assert outcome_event(place(), 1, Ended(status="failed", data=5), final=False).private == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "attempt", "inside", "amounts"),
+    [
+        ("tool", "irreversible", 1, False, Amounts(steps=1, calls=1, effects=1, usd=7)),
+        ("tool", "irreversible", 2, False, Amounts(calls=1, effects=1, usd=7)),
+        ("tool", "read", 1, False, Amounts(steps=1, calls=1, usd=7)),
+        ("tool", "read", 1, True, Amounts(calls=1, usd=7)),
+        ("model", "read", 1, True, Amounts(steps=1, usd=7)),
+        ("agent", "read", 1, False, Amounts(usd=7)),
+    ],
+)
+def test_an_attempt_counts_as_what_it_is(
+    kind: ActionKind, effect: Effect, attempt: int, inside: bool, amounts: Amounts
+) -> None:
+    chain = KIM.through("clerk", "planner") if inside else KIM
+    counted = proposal(place(), authority=chain, attempt=attempt, kind=kind, effect=effect, cost=7)
+    assert own_amounts(counted) == amounts
+
+
+@given(st.builds(Amounts, **dict.fromkeys(DIMENSIONS, st.integers(0, 9))))
+def test_amounts_are_read_back_and_zeros_take_no_room(amounts: Amounts) -> None:
+    data = amounts_data(amounts)
+    assert amounts_of(data) == amounts and 0 not in data.values()
+
+
+def test_the_chain_is_written_with_tenant_and_issuer_before_the_person() -> None:
+    assert chain_data(KIM.through("clerk", "planner")) == ["acme", "host", "user:kim", "clerk"]
+
+
+def test_an_approval_covers_origins_resource_and_chain() -> None:
+    inputs = Inputs(
+        action="pay", links=(), resource=Uid("Order", "o-1"), entities=(), origins={"to": "request"}, facts=Facts(now=9)
+    )
+    ruled = Ruled(
+        proposal=proposal(place()), decision=Decision(outcome="allow", arguments={}), inputs=inputs, bundles=(),
+        fingerprints={}, epochs={},
+    )  # fmt: skip
+    assert about(ruled) == {
+        "origins": {"to": "request"}, "resource": {"type": "Order", "id": "o-1"}, "chain": ["acme", "host", "user:kim"],
+    }  # fmt: skip
+
+
+def test_a_step_that_nobody_took_has_no_past() -> None:
+    assert (Past().last("intent"), Past().open_intent(), Past().attempts) == (None, None, 0)
+
+
+def test_an_intent_without_an_outcome_of_its_attempt_is_open() -> None:
+    past = Past(records=(opened("intent"), opened("outcome"), opened("intent", 2)))
+    assert past.open_intent() == opened("intent", 2) == past.last("intent")
+    assert (past.attempts, past.last("outcome")) == (2, opened("outcome"))
+
+
+def test_an_outcome_closes_its_intent() -> None:
+    assert Past(records=(opened("intent", 2), opened("outcome", 2))).open_intent() is None
