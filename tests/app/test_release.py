@@ -11,6 +11,7 @@ import pytest
 from flyball.app import release
 from flyball.app.moving import kept_notices
 from flyball.app.release import commit_of, compute, release_of
+from flyball.core.commitment import pseudonym
 from flyball.core.config import Release as Rule
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig
@@ -235,7 +236,8 @@ async def test_a_run_whose_approval_came_is_moved_before_it_is_driven(shop: Shop
 
 async def test_an_erased_run_is_not_kept(shop: Shop) -> None:
     asked = await waiting(shop)
-    shop.ports.keyring.erase("local", KIM.id)
+    keyring = shop.ports.keyring
+    keyring.erase("local", pseudonym(keyring.pseudonym("local"), KIM.id))  # type: ignore[attr-defined]
     shop.edit(*OTHER)
     async with shop.open() as app:
         assert not app.runs.row(asked.run).review

@@ -57,6 +57,7 @@ def test_a_proposal_cannot_be_changed_and_shares_no_mutable_default() -> None:
 def test_what_a_decision_read_is_recorded_and_read_back() -> None:
     inputs = Inputs(
         action="pay", links=(Uid("User", "kim"),), resource=Uid("Tool", "pay"),
-        entities=(Node(uid=Uid("Tool", "pay")),), origins={"to": "request"}, facts=Facts(did=frozenset({"look"}), now=5), approvals={"project": ("finance",)},
+        entities=(Node(uid=Uid("Tool", "pay")),), origins={"to": "request"},
+        facts=Facts(did=frozenset({"look"}), now=5), approvals={"project": ("finance",)},
     )  # fmt: skip
     assert msgspec.json.decode(msgspec.json.encode(inputs), type=Inputs) == inputs

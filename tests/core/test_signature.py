@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, NotRequired, TypedDict, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+)
 
 import msgspec
 import pytest
@@ -234,8 +246,8 @@ def test_a_recursive_type_stays_open_below_some_levels_and_is_still_checked() ->
 # marks ----------------------------------------------------------------------------------------------------------------
 def test_a_mark_counts_wherever_it_stands_in_an_argument() -> None:
     def f(
-        call: Call, a: Critical[str], b: Critical[str] | None = None, c: list[Critical[str]] = [], d: Cents = Cents(0),  # noqa: B006
-        e: Outgoing[str] = "", g: Annotated[str, Ref("Customer")] | None = None, h: str = "", i: Critical[Outgoing[str]] = "",
+        call: Call, a: Critical[str], b: Critical[str] | None, c: list[Critical[str]], d: Cents, e: Outgoing[str],
+        g: Annotated[str, Ref("Customer")] | None, h: str, i: Critical[Outgoing[str]],
     ) -> None: ...  # fmt: skip
 
     read = signature_of(f)
@@ -302,9 +314,18 @@ def test_a_value_is_read_back_from_its_data(order: Order) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(Decimal("1.10"), Decimal), (datetime(2026, 1, 2, tzinfo=UTC), datetime), (Colour.RED, Colour), ({1: "a"}, dict[int, str]),
-     (None, None), (None, type(None)), ({"x": [1]}, Any), (Pair("a", "b"), Pair), (frozenset({"a"}), frozenset[str])],
-)  # fmt: skip
+    [
+        (Decimal("1.10"), Decimal),
+        (datetime(2026, 1, 2, tzinfo=UTC), datetime),
+        (Colour.RED, Colour),
+        ({1: "a"}, dict[int, str]),
+        (None, None),
+        (None, type(None)),
+        ({"x": [1]}, Any),
+        (Pair("a", "b"), Pair),
+        (frozenset({"a"}), frozenset[str]),
+    ],
+)
 def test_types_beyond_json_are_read_back(value: Any, kind: Any) -> None:
     assert from_json(to_json(value), kind) == value
 

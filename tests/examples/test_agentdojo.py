@@ -59,7 +59,7 @@ def test_every_task_keeps_its_utility_once_people_say_yes() -> None:
 
 def test_each_attack_within_each_task_is_stopped_by_an_ask_or_a_deny() -> None:
     n = numbers()
-    assert n["attacks_without_gate"] == n["attacks"] == 9 and n["attacked_runs"] == 9 * 16
+    assert n["attacks_without_gate"] == n["attacks"] == 9 and n["attacked_runs"] == n["exposed_runs"] == 9 * 16
     assert n["attacks_succeeded"] == n["attack_effects_unattended"] == 0
     assert (n["stopped_by_ask"], n["stopped_by_deny"]) == (128, 16)
 

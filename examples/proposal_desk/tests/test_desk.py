@@ -36,14 +36,18 @@ def sent(desk: Desk, to: str = CONTACT, subject: str = "Line 3", customer: str =
 
 def lab(desk: Desk, **models: list[Any]) -> Lab:
     discount = next((say.value.discount for say in models.get("writer", []) if isinstance(say, Say)), 5)
-    script = {
+    script: dict[str, list[Any]] = {
         "gatherer": [propose(read_notes, customer=HONEST), Say(FINDINGS)],
         "writer": [Say(drafted())],
         "validator": [Say(Review([]))],
         "sender": [sent(desk, discount=discount), Say("sent")],
     }
-    used = [crm.use(desk.db), mailer.use(desk.mailer), documents.use(desk.state / "documents")]
-    return Lab(policies=HERE / "policies", by=KIM, resources=used, models={**script, **models})
+    return Lab(
+        policies=HERE / "policies",
+        by=KIM,
+        resources=[crm.use(desk.db), mailer.use(desk.mailer), documents.use(desk.state / "documents")],
+        models={**script, **models},
+    )
 
 
 def mails(desk: Desk, before: int) -> list[Mail]:

@@ -20,8 +20,9 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -30,7 +31,7 @@ from flyball.app.project import Project, load
 from flyball.app.wiring import Rooms, sources
 from flyball.core.approval import approvals, cure_name, shown_group
 from flyball.core.config import Config
-from flyball.core.decision import Decision
+from flyball.core.decision import Decision, Revalidate
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Principal
@@ -43,7 +44,7 @@ from flyball.core.policy_subject import chain, merged, resource_uid
 from flyball.core.proposal import Inputs, Performer, Place, Proposal
 from flyball.core.result import Blocked
 from flyball.ports.policy import Compiled
-from flyball.runtime.enforce import InForce, decide_again, layers_of, shape_of
+from flyball.runtime.enforce import InForce, decide_again, layers_of, revalidated, shape_of
 from flyball.runtime.flow.bind import tool_performer
 from flyball.runtime.validate import Validate
 
@@ -83,6 +84,20 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] | None = None
     because: tuple[str, ...] | None = None
     arguments: Mapping[str, Any] | None = None
+
+
+class Asked(NamedTuple):
+    """What policy is asked: the action, its validated arguments, everything else that the decision reads; `again`
+    validates what a modifier changed."""
+
+    action: Action
+    arguments: Mapping[str, Any]
+    inputs: Inputs
+    again: Revalidate
+
+    def decide(self, force: InForce) -> Decision:
+        """The verdict of these bundles."""
+        return decide_again(self.action, self.arguments, self.inputs, force, again=self.again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,13 +181,16 @@ def decide_case(case: Case, s: Setting) -> Decision:
     asked = asked_of(case, s)
     if isinstance(asked, Blocked):
         return Decision(outcome="deny", arguments=case.input, reason=asked.reason, errors=(str(asked),))
-    return decide_again(*asked, s.force)
+    return asked.decide(s.force)
 
 
-def asked_of(case: Case, s: Setting) -> tuple[Action, Mapping[str, Any], Inputs] | Blocked:
-    """The action, its validated arguments and everything else that the decision on a case reads."""
+def asked_of(case: Case, s: Setting) -> Asked | Blocked:
+    """What a case asks policy; or why its arguments are none."""
     parsed = Validate(s.max_bytes).parse(_proposal(case, s))
-    return parsed if isinstance(parsed, Blocked) else (parsed.action, parsed.arguments, _inputs(case, parsed, s))
+    if isinstance(parsed, Blocked):
+        return parsed
+    again = partial(revalidated, parsed.performer.signature)
+    return Asked(parsed.action, parsed.arguments, _inputs(case, parsed, s), again)
 
 
 def _proposal(case: Case, s: Setting) -> Proposal:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from flyball.app.cases import groups
-from flyball.app.verdicts import DECIDED, Asked, Verdicts
+from flyball.app.cases import Asked, groups
+from flyball.app.verdicts import DECIDED, Verdicts
 from flyball.app.wiring import Rooms
 from flyball.core.decision import Decision
 from flyball.core.errors import FlyballError
@@ -19,7 +19,7 @@ from flyball.core.journal import RunRow
 from flyball.core.policy import Bundle
 from flyball.core.record import NO_RUN, Opened
 from flyball.ports.policy import Compiled
-from flyball.runtime.enforce import decide_again, layers_of
+from flyball.runtime.enforce import layers_of
 
 STRICT: Final[Mapping[str, int]] = {"allow": 0, "modify": 1, "require_approval": 2, "deny": 3}
 # How much of the log is looked at for the last decisions.
@@ -50,7 +50,7 @@ def compare(rooms: Rooms, tenant: str, compiled: Compiled, last: int) -> Changes
     decided, looser, tighter = 0, list[str](), list[str]()
     for record, asked in _recorded(rooms, tenant, last):
         decided += 1
-        old, new = decide_again(*asked, now), decide_again(*asked, then)
+        old, new = asked.decide(now), asked.decide(then)
         if _rank(new) != _rank(old):
             group = looser if _rank(new) < _rank(old) else tighter
             group.append(f"{asked.action.name} in {record.id}: {_shown(old)} -> {_shown(new)}")

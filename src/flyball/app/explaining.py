@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from flyball.app.cases import Case, Setting, asked_of, because, groups
+from flyball.app.cases import Asked, Case, Setting, asked_of, because, groups
 from flyball.app.plugs import adapter
 from flyball.app.replaying import records_of
-from flyball.app.verdicts import DECIDED, Asked, Verdicts, released
+from flyball.app.verdicts import DECIDED, Verdicts, released
 from flyball.app.wiring import Rooms
 from flyball.core.approval import cure_names, shown_group
 from flyball.core.decision import Decision, closure
@@ -21,7 +21,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.policy import Bundle, Layer, Uid
 from flyball.core.record import Opened
 from flyball.core.result import Blocked
-from flyball.runtime.enforce import InForce, answers, decide_again
+from flyball.runtime.enforce import InForce, answers
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ def explain_case(case: Case, s: Setting) -> Explained:
         return Explained(
             action=case.what, resource="", outcome="deny", reason=asked.reason, arguments=case.input, errors=(str(asked),)
         )
-    return explain(Asked(*asked), s.force)
+    return explain(asked, s.force)
 
 
 def explain_record(rooms: Rooms, tenant: str, target: str) -> list[Explained]:
@@ -112,7 +112,7 @@ def _told(verdicts: Verdicts, record: Opened, release: str) -> Iterator[Explaine
 
 def explain(asked: Asked, force: InForce) -> Explained:
     """The verdict under these bundles, and what it rests on."""
-    decision, inputs = decide_again(*asked, force), asked.inputs
+    decision, inputs = asked.decide(force), asked.inputs
     said = _said(asked, decision, force)
     named = {*decision.determining, *decision.because, *(p for one in said for p in one.policies)}
     return Explained(
@@ -133,7 +133,7 @@ def _said(asked: Asked, decision: Decision, force: InForce) -> tuple[Said, ...]:
         layer: closure(frozenset(names)) for layer, names in asked.inputs.approvals.items()  # type: ignore[misc]
     }
     found = answers(asked.action, decision.arguments, asked.inputs, force, given, plain=False)
-    places = [(c.bundle.layer, link) for c in force.layers for link in asked.inputs.links]
+    places = [(c.bundle.layer, link) for c in force.enforced for link in asked.inputs.links]
     if len(found) != len(places):  # the arguments could not be put to any policy
         return tuple(Said(link="", layer="", allow=False, policies=(), errors=a.errors) for a in found)
     return tuple(

@@ -81,13 +81,14 @@ class _Answers:
             now = Executed(value, "")
         except Suspended:
             if told is not None:
-                what = f"step {p.place.path}: {_named(p)} ended in the log, and now waits or goes on"
+                next_ = f"the code now does {self.beyond[-1]} in it" if self.beyond else "the code now waits in it"
+                what = f"step {p.place.path}: {_named(p)} ended in the log, {next_}"
                 raise Halted("replay_diverged", what) from None
             raise
         except Exception as bad:  # a station boundary: whatever a flow raises is how it ended, compared below
-            now = Failed(str(getattr(bad, "code", "") or "internal_error"), str(bad))
+            now = Failed(str(getattr(bad, "code", "") or "internal_error"), f"{type(bad).__name__}: {bad}")
         if told is not None and _ending(told) != _ending(now):
-            what = f"step {p.place.path}: {_named(p)} came to {_ending(told)}, and now comes to {_ending(now)}"
+            what = f"step {p.place.path}: {_named(p)} came to {_ending(told)}, and now comes to {_shown(now)}"
             raise Halted("replay_diverged", what)
         return now if told is None else told
 
@@ -100,6 +101,10 @@ def _ending(told: Governed[Any]) -> str:
     if isinstance(told, Executed):
         return msgspec.json.encode(to_json(told.value), order="sorted").decode()
     return told.reason if isinstance(told, (Blocked, Failed)) else told.kind
+
+
+def _shown(now: Executed[Any] | Failed) -> str:
+    return f"{now.reason}: {now.message}" if isinstance(now, Failed) else _ending(now)
 
 
 class Refold:
@@ -135,8 +140,12 @@ class Refold:
         turn = Turn(
             cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, run_limits(rooms.config)
         )
-        await turn.one(turn.activation(self._tenant, row))
-        return Folded(said=log.said, beyond=answers.beyond, place=places[-1] if places else "")
+        at = turn.activation(self._tenant, row)
+        await turn.one(at)
+        return Folded(
+            said=log.said, beyond=answers.beyond, place=places[-1] if places else "",
+            unasked=at.history.unasked(deep=True) if deep else (),
+        )  # fmt: skip
 
 
 def _parts(row: RunRow, records: Sequence[Opened]) -> Iterator[_Part]:

@@ -7,11 +7,12 @@ the action is read from the release in the log.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import msgspec
 
-from flyball.app.cases import as_entities
+from flyball.app.cases import Asked, as_entities
 from flyball.app.wiring import Rooms
 from flyball.core.decision import Decision
 from flyball.core.effect import Action
@@ -19,7 +20,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
 from flyball.core.record import Opened
-from flyball.runtime.enforce import InForce, decide_again, layers_of
+from flyball.runtime.enforce import InForce, layers_of
 
 DECIDED = ("intent", "decision", "asked")
 _WORDS: Mapping[str, Any] = {
@@ -27,14 +28,6 @@ _WORDS: Mapping[str, Any] = {
     "approve": {"kind": "approve", "effect": "reversible", "egress": False},
     "activate": {"kind": "policy", "effect": "reversible", "egress": False},
 }
-
-
-class Asked(NamedTuple):
-    """What was decided: the action, the arguments as they were proposed, everything else that the decision read."""
-
-    action: Action
-    arguments: Mapping[str, Any]
-    inputs: Inputs
 
 
 class Verdicts:
@@ -57,7 +50,9 @@ class Verdicts:
             return None
         inputs = msgspec.convert(private["request"], Inputs)
         action = self._action(inputs.action, str(record.facts.get("release", release)))
-        return Asked(action, private.get("proposed", private.get("args", {})), self._typed(inputs, release))
+        args = private.get("args", {})
+        again = partial(refilled, action.input_schema, args)
+        return Asked(action, private.get("proposed", args), self._typed(inputs, release), again)
 
     def force(self, record: Opened) -> InForce:
         """The bundles that decided it; raises `unknown_bundle`."""
@@ -70,7 +65,7 @@ class Verdicts:
     def again(self, record: Opened, release: str, force: InForce | None = None) -> Decision | None:
         """The verdict derived again, under the bundles that decided it (or others); None where no policy was asked."""
         asked = self.asked(record, release)
-        return decide_again(*asked, force or self.force(record)) if asked is not None else None
+        return asked.decide(force or self.force(record)) if asked is not None else None
 
     # what a release holds --------------------------------------------------------------------------------------------
     def _action(self, word: str, release: str) -> Action:
@@ -111,6 +106,34 @@ class Verdicts:
             attrs = as_entities(node.attrs, declared)[0] if declared else node.attrs
             nodes.append(msgspec.structs.replace(node, attrs=attrs))
         return msgspec.structs.replace(inputs, entities=tuple(nodes))
+
+
+def refilled(schema: Mapping[str, Any], recorded: Any, changed: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    """Arguments that a modifier changed, as validation made them: what it took away has its declared default again.
+
+    The types of then are not in the log, their schema is. A default that a schema cannot say is the `recorded` value.
+    """
+    filled = dict(changed)
+    for name, inner in schema.get("properties", {}).items():
+        there = recorded.get(name) if isinstance(recorded, Mapping) else None
+        if name in filled:
+            if isinstance(filled[name], Mapping):
+                deeper = refilled(_object(inner), there, filled[name])
+                if isinstance(deeper, str):
+                    return deeper
+                filled[name] = deeper
+        elif name in schema.get("required", ()):
+            return f"{name} is required"
+        elif "default" in inner:
+            filled[name] = inner["default"]
+        elif isinstance(recorded, Mapping) and name in recorded:
+            filled[name] = there
+    return filled
+
+
+def _object(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    branches = [b for b in schema.get("anyOf", ()) if b.get("type") == "object"]
+    return branches[0] if len(branches) == 1 else schema
 
 
 def released(records: Sequence[Opened]) -> dict[int, str]:

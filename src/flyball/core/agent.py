@@ -86,7 +86,7 @@ def agent(
     tools: Sequence[Tool[..., Any]] = (),
     may_ask: bool = True,
     may_hand_back: bool = True,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
 ) -> Agent[Any, Any]:
     """Makes an agent. `output` is the type its answer must fit; `tools` the only ones it may propose.
 

@@ -119,7 +119,7 @@ def stop_reason(error: BaseException) -> StopReason:
     """The stop reason of a run that an error ended. Unknown errors are internal, never a success."""
     reason = getattr(error, "reason", None) or getattr(error, "code", None)
     if isinstance(reason, str) and reason in STOPS and reason != "completed":
-        return reason  # type: ignore[return-value]
+        return reason
     if isinstance(error, Blocked):
         return "policy_denied"
     return "tool_failed" if isinstance(error, Failed) else "internal_error"

@@ -71,7 +71,7 @@ def tool(
     effect: Effect,
     name: str | None = None,
     egress: bool = False,
-    idempotency: str | Key = "none",
+    idempotency: Idempotency | Key = "none",
     risk: Risk = "low",
     timeout: timedelta = timedelta(seconds=30),
     retry: Retry = Retry(),  # noqa: B008 - frozen
@@ -100,7 +100,7 @@ def tool(
             raise FlyballError("bad_signature", f"{f.__name__} yields", "a tool returns one result", "return a list")
         signature = signature_of(f)
         action = Action(
-            name=name or f.__name__, effect=effect, egress=egress, idempotency=how, key=key, risk=risk,  # type: ignore[arg-type]
+            name=name or f.__name__, effect=effect, egress=egress, idempotency=how, key=key, risk=risk,
             timeout_ms=timeout // timedelta(milliseconds=1), retry=retry, cost=micro_dollars(cost),
             rate=parse_rate(rate) if rate else None, credentials=tuple(credentials), isolation=isolation,
             input_schema=signature.input_schema, output_schema=signature.output_schema, critical=signature.critical,

@@ -225,9 +225,11 @@ class Recorder:
         return await self.block(ruled, blocked)
 
     async def _blocked(self, p: Proposal, facts: Mapping[str, Any], private: Mapping[str, Any], b: Blocked) -> Blocked:
+        # A replay tells the flow the same words: it may have put them into what it did next.
+        told = {"what": b.what, "why": b.why, "fix": b.fix, "policies": b.policies, "cures": b.cures}
         event = Event(
-            kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts, private=private,
-            subjects=p.place.subjects,
+            kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts,
+            private={**private, "told": told}, subjects=p.place.subjects,
         )  # fmt: skip
         await self.write(p.place.tenant, event, fence=p.place.fence)
         b.action = event.id

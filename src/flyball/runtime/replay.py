@@ -191,11 +191,13 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fold came to: what the code would have written, and what it would have done next, with its place."""
+    """What a fold came to: what the code would have written, and what it would have done next, with its place; steps of
+    the log that it never asked for."""
 
     said: Sequence[Event]
     beyond: Sequence[str] = ()
     place: str = ""
+    unasked: Sequence[str] = ()
 
 
 def fold_differences(run: str, known: frozenset[str], folded: Folded, expected: Expected) -> Iterator[Difference]:
@@ -213,10 +215,17 @@ def fold_differences(run: str, known: frozenset[str], folded: Folded, expected: 
         yield from (Difference(at=run, what=f"the log ends here, the code now does {what}{place}") for what in folded.beyond)
         if news or folded.beyond:
             return
+    if folded.unasked and not _stopped_short(ending):
+        yield Difference(at=run, what=f"the code never asks for steps that the log holds: {', '.join(folded.unasked)}")
     if expected.end is not None:
         yield from _end_differences(run, expected.end, ending, place)
     elif expected.waits is not None:
         yield from _wait_differences(run, expected.waits, ending, place)
+
+
+def _stopped_short(ending: Event | None) -> bool:
+    # An error of the code's own says more than the steps that it therefore never came to.
+    return ending is not None and ending.facts.get("reason") == "internal_error"
 
 
 def _diverged(ending: Event | None) -> str:
@@ -232,7 +241,8 @@ def _is_that(end: Opened | None, ending: Event | None) -> bool:
 def _end_differences(run: str, end: Opened, now: Event | None, place: str) -> Iterator[Difference]:
     held, derived = _ending(end.kind, end.facts, end.private), _ending(now.kind, now.facts, now.private) if now else "none"
     if held != derived:
-        yield Difference(at=run, what=f"the end{place}", log=held, now=derived)
+        detail = str(now.private.get("detail", "")) if now is not None else ""
+        yield Difference(at=run, what=f"the end{place}", log=held, now=f"{derived}: {detail}" if detail else derived)
 
 
 def _ending(kind: str, facts: Mapping[str, Any], private: Mapping[str, Any] | None) -> str:

@@ -22,12 +22,13 @@ from flyball.core.journal import Answered, Append, Appended, Entry, PendingRow, 
 from flyball.core.kinds import Kind
 from flyball.core.record import Event, Opened
 from flyball.core.steps import start
+from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import Crash, LabJournal
 
 FORMAT: Final = 1
 STEPS: Final = ("intent", "decision", "timer", "asked", "state", "not_awaited")
 ENDS: Final = ("run_parked", "run_ended")
-# How the outcome of a start reads whose run was ended from outside: it says less than the end of the run.
+# How the outcome of an agent or flow reads whose run was ended from outside.
 HALTED: Final = "halted"
 
 
@@ -89,27 +90,31 @@ def read_history(source: str | Path) -> History:
 
 
 class ReplayJournal(LabJournal):
-    """Lets a run be taken; then the first thing that anybody would write ends the process, and is kept as `beyond`."""
+    """Once sealed, lets a run be taken and its own start conclude; the next thing that anybody would write ends the
+    process, and is kept as `beyond`."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
         self.sealed = False
+        self.start = ""
         self.beyond: tuple[Entry, ...] = ()
 
     async def append(self, append: Append) -> Answered:
-        """As the journal beneath while the history is loaded; later only a take passes."""
-        if self.sealed and append.entries and not self.dead:
+        """As the journal beneath while the history is loaded."""
+        concludes = all(entry.kind == "outcome" and entry.path == self.start for entry in append.entries)
+        if self.sealed and not concludes and not self.dead:
             self.beyond, self.dead = append.entries, "the history ends here"
             raise Crash(self.dead)
         return await super().append(append)
 
 
-async def replayed(rooms: Rooms, journal: ReplayJournal, history: History) -> Replayed:
+async def replayed(rooms: Rooms, journal: ReplayJournal, clock: VirtualClock, history: History) -> Replayed:
     """Drives the run on its history alone, and compares where the code comes out."""
     tenant, run = history.tenant, history.run
     await enter(rooms, tenant)
     await _load(rooms, history)
-    journal.sealed = True
+    clock.move(history.records[-1].time)
+    journal.start, journal.sealed = _start(history), True
     rooms.driver.wake(tenant, run.id)
     try:
         await rooms.driver.settled(tenant, run.id)
@@ -124,8 +129,7 @@ async def replayed(rooms: Rooms, journal: ReplayJournal, history: History) -> Re
 
 async def _load(rooms: Rooms, history: History) -> None:
     subject = str(history.records[0].private["subject"])
-    ended = [_ending(history), *(r for r in history.records if r.kind == "outcome" and r.facts["code"] == HALTED)]
-    kept = [r for r in history.records if r.kind != "run_ended" and not any(r is one for one in ended)]
+    kept = [r for r in history.records if not _of_the_end(r, _start(history))]
     entries = tuple(
         rooms.record.seal(history.tenant, Event(
             kind=line.kind, run=history.run.id, path=line.path, attempt=line.attempt, facts=line.facts,
@@ -149,29 +153,31 @@ def _opened(rooms: Rooms, tenant: str, entry: Entry) -> Opened:
     return rooms.record.open(tenant, stored, rooms.ports.journal.view(tenant))
 
 
+def _start(history: History) -> str:
+    return start(1 + sum(line.kind == "run_continued" for line in history.records))
+
+
+def _of_the_end(line: Line, own: str) -> bool:
+    """Was this written when the run was over? Then the code of today has to come to it by itself."""
+    outcome = line.kind == "outcome" and (line.path == own or line.facts["code"] == HALTED)
+    return outcome or line.kind == "run_ended"
+
+
 def _difference(history: History, beyond: Sequence[Opened]) -> str:
     written = next((r for r in beyond if r.kind in ENDS), next((r for r in beyond if r.kind != "marker"), None))
     if written is None:
         return "the code came to no end"
-    ending = _ending(history)
-    if written.kind not in ENDS and (written.kind, written.path) != (ending.kind, ending.path):
+    if written.kind not in ENDS:
         what = written.facts.get("action") or written.facts.get("what") or ""
         return f"step {written.path}: the history has nothing there, the code now writes {written.kind} {what}".rstrip()
+    ending = next(line for line in reversed(history.records) if line.kind in ENDS)
     now = _came_out(written.kind, written.facts, written.private or {})
     then = _came_out(ending.kind, ending.facts, ending.private)
     return "" if now == then else f"the history {then}, the code now {now}"
 
 
-def _ending(history: History) -> Line:
-    """What the code has to come to: the outcome of the run's own start, or how it parked or ended without one."""
-    own = start(1 + sum(line.kind == "run_continued" for line in history.records))
-    outcomes = [r for r in history.records if r.kind == "outcome" and r.path == own and r.facts["code"] != HALTED]
-    return (outcomes or [r for r in history.records if r.kind in ENDS])[-1]
-
-
 def _came_out(kind: str, facts: Any, private: Any) -> str:
     if kind == "run_parked":
         return f"waits for {', '.join(facts['waits']) or 'a time'}"
-    reason = facts.get("reason") or facts["code"] or facts["status"]
-    told = private.get("detail") or private.get("error") or msgspec.json.encode(private.get("result")).decode()
-    return f"ends as {reason}: {told}"
+    told = private.get("detail") or msgspec.json.encode(private.get("result")).decode()
+    return f"ends as {facts['reason']}: {told}"

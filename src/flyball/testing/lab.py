@@ -8,9 +8,9 @@
 Rules:
 
 * Journal, keyring and signer are in memory; the gate, Cedar, the broker, recovery and the ledger are the product's own.
-* Time stands still. `advance` moves it: expiries, timers and sleeping runs wake in order. Only while a run is driven and
-  everything in it waits (a retry, a rate, the grace of a probe, a `run.timeout`) does time move on by itself, to the next
-  such moment, so that no test hangs and none sleeps. The limits of a tool's own work (`timeout=`) are real time.
+* Time stands still. `advance` moves it: expiries, timers and sleeping runs wake in order. Only while a run is driven
+  and everything in it waits (a retry, a rate, the grace of a probe, a `run.timeout`) does time move on by itself, to
+  the next such moment, so that no test hangs and none sleeps. A tool's own `timeout=` is real time.
 * No model and no machine but this one is reached (see `no_models`).
 * A crash ends the process: what was durable is there for the next call, nothing else is.
 """
@@ -303,6 +303,7 @@ class Lab:
         found = read_history(history)
         self._bench.stand_in(values)
         journal = ReplayJournal(fresh_journal())
-        rooms = self._bench.rooms(journal, VirtualClock(found.records[0].time))
+        clock = VirtualClock(found.records[0].time)
+        rooms = self._bench.rooms(journal, clock)
         with no_models():
-            return await replayed(rooms, journal, found)
+            return await replayed(rooms, journal, clock, found)

@@ -75,17 +75,20 @@ class Server:
         self._open.add(writer)
         uid = peer(writer.get_extra_info("socket"))
         try:
-            while not self._closing and (raw := await _line(reader, writer)):
-                if not await self._carry(raw, uid, reader, writer):
-                    return
+            ahead: bytes | None = b""
+            while ahead is not None and not self._closing and (raw := ahead + await _line(reader, writer)):
+                ahead = await self._carry(raw, uid, reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             return  # whoever asked is gone, or this process ends: there is nobody to tell
         finally:
             self._open.discard(writer)
             writer.close()
 
-    async def _carry(self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers one line; False once the other side hung up. That ends a stream, but never what changes something."""
+    async def _carry(self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+        """Answers one line; None once the other side hung up. That ends a stream, but never what changes something.
+
+        Whoever asks again at once may be read a byte ahead by what listens for a hang-up: it belongs to the next line.
+        """
         task = asyncio.get_running_loop().create_task(self._answer(raw, uid, writer))
         hung_up = asyncio.get_running_loop().create_task(reader.read(1))
         self._busy.add(task)
@@ -96,9 +99,11 @@ class Server:
         await asyncio.wait({task})
         if task.cancelled() and not writer.is_closing():
             await _send(writer, told(_gone()))
-        there = hung_up.cancel()
+        hung_up.cancel()
         await asyncio.wait({hung_up})
-        return there
+        if hung_up.cancelled():
+            return b""
+        return hung_up.result() or None
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._busy.discard(task)

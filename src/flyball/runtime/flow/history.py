@@ -45,11 +45,11 @@ class History:
         """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
         return any(r.kind == "outcome" for r in self._steps.get(path, ()))
 
-    def unasked(self) -> list[str]:
-        """Steps that the log holds and the code never asked for, below no other such step."""
+    def unasked(self, *, deep: bool = False) -> list[str]:
+        """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""
         generation = root(1 + sum(r.kind == "run_continued" for r in self.run))
         mine = [p for p in self._steps if generation_of(p) == generation]
-        return sorted(p for p in mine if p not in self._asked and not self._inside(p))
+        return sorted(p for p in mine if p not in self._asked and (deep or not self._inside(p)))
 
     def _inside(self, path: str) -> bool:
         # The steps inside a finished agent or flow are folded into its one result.
