@@ -94,9 +94,12 @@ class Demo:
             patience.start()
             try:
                 for line in worker.stdout:
-                    print(f"   worker: {line.rstrip()}", flush=True)
-                    word, _, facts = line.partition(" ")
-                    run = json.loads(facts)["id"] if word == "run" else run
+                    word, _, told = line.partition(" ")
+                    facts = json.loads(told)
+                    shown = _line(word, facts)
+                    if shown:
+                        print(f"   worker: {shown}", flush=True)
+                    run = facts["id"] if word == "run" else run
                     if word == "waiting":
                         self.align()
             except BaseException:
@@ -111,6 +114,24 @@ class Demo:
         print(f"   $ python smtp_server.py {STATE.name}/mail --list", flush=True)
         command = [sys.executable, str(HERE / "smtp_server.py"), str(STATE / "mail"), "--list"]
         _indented(subprocess.run(command, cwd=HERE, env=self.env, text=True, capture_output=True, check=True).stdout)
+
+
+def _line(word: str, facts: Mapping[str, Any]) -> str:
+    """A recorded event as a line for a person; empty for what the next event says too."""
+    at = f"{facts.get('path', ''):<5}"
+    if word == "decided":
+        why = "" if facts["outcome"] == "allow" else f"  because of {', '.join(facts.get('policies', ()))}"
+        return f"{at} {facts.get('by', 'flow'):<10} {facts['action']:<15} {facts['outcome']}{why}"
+    if word == "executed":
+        good = facts["status"] == "executed" and not facts.get("code", "").startswith("result")
+        return "" if good else f"{at} {'':<10} {facts['action']:<15} {facts['status']} ({facts.get('code', '')})"
+    if word == "waiting" and facts.get("about"):
+        return f"{at} waits for {', '.join(facts.get('groups', ()))}: {facts['about']}"
+    if word == "answered":
+        return f"{at} {facts['what']} by {facts.get('by', '')}: {facts.get('reason', '')}"
+    if word in ("ended", "end"):
+        return f"      the run ended: {facts['reason']} {facts.get('detail', '') or facts.get('value', '')}".rstrip()
+    return f"      run {facts['id']}" if word == "run" else ""
 
 
 def _command() -> list[str]:

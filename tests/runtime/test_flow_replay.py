@@ -250,3 +250,20 @@ async def test_one_action_without_a_flow_is_the_same_action_for_ever() -> None:
     first = await bench.act(pay, {"cents": 5}, call_id="1")
     assert await bench.act(pay, {"cents": 5}, call_id="1") == first and list(till.paid.values()) == [5]
     assert not isinstance(first, Failed)
+
+
+@flow
+async def quoting(run: Run, cents: int) -> str:
+    told = await run.attempt(pay, 200_000)
+    await run.call(post, f"{told}")
+    return await run.call(pay, cents)
+
+
+async def test_a_refusal_reads_the_same_at_every_replay() -> None:
+    till = Drawer()
+    bench = lab(till)
+    asked = await bench.run(quoting, 200, key="k")
+    assert isinstance(asked, Waiting)
+    await bench.restart()
+    done = await bench.approve(asked.pending[0], by=FAY)
+    assert isinstance(done, Completed) and till.calls.count("post") == 1

@@ -94,10 +94,11 @@ async def settle(rooms: Rooms, tenant: str) -> list[str]:
 
 def kept_notices(rooms: Rooms, tenant: str) -> list[str]:
     """What every surface says of runs that are kept for review."""
-    rule, loaded = rooms.config.release.waiting, release_of(rooms).digest
+    rule = rooms.config.release.waiting
     why = {"pin": "runs are pinned to their release", "ask": "somebody must say whether it may move"}
+    now = f", the code is {release_of(rooms).digest[:8]}" if rooms.project.modules else ""
     return [
-        f"run {row.id} stands on release {row.release[:8]}, the code is {loaded[:8]}: "
+        f"run {row.id} stands on release {row.release[:8]}{now}: "
         f"{why.get(rule, 'the code does something else than its log')}. flyball resume {row.id} --check"
         for row in _unended(rooms, tenant) if row.review
     ]  # fmt: skip

@@ -210,7 +210,7 @@ def _readable(rooms: Rooms) -> list[Source]:
 
 def _compiled_notice(rooms: Rooms, tenant: str, source: Source, digest: str) -> str | None:
     try:
-        on_disk = rooms.policies.check(source).bundle.digest
+        on_disk = rooms.policies.look(source).bundle.digest
     except FlyballError as bad:
         first = str(bad).splitlines()[0]
         return f"the {source.layer} policies on disk are refused ({first}); {digest[:12]} stays in force"

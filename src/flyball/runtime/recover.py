@@ -72,12 +72,7 @@ class Recover:
             return told_again(proposal, outcome)
         decision = past.last("decision")
         if decision is not None and decision.facts["outcome"] == "deny":
-            facts = decision.facts
-            told = Blocked(
-                facts["reason"], policies=tuple(facts["policies"]), cures=tuple(facts["cures"]), action=decision.id
-            )
-            told.data = {**told.data, **({"node": facts["node"]} if "node" in facts else {})}
-            return told
+            return blocked_again(decision)
         return None
 
     async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:
@@ -165,6 +160,19 @@ class Recover:
             id=row.id, kind="unknown", run=place.run, about=p.action.name, arguments=p.arguments, over=row.over,
             question=shown["question"], asked_by=shown["by"], version=row.version,
         )  # fmt: skip
+
+
+def blocked_again(decision: Opened) -> Blocked:
+    """What the log says of a proposal that was not let run, in the words of then."""
+    facts = decision.facts
+    said = (decision.private or {}).get("told", {})
+    told = Blocked(
+        facts["reason"], policies=tuple(said.get("policies", facts["policies"])),
+        cures=tuple(said.get("cures", facts["cures"])), action=decision.id, what=said.get("what", ""),
+        why=said.get("why", ""), fix=said.get("fix", ""),
+    )  # fmt: skip
+    told.data = {**told.data, **({"node": facts["node"]} if "node" in facts else {})}
+    return told
 
 
 def told_again(proposal: Proposal, outcome: Opened) -> Executed[Any] | Failed | Blocked:

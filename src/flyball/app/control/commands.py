@@ -8,12 +8,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from flyball.app.control import acting, reading
+from flyball.app.control import acting, policing, reading
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 
-# read: a look at the journal is enough. write: its owner. drive: its owner, with the project's code.
-Need = Literal["read", "write", "drive"]
+# read: a look at the journal is enough. fold: with the project's code. write: its owner. drive: its owner, with the code.
+Need = Literal["read", "fold", "write", "drive"]
 Carry = Callable[[Office, Caller, Any], Awaitable[Mapping[str, Any]]]
 Stream = Callable[[Office, Caller, Any], AsyncIterator[Mapping[str, Any]]]
 
@@ -52,4 +52,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "export": Command(arguments=acting.Export, need="write", carry=acting.export),
     "prove": Command(arguments=acting.Prove, need="write", carry=acting.prove),
     "checkpoint": Command(arguments=reading.Nothing, need="write", carry=acting.checkpoint),
+    "policies": Command(arguments=reading.Nothing, need="read", carry=policing.policies),
+    "policy_explain": Command(arguments=policing.Explain, need="read", carry=policing.explain),
+    "policy_compare": Command(arguments=reading.Nothing, need="fold", carry=policing.compare),
+    "policy_activate": Command(arguments=policing.Activate, need="drive", carry=policing.activate, person=True),
+    "replay": Command(arguments=reading.OneRun, need="fold", carry=policing.replay),
+    "check": Command(arguments=reading.OneRun, need="fold", carry=policing.check),
+    "move": Command(arguments=reading.OneRun, need="drive", carry=policing.move),
 }  # fmt: skip

@@ -68,7 +68,7 @@ class Counter:
                 "the operating-system user alone may start runs, not decide",
                 "Act with a person's key: export FLYBALL_KEY=FILE",
             )  # fmt: skip
-        if command.need == "drive" and not self._office.code:
+        if command.need in ("drive", "fold") and not self._office.code:
             raise FlyballError("owner_busy", "this process only writes records", fix="Ask again in a moment.")
         return command
 

@@ -1,6 +1,7 @@
 """An office in this process, where the project has no owner: with as much of the project as the command needs.
 
-* `looking`: reads the journal beside whoever may own it. Nothing is written, signed or locked.
+* `looking`: reads the journal beside whoever may own it, with the project's code where that is asked for. Nothing is
+  written, signed or locked.
 * `writing`: owns the journal for a moment. No code of the project is loaded and no run goes on by itself.
 * `driving`: opens the project as a program does, but only runs that are asked for by name go on.
 """
@@ -83,13 +84,15 @@ def _bare(config: Config) -> tuple[Config, Project]:
 
 
 @asynccontextmanager
-async def looking(config: Config) -> AsyncIterator[Office]:
-    """An office that reads. Raises FlyballError `journal_missing` where nothing has run yet."""
+async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office]:
+    """An office that reads; with `code`, also what the project's code would do. Raises FlyballError `journal_missing` where nothing has run yet."""
     path = Path(config.journal.path)
     if not path.exists():
         raise FlyballError("journal_missing", "nothing has run in this project yet", f"there is no journal at {path}",
                            "flyball run WHAT INPUT")  # fmt: skip
     records, project = _bare(config)
+    if code:
+        records, project = config, load(config.project.name, Path(config.directory), config.project.modules)
     root = adapter("keyring.root")(str(config.keys.root), create=False)
     ports = Ports(
         journal=LookedAt(adapter("journal.reader")(path)), clock=adapter("clock")(), entropy=adapter("entropy")(),
@@ -97,7 +100,7 @@ async def looking(config: Config) -> AsyncIterator[Office]:
         signer=NoSigner(), engine=adapter("policy.cedar")(), models={}, prices=adapter("prices")(config.prices),
     )  # fmt: skip
     try:
-        yield Office.of(wire(records, project, ports), scripted=scripted(config), code=False)
+        yield Office.of(wire(records, project, ports), scripted=scripted(config), code=code)
     finally:
         await ports.journal.close()
         ports.keyring.close()

@@ -46,6 +46,8 @@ class Office:
         return watch(self.rooms.record, self.rooms.watching, tenant, run=run, after=after)
 
     def notices(self, tenant: str) -> dict[str, object]:
-        """What every surface must say: which models are scripted, and whether the starter policy is in force."""
+        """What every surface must say: which models are scripted, whether the starter policy is in force, what on disk is
+        not, which runs wait for a review."""
         rows = self.rooms.ports.journal.view(tenant).rows(BundleRow)
-        return {"scripted": list(self.scripted), "starter": any(row.name == STARTER for row in rows)}
+        return {"scripted": list(self.scripted), "starter": any(row.name == STARTER for row in rows),
+                "standing": self.policies.notices(tenant=tenant)}  # fmt: skip

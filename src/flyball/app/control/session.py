@@ -64,7 +64,7 @@ class Session:
             yield told
 
     def _message(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        look = command in COMMANDS and COMMANDS[command].need == "read"
+        look = command in COMMANDS and COMMANDS[command].need in ("read", "fold")
         if self._key is None or look:  # who only looks need not be in the directory
             return {"v": VERSION, "command": command, "arguments": {**arguments, "tenant": self._tenant}}
         bound = {"tenant": self._tenant, "log": self._hello["log"], "session": self._hello["session"]}
@@ -95,8 +95,8 @@ async def _channel(stack: AsyncExitStack, config: Config, need: Need, tenant: st
             stack.push_async_callback(found.close)
             return found, int((await _hello(found, tenant))["pid"])
         try:
-            if need == "read":
-                office = await stack.enter_async_context(looking(config))
+            if need in ("read", "fold"):
+                office = await stack.enter_async_context(looking(config, code=need == "fold"))
             elif need == "write":
                 office = await stack.enter_async_context(writing(config, tenant))
             else:
