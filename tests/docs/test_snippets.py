@@ -10,7 +10,7 @@ A document is a story: its blocks share one project directory, empty at first, o
     ```toml, cedar, json, sh          parsed, and checked as what it is
     <!-- example: refunds -->         the files of examples/refunds are the project; blocks with their titles are these
 
-`...` in what is printed stands for anything; RUN, PENDING and DIGEST in what is typed for the last one that was printed.
+`...` in what is printed stands for anything; RUN, PENDING and DIGEST in what is typed for the last that was printed.
 A block that needs a command or a name that is not there yet is left out: the test then skips and says what is missing.
 """
 
@@ -328,9 +328,10 @@ class Provider(BaseHTTPRequestHandler):
         if tools and not results:
             function = {"name": tools[0], "arguments": '{"path": "README.md"}'}
             message = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+        finish = "tool_calls" if "tool_calls" in message else "stop"
         body = json.dumps({
             "id": "1", "model": asked["model"], "usage": {"prompt_tokens": 90, "completion_tokens": 10},
-            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if tools and not results else "stop"}],
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         }).encode()  # fmt: skip
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -360,7 +361,8 @@ def story(tmp_path: Path, provider: str) -> Iterator[Story]:
     environ, path, modules, here = dict(os.environ), list(sys.path), dict(sys.modules), Path.cwd()
     forget(ROOT / "examples")
     sys.path.insert(0, str(project))
-    os.environ |= {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '')}", "NO_COLOR": "1"}
+    own = f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', '')}"
+    os.environ |= {"HOME": str(home), "PATH": own, "NO_COLOR": "1"}
     sys.modules[module.__name__] = module
     told = Story(project, provider, module)
     os.chdir(project)

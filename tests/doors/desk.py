@@ -115,6 +115,7 @@ class Desk:
 
     def __call__(self, *args: str, who: str = "") -> Said:
         """One command line in this process, as a person with a key or as the operating-system user."""
+        sys.modules.pop("paydesk", None)  # a process of its own would read the file
         with self._patch.context() as patch:
             patch.delenv("FLYBALL_KEY", raising=False)
             if who:

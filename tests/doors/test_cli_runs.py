@@ -143,7 +143,7 @@ def test_every_surface_says_scripted_models_and_the_starter_policy(
     desk("run", "looks", "1")
     out = desk(*args).out
     assert "note: scripted, no model answers: default" in out and "flyball/starter" in out
-    assert desk.json(*args)["notices"] == {"scripted": ["default"], "starter": True}
+    assert desk.json(*args)["notices"].items() >= {"scripted": ["default"], "starter": True}.items()
 
 
 def test_budgets_are_shown_with_their_limits(desk: Desk) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated
 
 import pytest
 
 from flyball import Call, Critical, Entity, FlyballError, Principal, Ref, Tenant, agent, entity, resource, tool
 from flyball.testing import Lab
-from flyball.testing.cases import PolicyCase, RunSoFar, policy_cases
 from flyball.testing.decide import at_once
 
 KIM = Principal("user:kim", groups=frozenset({"sales"}))
@@ -25,7 +23,6 @@ unless { context.origin.to == "request" };
 when { context.input.count > 10 } unless { context.approvals.contains("boss") };
 @id("again") @reason("again") forbid (principal, action == Action::"ship", resource)
 when { context.run.denied.contains("ship") };
-@id("tainted") @reason("tainted") forbid (principal, action == Action::"ship", resource) when { context.run.tainted };
 @id("no-robots") @reason("robot") forbid (principal is Agent, action == Action::"ship", resource)
 when { context.input.count > 3 };
 """
@@ -113,37 +110,3 @@ def test_at_once_leaves_the_loop_of_the_thread_alone() -> None:
         return 42
 
     assert at_once(answer()) == 42
-
-
-def case(**other: object) -> PolicyCase:
-    settings = {"name": "n", "tool": "ship", "by": KIM, "expect": "allow", "input": {"shop": "x", "to": "me"}}
-    return PolicyCase(**{**settings, "origin": TO, "resource": {"closed": False}, **other})  # type: ignore[arg-type]
-
-
-def project_lab(request: pytest.FixtureRequest) -> Lab:
-    return Lab(policies=POLICY, project=[request.module])
-
-
-def test_a_case_that_holds_gives_its_verdict(request: pytest.FixtureRequest) -> None:
-    assert case().check(project_lab(request)).outcome == "allow"
-    assert case(run=RunSoFar(tainted=True), expect="deny", because=("tainted",)).check(project_lab(request))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"expect": "deny"},
-        {"input": {"shop": "x", "to": "me", "count": 11}, "expect": "require_approval", "groups": ("finance",)},
-        {"resource": {"closed": True}, "expect": "deny", "because": ("many",)},
-    ],
-)
-def test_a_case_that_does_not_hold_says_what_differs(request: pytest.FixtureRequest, wrong: dict[str, object]) -> None:
-    with pytest.raises(AssertionError, match="expected"):
-        case(**wrong).check(project_lab(request))
-
-
-@pytest.mark.parametrize("text", ["case = 1", "[[case]]\nname = 1", "[[kase]]\n", "nonsense", '[[case]]\nname="n"\nx=1'])
-def test_a_file_that_cannot_be_read_names_itself(tmp_path: Path, text: str) -> None:
-    (tmp_path / "bad.test.toml").write_text(text)
-    with pytest.raises(FlyballError, match="bad.test.toml"):
-        policy_cases(tmp_path)

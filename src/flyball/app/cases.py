@@ -126,11 +126,12 @@ def read_cases(file: str, text: str) -> list[Case]:
     found = []
     for number, table in enumerate(tables):
         where = f"{file}:{lines[number]}" if number < len(lines) else file
-        found.append(_case(where, table))
+        found.append(made(where, table))
     return found
 
 
-def _case(where: str, table: Mapping[str, Any]) -> Case:
+def made(where: str, table: Mapping[str, Any]) -> Case:
+    """A case from its table; raises FlyballError `policy_case_invalid`."""
     _known(where, "", table, _KEYS[""])
     subjects = [key for key in SUBJECTS if key in table]
     if len(subjects) != 1:

@@ -35,11 +35,13 @@ async def replay(rooms: Rooms, tenant: str, run: str) -> Replayed:
     """What is not as the log says. Executes and writes nothing."""
     row, records = records_of(rooms, tenant, run)
     derived, refused, differences = _verdicts(Verdicts(rooms, tenant), records)
-    differences += await Refold(rooms, tenant)(row, records, deep=True)
+    folded = bool(rooms.project.modules)
+    if folded:
+        differences += await Refold(rooms, tenant)(row, records, deep=True)
     steps = {bare(r.path) for r in records if r.path}
     return Replayed(
         run=run, release=row.release, loaded=release_of(rooms).digest, verdicts=derived, refused=refused,
-        steps=len(steps), differences=tuple(differences),
+        steps=len(steps), folded=folded, differences=tuple(differences),
     )  # fmt: skip
 
 

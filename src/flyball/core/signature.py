@@ -140,14 +140,15 @@ def _fields(hint: Any) -> Iterator[tuple[str, Any]]:
         of = {f.name: "*" if kind.__struct_config__.array_like else f.encode_name for f in msgspec.structs.fields(kind)}
     elif dataclasses.is_dataclass(kind):
         of = {f.name: f.name for f in dataclasses.fields(kind)}
-    elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        of = dict.fromkeys(kind._fields, "*")
+    elif issubclass(kind, tuple):
+        of = dict.fromkeys(getattr(kind, "_fields", ()), "*")
     elif is_typeddict(kind) or hasattr(kind, "model_fields") or hasattr(kind, "__attrs_attrs__"):
         of = {name: name for name in typing.get_type_hints(kind)}
     else:
         return
     hints = typing.get_type_hints(kind, include_extras=True)
-    filled = dict(zip(getattr(kind, "__parameters__", ()), get_args(hint), strict=False))
+    open_kind: tuple[Any, ...] = getattr(kind, "__parameters__", ())
+    filled = dict(zip(open_kind, get_args(hint), strict=False))
     for name, shown in of.items():
         inner = hints[name]
         open_ = getattr(inner, "__parameters__", ())

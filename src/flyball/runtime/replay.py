@@ -47,8 +47,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay found. `verdicts` were derived again, `refused` never reached a policy, `steps` were folded;
-    `release` is the run's, `loaded` the code's."""
+    """What a replay found. `verdicts` were derived again, `refused` never reached a policy, `steps` were folded (not
+    `folded`: no code was loaded); `release` is the run's, `loaded` the code's."""
 
     run: str
     release: str
@@ -56,6 +56,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: int
     refused: int
     steps: int
+    folded: bool = True
     differences: tuple[Difference, ...] = ()
 
     @property

@@ -12,15 +12,13 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from flyball.app.cases import because, groups
 from flyball.app.project import Project
 from flyball.app.wiring import Rooms
-from flyball.core.approval import cure_name, shown_group
-from flyball.core.decision import Decision
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Principal
 from flyball.core.origin import Origins
-from flyball.core.policy import Node, Uid
 from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.result import Blocked
 from flyball.ports.policy import Compiled
@@ -47,7 +45,7 @@ class Verdict:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A proposal that nobody makes. `origins` are those of the arguments that are not unknown; `through` the agents
-    between `by` and the call; `approvals` groups that have agreed; `entity` stands for the one that would be loaded."""
+    between `by` and the call; `approvals` groups that have agreed; `denied` what the run was denied before."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -55,10 +53,7 @@ class Question:
     origins: Mapping[str, str] = field(default_factory=dict)
     through: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
-    did: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
-    tainted: bool = False
-    entity: Mapping[str, Any] | None = None
 
 
 async def decided(rooms: Rooms, force: tuple[Compiled, ...], question: Question) -> Verdict:
@@ -81,16 +76,12 @@ def _proposal(project: Project, q: Question) -> Proposal:
         if name not in project.agents:
             raise FlyballError("unknown_agent", f"there is no agent {name!r}", fix=", ".join(sorted(project.agents)))
         authority = authority.through(name, project.agents[name].role)
-    kind = next(iter(tool.action.refs.values()), "")
-    argument = next(iter(tool.action.refs), "")
-    uid = Uid(kind, str(q.arguments.get(argument, ""))) if q.entity is not None and kind else None
     place = Place(
-        tenant=q.by.tenant, run="nobody", path="1", fence=None, release="", subjects=(), subject="", did=q.did,
-        denied=q.denied, tainted=q.tainted,
-    )  # fmt: skip
+        tenant=q.by.tenant, run="nobody", path="1", fence=None, release="", subjects=(), subject="", denied=q.denied
+    )
     return Proposal(
         place=place, action=tool.action, performer=tool_performer(tool), authority=authority, arguments=q.arguments,
-        origins=Origins(), resource=uid, entities=(Node(uid=uid, attrs=q.entity or {}),) if uid else (),
+        origins=Origins(),
     )  # fmt: skip
 
 
@@ -109,13 +100,9 @@ def _enforce(rooms: Rooms, q: Question) -> Enforce:
 
 
 def _verdict(ruled: Ruled) -> Verdict:
-    decision: Decision = ruled.decision
-    asked = decision.outcome == "require_approval"
-    policies = decision.because if asked else decision.determining
-    groups = sorted({cure_name(cure) for cure in decision.missing}) if asked else ()
+    decision = ruled.decision
     return Verdict(
-        outcome=decision.outcome, groups=tuple(shown_group(name) for name in groups),
-        because=tuple(policy.removeprefix("project/") for policy in policies), arguments=decision.arguments,
+        outcome=decision.outcome, groups=groups(decision), because=because(decision), arguments=decision.arguments,
         reason=decision.reason, errors=tuple(decision.errors),
     )  # fmt: skip
 

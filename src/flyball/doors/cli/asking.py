@@ -35,7 +35,7 @@ async def _within(
 def ask(shell: Shell, command: str, **arguments: Any) -> dict[str, Any]:
     """One question and its answer."""
     need = COMMANDS[command].need
-    key = None if need == "read" else acting_key(shell)
+    key = None if need in ("read", "fold") else acting_key(shell)
     return within(shell, need, lambda session: session.ask(command, **arguments), key)
 
 
@@ -72,6 +72,8 @@ def announce(screen: Screen, notices: Mapping[str, Any]) -> None:
         screen.line(f"note: scripted, no model answers: {', '.join(notices['scripted'])}", "warn")
     if notices.get("starter"):
         screen.line("note: the starter policy is in force (flyball/starter)", "warn")
+    for standing in notices.get("standing", ()):
+        screen.line(f"note: {standing}", "warn")
 
 
 def worst(codes: list[ExitCode]) -> ExitCode:

@@ -1,0 +1,205 @@
+"""The command line about policies, replays and releases, on a project on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.doors.desk import POLICY, Desk
+
+NONE = POLICY + '@id("none") forbid (principal, action == Action::"pay", resource);\n'
+SMALL = """
+[[case]]
+name = "a small one goes"
+tool = "pay"
+by = { id = "user:kim" }
+input = { cents = 5 }
+expect = "allow"
+"""
+
+
+@pytest.fixture
+def ran(desk: Desk) -> str:
+    """A run that completed; ann is an admin, fay is in finance."""
+    desk.people(fay="finance", ann="admin")  # once there is an admin, only they enrol
+    return str(desk.json("run", "handle", "4")["run"])
+
+
+def write(desk: Desk, policy: str, cases: str = "") -> None:
+    (desk.folder / "policies" / "desk.cedar").write_text(policy)
+    (desk.folder / "policies" / "desk.test.toml").write_text(cases)
+
+
+def edit(desk: Desk, old: str, new: str) -> None:
+    file = desk.folder / "paydesk.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    later = file.stat().st_mtime + 10
+    os.utime(file, (later, later))  # two edits in one second would leave the first one's bytecode
+
+
+# on disk ---------------------------------------------------------------------------------------------------------------
+def test_sound_policies_are_checked(desk: Desk) -> None:
+    said = desk("policy", "check")
+    assert said.code == 0 and "project desk:" in said.out and not desk.journal.exists()
+
+
+def test_findings_name_file_line_and_id(desk: Desk) -> None:
+    write(desk, POLICY.replace("context.input.cents > 20", "context.input.sents > 20"))
+    said = desk("policy", "check")
+    assert said.code == 8 and "policies/desk.cedar:5 big: context.input.sents does not exist on pay" in said.out
+    told = desk.json("policy", "check")
+    assert not told["ok"] and told["findings"][0]["fix"] == "Did you mean cents?"
+
+
+def test_cases_pass_and_fail(desk: Desk) -> None:
+    write(desk, POLICY, SMALL)
+    assert desk("policy", "test").out.strip() == "1 of 1 cases pass"
+    write(desk, NONE, SMALL)
+    said = desk("policy", "test")
+    assert said.code == 8 and "policies/desk.test.toml:2 a small one goes: expected allow, got deny" in said.out
+
+
+def test_an_unknown_key_of_a_case_is_refused_with_the_nearest(desk: Desk) -> None:
+    write(desk, POLICY, SMALL.replace("expect", "expects"))
+    said = desk("policy", "test")
+    assert said.code == 8 and "there is no key expects in a case" in said.err and "Did you mean expect?" in said.err
+
+
+def test_the_schema_is_printed(desk: Desk) -> None:
+    assert 'action "pay"' in desk("policy", "schema").out
+
+
+def test_a_draft_passes_check_and_test(desk: Desk) -> None:
+    assert "pay-asks-owner" in desk("policy", "draft", "pay").out
+    write(desk, '@id("read") permit (principal, action in Action::"read", resource);\n')
+    assert desk("policy", "draft", "pay", "--write").code == 0
+    assert (desk("policy", "check").code, desk("policy", "test").code) == (0, 0)
+    assert "is there already" in desk("policy", "draft", "pay", "--write").err
+    assert "there is no tool 'none'" in desk("policy", "draft", "none").err
+
+
+# in force --------------------------------------------------------------------------------------------------------------
+def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
+    out = desk("policy", "list").out
+    assert "project desk: bundle" in out and "finance" in out and "over_limit" in out
+
+
+def test_what_changed_on_disk_is_said_and_activated_by_an_admin(desk: Desk, ran: str) -> None:
+    write(desk, NONE)
+    assert "flyball policy activate" in desk("runs").out
+    said = desk("policy", "compare")
+    assert "added: none" in said.out and "allow -> deny" in said.out
+    said = desk("policy", "activate", who="ann")
+    assert said.code == 0 and "is in force" in said.out and "1 tighter" in said.out
+    assert desk("run", "handle", "4").code == 3 and "flyball policy activate" not in desk("runs").out
+    assert "in force already" in desk("policy", "activate", who="ann").out
+
+
+@pytest.mark.parametrize("who", ["", "fay"])
+def test_nobody_else_activates(desk: Desk, ran: str, who: str) -> None:
+    write(desk, NONE)
+    assert desk("policy", "activate", who=who).code == 3
+    assert desk("run", "handle", "4").code == 0
+
+
+def test_refused_policies_and_failing_cases_are_not_activated(desk: Desk, ran: str) -> None:
+    write(desk, NONE, SMALL)
+    said = desk("policy", "activate", who="ann")
+    assert said.code == 8 and "a small one goes" in said.err
+    write(desk, POLICY.replace("cents", "sents"))
+    assert desk("policy", "activate", who="ann").code == 8
+    write(desk, NONE)
+    assert "no bundle on disk is ffff" in desk("policy", "activate", "ffff", who="ann").err
+
+
+def test_a_project_with_failing_cases_runs_nothing(desk: Desk) -> None:
+    write(desk, NONE, SMALL)
+    assert desk("run", "handle", "4").code == 8
+
+
+def test_a_tool_is_explained_without_a_run(desk: Desk) -> None:
+    asked = ("policy", "explain", "pay", "--by", "user:kim", "--input", '{"cents": 30}')
+    out = desk(*asked, "--origin", "cents=request").out
+    for words in ("pay: require_approval", "cents: request", "asks finance because of big", "@require_approval"):
+        assert words in out, words
+    assert "pay: allow" in desk(*asked, "--approval", "finance").out
+    (told,) = desk.json(*asked)["explained"]
+    assert [s["link"] for s in told["said"]] == ["User::kim"] and told["rounds"] == 3
+
+
+def test_a_tool_is_explained_by_what_is_in_force_or_on_disk(desk: Desk, ran: str) -> None:
+    write(desk, NONE)
+    asked = ("policy", "explain", "pay", "--by", "user:kim", "--input", '{"cents": 3}')
+    assert "pay: allow" in desk(*asked).out and "pay: deny" in desk(*asked, "--disk").out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [((), "--by"), (("--by", "kim"), "is no principal"), (("--by", "user:k", "--input", "["), "--input"),
+     (("--by", "user:k", "--input", "1"), "no JSON object"), (("--by", "user:k", "--origin", "x"), "--origin")],
+)  # fmt: skip
+def test_what_cannot_be_explained_is_said(desk: Desk, more: tuple[str, ...], words: str) -> None:
+    said = desk("policy", "explain", "pay", *more)
+    assert said.code != 0 and words in said.err
+
+
+def test_a_run_a_step_and_a_record_are_explained(desk: Desk, ran: str) -> None:
+    assert "flow handle: allow" in desk("policy", "explain", ran).out
+    (told,) = desk.json("policy", "explain", f"{ran}/2")["explained"]
+    assert told["action"] == "pay" and told["because"] == ["effects"]
+    assert desk.json("policy", "explain", f"{ran}/2/1/intent")["explained"] == [told]
+    assert "there is no decision" in desk("policy", "explain", f"{ran}/9").err
+
+
+# replay and releases ---------------------------------------------------------------------------------------------------
+def test_a_run_replays_equal_and_writes_nothing(desk: Desk, ran: str) -> None:
+    before = desk("show", ran).out
+    said = desk("replay", ran)
+    assert said.code == 0 and f"run {ran} replays equal: 3 verdicts derived again, 3 steps folded" in said.out
+    assert desk("show", ran).out == before
+
+
+def test_a_difference_exits_5_and_says_where(desk: Desk, ran: str) -> None:
+    edit(desk, "pay, cents=seen", "pay, cents=seen + 1")
+    said = desk("replay", ran)
+    assert said.code == 5 and "step 2: the log holds call pay, the code now does it with other arguments" in said.out
+    assert "(paydesk.py:" in said.out and "It stands on release" in said.out and not desk.json("replay", ran)["ok"]
+
+
+def test_a_kept_run_is_said_checked_and_moved(desk: Desk) -> None:
+    desk.people(fay="finance")
+    run = str(desk.json("run", "handle", "30")["run"])
+    edit(desk, "return await run.call(pay, cents=seen)", "await run.call(look, 1)\n    return await run.call(pay, cents=seen)")
+    desk("run", "handle", "4")  # whoever opens the project looks at what waits
+    assert f"flyball resume {run} --check" in desk("runs").out
+    said = desk("resume", run, "--check")
+    assert said.code == 5 and "step 2: the log holds call pay, the code now does call look (paydesk.py:" in said.out
+    assert desk("resume", run, "--move").code == 5
+    edit(desk, "await run.call(look, 1)\n    return", "return")
+    assert "may move" in desk("resume", run, "--check").out
+    assert desk("approve", desk.waiting(), "--reason", "fair", who="fay").code == 0
+    assert desk("resume", run).code == 0
+
+
+def test_check_and_move_are_about_one_run(desk: Desk) -> None:
+    assert desk("resume", "--check").code == 2 and desk("resume", "--move").code == 2
+
+
+def test_an_unknown_run_is_no_replay(desk: Desk, ran: str, tmp_path: Path) -> None:
+    assert desk("replay", "r-0").code == 2
+
+
+def test_another_terminal_replays_and_activates_while_an_owner_serves(desk: Desk, ran: str) -> None:
+    with desk.process("run", "nap", "20000", "--wait") as owner:
+        for _ in range(100):
+            if "nap" in desk("runs").out:
+                break
+        write(desk, NONE)
+        assert desk("replay", ran).code == 0
+        assert desk("policy", "activate", who="ann").code == 0
+        assert owner.poll() is None
+    assert desk("run", "handle", "4").code == 3
