@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from flyball.app.cases import Case, Setting, decide_case, faults, judge, made, on_disk, policy_cases, read_cases, setting
+from flyball.app.cases import (
+    Case,
+    Setting,
+    decide_case,
+    faults,
+    judge,
+    made,
+    on_disk,
+    policy_cases,
+    read_cases,
+    setting,
+)
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
 from flyball.core.errors import FlyballError
@@ -59,15 +70,20 @@ when { resource.tier == "black" } unless { context.approvals.contains("finance:2
 @id("not-mine") forbid (principal is User, action == Action::"mail", resource is Customer)
 when { context.input.text == "mine" } unless { resource.owner == principal };
 @id("team") forbid (principal, action == Action::"mail", resource in Team::"closed");
-@id("secret") @modify("drop:/note") forbid (principal, action == Action::"mail", resource) when { context.input has note };
+@id("secret") @modify("drop:/note")
+forbid (principal, action == Action::"mail", resource) when { context.input has note };
 @id("tainted") forbid (principal, action == Action::"mail", resource) when { context.run.tainted };
 @id("again") forbid (principal, action == Action::"mail", resource) when { context.run.did.contains("mail") };
 @id("refused") forbid (principal, action == Action::"mail", resource) when { context.run.denied.contains("look") };
 @id("origin") forbid (principal, action == Action::"mail", resource) when { context.origin.text == "several" };
-@id("default") forbid (principal, action == Action::"look", resource) when { context.origin.n == "default" && context.time.hour == 3 };
-@id("vendor") forbid (principal, action == Action::"model", resource is Model) when { resource has vendor && resource.vendor == "evil" };
-@id("no-handle") forbid (principal, action == Action::"flow", resource == Flow::"handle") when { principal == User::"eve" };
-@id("no-clerk") forbid (principal, action == Action::"agent", resource == Agent::"clerk") when { principal == User::"eve" };
+@id("default") forbid (principal, action == Action::"look", resource)
+when { context.origin.n == "default" && context.time.hour == 3 };
+@id("vendor") forbid (principal, action == Action::"model", resource is Model)
+when { resource has vendor && resource.vendor == "evil" };
+@id("no-handle")
+forbid (principal, action == Action::"flow", resource == Flow::"handle") when { principal == User::"eve" };
+@id("no-clerk")
+forbid (principal, action == Action::"agent", resource == Agent::"clerk") when { principal == User::"eve" };
 @id("env") forbid (principal, action == Action::"look", resource) when { context.env == "prod" };
 """
 KIM = {"id": "user:kim", "groups": ["staff"]}
@@ -101,15 +117,39 @@ def judged(there: Setting, **changes: Any) -> list[str]:
 EXPECTED: dict[str, dict[str, Any]] = {
     "a permit is what allows": {"because": ["mail"]},
     "nobody else": {"by": {"id": "user:eve"}, "expect": "deny", "because": []},
-    "an approval is asked": {"resource": {"tier": "gold", "owner": "kim"}, "expect": "require_approval", "groups": ["sales"], "because": ["gold"]},
+    "an approval is asked": {
+        "resource": {"tier": "gold", "owner": "kim"},
+        "expect": "require_approval",
+        "groups": ["sales"],
+        "because": ["gold"],
+    },
     "an approval is given": {"resource": {"tier": "gold", "owner": "kim"}, "approvals": ["sales"], "because": ["gold"]},
-    "one of two people is not enough": {"resource": {"tier": "black", "owner": "kim"}, "approvals": ["finance"], "expect": "require_approval", "groups": ["finance:2"]},
+    "one of two people is not enough": {
+        "resource": {"tier": "black", "owner": "kim"},
+        "approvals": ["finance"],
+        "expect": "require_approval",
+        "groups": ["finance:2"],
+    },
     "two people": {"resource": {"tier": "black", "owner": "kim"}, "approvals": ["project/finance:2"]},
     "an attribute is an entity by its name": {"input": {"to": "C-1", "text": "mine"}},
-    "and by its type": {"input": {"to": "C-1", "text": "mine"}, "resource": {"tier": "x", "owner": {"type": "User", "id": "eve"}}, "expect": "deny", "because": ["not-mine"]},
+    "and by its type": {
+        "input": {"to": "C-1", "text": "mine"},
+        "resource": {"tier": "x", "owner": {"type": "User", "id": "eve"}},
+        "expect": "deny",
+        "because": ["not-mine"],
+    },
     "several entities": {"resource": {"tier": "x", "owner": "kim", "friends": ["eve", "fay"]}},
-    "attributes and parents": {"resource": {"attrs": {"tier": "x", "owner": "kim"}, "parents": [["Team", "closed"]]}, "expect": "deny", "because": ["team"]},
-    "arguments after a modifier": {"input": {"to": "C-1", "text": "t", "note": "n"}, "expect": "modify", "because": ["secret"], "arguments": {"to": "C-1", "text": "t"}},
+    "attributes and parents": {
+        "resource": {"attrs": {"tier": "x", "owner": "kim"}, "parents": [["Team", "closed"]]},
+        "expect": "deny",
+        "because": ["team"],
+    },
+    "arguments after a modifier": {
+        "input": {"to": "C-1", "text": "t", "note": "n"},
+        "expect": "modify",
+        "because": ["secret"],
+        "arguments": {"to": "C-1", "text": "t"},
+    },
     "through an agent": {"through": ["clerk"], "expect": "deny", "because": ["planners"]},
     "tainted": {"run": {"tainted": True}, "expect": "deny", "because": ["tainted"]},
     "did": {"run": {"did": ["mail"]}, "expect": "deny", "because": ["again"]},
@@ -119,15 +159,56 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "an action that is a tool": {"tool": None, "action": "look", "input": {}, "resource": None},
     "a default argument, at noon": {"tool": "look", "input": {}, "resource": None},
     "a flow": {"tool": None, "flow": "handle", "input": {"input": 1}, "resource": None},
-    "a flow denied": {"tool": None, "flow": "handle", "by": {"id": "user:eve"}, "resource": None, "input": {}, "expect": "deny", "because": ["no-handle"]},
+    "a flow denied": {
+        "tool": None,
+        "flow": "handle",
+        "by": {"id": "user:eve"},
+        "resource": None,
+        "input": {},
+        "expect": "deny",
+        "because": ["no-handle"],
+    },
     "an agent": {"tool": None, "agent": "clerk", "resource": None, "input": {}},
-    "an agent denied": {"tool": None, "agent": "clerk", "by": {"id": "user:eve"}, "resource": None, "input": {}, "expect": "deny", "because": ["no-clerk"]},
+    "an agent denied": {
+        "tool": None,
+        "agent": "clerk",
+        "by": {"id": "user:eve"},
+        "resource": None,
+        "input": {},
+        "expect": "deny",
+        "because": ["no-clerk"],
+    },
     "a model": {"tool": None, "model": "default", "resource": None, "input": {}},
-    "a model denied": {"tool": None, "model": "evil", "resource": None, "input": {}, "expect": "deny", "because": ["vendor"]},
-    "approving": {"tool": None, "action": "approve", "input": {}, "by": {"id": "user:fay", "groups": ["sales"]}, "resource": {"group": "sales"}},
-    "approving for others": {"tool": None, "action": "approve", "input": {}, "resource": {"group": "sales"}, "expect": "deny"},
-    "activating": {"tool": None, "action": "activate", "input": {}, "by": {"id": "user:ann", "groups": ["admin"]}, "resource": {"layer": "project"}},
-}  # fmt: skip
+    "a model denied": {
+        "tool": None,
+        "model": "evil",
+        "resource": None,
+        "input": {},
+        "expect": "deny",
+        "because": ["vendor"],
+    },
+    "approving": {
+        "tool": None,
+        "action": "approve",
+        "input": {},
+        "by": {"id": "user:fay", "groups": ["sales"]},
+        "resource": {"group": "sales"},
+    },
+    "approving for others": {
+        "tool": None,
+        "action": "approve",
+        "input": {},
+        "resource": {"group": "sales"},
+        "expect": "deny",
+    },
+    "activating": {
+        "tool": None,
+        "action": "activate",
+        "input": {},
+        "by": {"id": "user:ann", "groups": ["admin"]},
+        "resource": {"layer": "project"},
+    },
+}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -136,7 +217,10 @@ def test_a_case_says_what_policy_says(there: Setting, name: str) -> None:
 
 
 def test_time_is_a_fixed_noon_unless_the_case_says_another(there: Setting) -> None:
-    (case,) = read_cases("c.toml", '[[case]]\nname="n"\ntool="look"\nby={id="user:k"}\nexpect="deny"\nbecause=["default"]\nat=2025-05-05T03:00:00Z')
+    (case,) = read_cases(
+        "c.toml",
+        '[[case]]\nname="n"\ntool="look"\nby={id="user:k"}\nexpect="deny"\nbecause=["default"]\nat=2025-05-05T03:00:00Z',
+    )
     assert judge(case, there) == []
 
 
@@ -149,7 +233,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "verdict": ({"expect": "deny"}, "expected deny, got allow (permitted; mail)"),
     "groups": ({"groups": ["sales"]}, "groups: expected ('sales',), got ()"),
     "because": ({"because": ["read"]}, "because: expected ('read',), got ('mail',)"),
-    "arguments": ({"arguments": {"to": "C-2"}}, "arguments: expected {'to': 'C-2'}, got {'to': 'C-1', 'text': 'hello'}"),
+    "arguments": (
+        {"arguments": {"to": "C-2"}},
+        "arguments: expected {'to': 'C-2'}, got {'to': 'C-1', 'text': 'hello'}",
+    ),
     "tool": ({"tool": "mall"}, "there is no tool mall. Did you mean mail?"),
     "agent": ({"through": ["clark"]}, "there is no agent clark. Did you mean clerk?"),
     "model": ({"tool": None, "model": "x"}, "there is no model x. There are default, evil."),
@@ -168,24 +255,39 @@ def test_what_is_not_as_expected_is_said_with_its_place(there: Setting, name: st
 
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "key": ('[[case]]\ntool="look"\nby={id="user:k"}\nexpects="allow"', "c.toml:1: there is no key expects in a case. Did you mean expect?"),
-    "strange key": ('[[case]]\ntool="look"\nby={id="user:k"}\nexpect="allow"\nzzz=1', "there is no key zzz in a case. It has name"),
-    "key of by": ('[[case]]\ntool="look"\nby={id="user:k", group=["x"]}\nexpect="allow"', "there is no key by.group in a case. Did you mean groups?"),
+    "key": (
+        '[[case]]\ntool="look"\nby={id="user:k"}\nexpects="allow"',
+        "c.toml:1: there is no key expects in a case. Did you mean expect?",
+    ),
+    "strange key": (
+        '[[case]]\ntool="look"\nby={id="user:k"}\nexpect="allow"\nzzz=1',
+        "there is no key zzz in a case. It has name",
+    ),
+    "key of by": (
+        '[[case]]\ntool="look"\nby={id="user:k", group=["x"]}\nexpect="allow"',
+        "there is no key by.group in a case. Did you mean groups?",
+    ),
     "key of run": ('[[case]]\ntool="look"\nby={id="user:k"}\nrun={dit=[]}\nexpect="allow"', "there is no key run.dit"),
-    "key of resource": ('[[case]]\ntool="look"\nby={id="user:k"}\nresource={attrs={}, parent=[]}\nexpect="allow"', "there is no key resource.parent in a case. Did you mean parents?"),
+    "key of resource": (
+        '[[case]]\ntool="look"\nby={id="user:k"}\nresource={attrs={}, parent=[]}\nexpect="allow"',
+        "there is no key resource.parent in a case. Did you mean parents?",
+    ),
     "top key": ('[[cases]]\ntool="look"', "c.toml: there is no key cases in a case. Did you mean case?"),
     "single brackets": ('[case]\ntool="look"', "a case is written [[case]]"),
-    "no subject": ('[[case]]\nby={id="user:k"}\nexpect="allow"', "a case has exactly one of tool, action, agent, flow, model: it has none"),
+    "no subject": (
+        '[[case]]\nby={id="user:k"}\nexpect="allow"',
+        "a case has exactly one of tool, action, agent, flow, model: it has none",
+    ),
     "two subjects": ('[[case]]\ntool="a"\nflow="b"\nby={id="user:k"}\nexpect="allow"', "it has tool, flow"),
     "no by": ('[[case]]\ntool="look"\nexpect="allow"', "by is missing"),
     "by no table": ('[[case]]\ntool="look"\nby="kim"\nexpect="allow"', "by is missing"),
     "run no table": ('[[case]]\ntool="look"\nby={id="user:k"}\nrun=1\nexpect="allow"', "run is no table"),
     "expect": ('[[case]]\ntool="look"\nby={id="user:k"}\nexpect="alow"', "expect = 'alow'. one of allow"),
-    "type": ('[[case]]\ntool="look"\nby={id="user:k"}\nexpect="allow"\ngroups="x"', "Expected `array`"),
+    "type": ('[[case]]\ntool="look"\nby={id="user:k"}\nexpect="allow"\ngroups="x"', "Expected `array"),
     "principal": ('[[case]]\ntool="look"\nby={id="kim"}\nexpect="allow"', "'kim' is no principal"),
     "resource": ('[[case]]\ntool="look"\nby={id="user:k"}\nresource=1\nexpect="allow"', "Expected `object"),
     "toml": ("[[case", "c.toml is not TOML"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -202,7 +304,7 @@ def test_the_place_of_a_case_is_its_own_line() -> None:
     assert [(c.where, c.name) for c in cases] == [("c.toml:1", "a"), ("c.toml:8", "b")]
 
 
-# collected by pytest, and the project desk's own -------------------------------------------------------------------------
+# collected by pytest, and the project desk's own ----------------------------------------------------------------------
 @pytest.mark.parametrize("case", policy_cases(DESK), ids=str)
 def test_the_cases_of_the_desk_pass(case: Any) -> None:
     case.check()
@@ -211,7 +313,7 @@ def test_the_cases_of_the_desk_pass(case: Any) -> None:
 def test_a_failing_case_fails_its_test() -> None:
     case = policy_cases(DESK)[0]
     other = type(case)(type(case.case)(**{**_fields(case.case), "expect": "deny"}), case.setting)
-    with pytest.raises(AssertionError, match="desk.test.toml:3 more than ten per cent .* expected deny"):
+    with pytest.raises(AssertionError, match=r"desk.test.toml:3 more than ten per cent .* expected deny"):
         other.check()
 
 

@@ -1,4 +1,4 @@
-"""Policies of an open project: activating is governed and recorded, reaches what waits, and voids only what rests on it."""
+"""Policies of an open project: activating is governed and recorded, reaches what waits, voids what rests on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from flyball.core.identity import Principal
 from flyball.core.journal import PendingRow
 from flyball.core.policy import PolicyError
 from flyball.core.result import Blocked, Completed, Stopped, Waiting
-
 from tests.app.shop import ANN, CASES, FAY, KIM, POLICY, Shop, facts, kinds, started
 
 TIGHTER = POLICY + '@id("none") forbid (principal, action == Action::"pay", resource);\n'
@@ -230,6 +229,8 @@ async def test_a_record_and_a_run_are_explained_from_the_log(shop: Shop) -> None
         assert question.outcome == "require_approval" and question.groups == ("finance",)
         assert paid.outcome == "allow" and paid.approvals == ("finance",) and paid.cures == ("finance",)
         text = {p.id: p.text for p in question.policies}["project/big"]
-        assert "context.input.cents > 20" in text and app.policies.explain(f"{asked.run}/2")[0].record == question.record
+        assert (
+            "context.input.cents > 20" in text and app.policies.explain(f"{asked.run}/2")[0].record == question.record
+        )
         with pytest.raises(FlyballError, match="there is no decision"):
             app.policies.explain(f"{asked.run}/9")

@@ -18,10 +18,13 @@ from flyball.core.model import ModelConfig
 from flyball.core.result import Completed, Stopped, Waiting
 from tests.app.shop import CODE, FAY, KIM, POLICY, Shop, facts, kinds, started
 
-AGENT = CODE + '''
+AGENT = (
+    CODE
+    + """
 from flyball.core.agent import agent
 clerk = agent("clerk", instructions="Be kind.", tools=[look])
-'''
+"""
+)
 WORDS = ("    return await run.call(pay", "    # said otherwise\n    return await run.call(pay")
 OTHER = ("run.call(pay, cents=doubled)", 'run.call(note, text="x")')
 
@@ -38,7 +41,7 @@ async def waiting(shop: Shop) -> Waiting:
         return asked
 
 
-# what it is made of ----------------------------------------------------------------------------------------------------
+# what it is made of ---------------------------------------------------------------------------------------------------
 EDITS = {
     "code/shop_flows": WORDS,
     "tool/pay": ("cents: Critical[int]", "cents: int"),
@@ -80,7 +83,11 @@ def test_the_script_that_a_model_plays_counts(shop: Shop) -> None:
 
 def test_a_module_that_the_named_ones_import_is_in_it_and_a_foreign_one_is_not(shop: Shop) -> None:
     (shop.folder / "prices").mkdir()
-    for name, text in (("prices/__init__.py", "from .table import X\n"), ("prices/table.py", "X = 1\n"), ("alone.py", "")):
+    for name, text in (
+        ("prices/__init__.py", "from .table import X\n"),
+        ("prices/table.py", "X = 1\n"),
+        ("alone.py", ""),
+    ):
         (shop.folder / name).write_text(text)
     shop.edit("PAID = []", "import json\nPAID = []\nif PAID:\n    from prices import X")
     names = compute(shop.project, {}).names
@@ -137,7 +144,7 @@ async def test_a_release_is_a_leaf_once(shop: Shop) -> None:
             assert fact["digest"] == app.releases.current() and (await app.ledger.verify()).ok
 
 
-# what becomes of runs that wait ----------------------------------------------------------------------------------------
+# what becomes of runs that wait ---------------------------------------------------------------------------------------
 async def test_a_waiting_run_moves_where_replay_is_equal_and_its_approval_stands(shop: Shop) -> None:
     asked = await waiting(shop)
     shop.edit(*WORDS)
@@ -194,7 +201,9 @@ async def test_a_kept_run_can_be_stopped(shop: Shop) -> None:
 
 async def test_a_guarded_change_moves(shop: Shop) -> None:
     asked = await waiting(shop)
-    shop.edit("    return await", '    if run.changed("note"):\n        await run.call(note, text="x")\n    return await')
+    shop.edit(
+        "    return await", '    if run.changed("note"):\n        await run.call(note, text="x")\n    return await'
+    )
     async with shop.open() as app:
         assert len(facts(app, "run_moved", asked.run)) == 1
         await app.approvals.approve(asked.pending[0], by=FAY)

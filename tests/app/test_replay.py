@@ -14,10 +14,13 @@ from flyball.core.result import Completed, Stopped, Waiting
 from flyball.runtime.replay import Replayed
 from tests.app.shop import ANN, CODE, FAY, KIM, POLICY, Shop, flow_of, kinds, started
 
-MODIFIES = POLICY + """
+MODIFIES = (
+    POLICY
+    + """
 @id("no-note") @modify("drop:/why") @reason("no_prose")
 forbid (principal, action == Action::"pay", resource) when { context.input has why };
 """
+)
 WHY = CODE.replace("cents: Critical[int])", "cents: Critical[int], why: str | None = None)").replace(
     "cents=doubled)", 'cents=doubled, why="because")'
 )
@@ -48,7 +51,9 @@ async def within(run: Run, n: int) -> int:
 
 @flow(state=State)
 ''')  # fmt: skip
-LATE = CODE + '''
+LATE = (
+    CODE
+    + '''
 from datetime import timedelta
 import asyncio
 
@@ -63,7 +68,10 @@ async def hurried(run: Run, n: int) -> str:
     told = await run.timeout(run.call(slow, n), timedelta(milliseconds=20))
     return await run.call(pay, cents=1 if told is None else 2)
 '''
-LONG = CODE + '''
+)
+LONG = (
+    CODE
+    + """
 
 @flow
 async def rounds(run: Run, n: int) -> str:
@@ -71,7 +79,8 @@ async def rounds(run: Run, n: int) -> str:
     if n < 3:
         run.continue_as(n + 1)
     return await run.call(pay, cents=n)
-'''
+"""
+)
 
 
 @pytest.fixture
@@ -185,18 +194,38 @@ async def test_verdicts_are_derived_with_the_schema_of_then(shop: Shop) -> None:
 
 
 CHANGES = {
-    "another step": ("run.call(look, n)", 'run.call(note, text="x")', "the log holds call look, the code now does call note"),
+    "another step": (
+        "run.call(look, n)",
+        'run.call(note, text="x")',
+        "the log holds call look, the code now does call note",
+    ),
     "other arguments": ("cents=doubled", "cents=doubled + 1", "the code now does it with other arguments"),
     "a step more": ("    doubled = await", '    await run.call(note, text="x")\n    doubled = await', "step 1"),
-    "a step less": ("    return await run.call(pay, cents=doubled)", '    return "paid 8"', "steps that the log holds: 2"),
-    "another result": ('return await run.call(pay, cents=doubled)', 'return "I " + await run.call(pay, cents=doubled)', '"I paid 8"'),
-    "a step after": ("return await run.call(pay, cents=doubled)", "x = await run.call(pay, cents=doubled); await run.call(look, 1); return x", "the code now does call look in it"),
+    "a step less": (
+        "    return await run.call(pay, cents=doubled)",
+        '    return "paid 8"',
+        "steps that the log holds: 2",
+    ),
+    "another result": (
+        "return await run.call(pay, cents=doubled)",
+        'return "I " + await run.call(pay, cents=doubled)',
+        '"I paid 8"',
+    ),
+    "a step after": (
+        "return await run.call(pay, cents=doubled)",
+        "x = await run.call(pay, cents=doubled); await run.call(look, 1); return x",
+        "the code now does call look in it",
+    ),
     "a time": ("    doubled = await", "    run.now()\n    doubled = await", "the log ends before this marker"),
-    "a wait": ("    return await run.call(pay", "    from datetime import timedelta; await run.sleep(timedelta(days=1))\n    return await run.call(pay", ""),
+    "a wait": (
+        "    return await run.call(pay",
+        "    from datetime import timedelta; await run.sleep(timedelta(days=1))\n    return await run.call(pay",
+        "",
+    ),
     "a bug": ("    doubled = await", "    1 / 0\n    doubled = await", "ZeroDivisionError"),
     "another type": ("-> int:", "-> bool:", "does not fit its type now"),
     "no flow": ("@flow\n", "@flow(name='other')\n", "not in this release"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)

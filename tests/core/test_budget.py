@@ -87,7 +87,12 @@ def test_money_in_floats_is_refused(written: float) -> None:
     assert caught.value.code == "float_money"
 
 
-@pytest.mark.parametrize("written", ["five", "", "0.0000001", "-1", "NaN", "Infinity"])
+TINY = "0.1" + "0" * 40 + "1"
+
+
+@pytest.mark.parametrize(
+    "written", ["five", "", "0.0000001", TINY, "-1", "NaN", "sNaN", "Infinity", "1e400000", "9223372036855"]
+)
 def test_what_is_no_amount_is_refused(written: str) -> None:
     with pytest.raises(FlyballError) as caught:
         micro_dollars(written)

@@ -46,8 +46,8 @@ def proposal(at: Place, *, authority: Authority = KIM, attempt: int = 1, **actio
     )  # fmt: skip
 
 
-def opened(kind: str, attempt: int = 1) -> Opened:
-    return Opened(index=0, kind=kind, run="r", path="1", attempt=attempt, time=0, facts={}, commits={}, private={})
+def opened(kind: str, attempt: int = 1, **facts: Any) -> Opened:
+    return Opened(index=0, kind=kind, run="r", path="1", attempt=attempt, time=0, facts=facts, commits={}, private={})
 
 
 @given(st.tuples(PARTS, PARTS, PARTS), st.tuples(PARTS, PARTS, PARTS), st.integers(1, 5), st.integers(1, 5))
@@ -141,3 +141,20 @@ def test_an_intent_without_an_outcome_of_its_attempt_is_open() -> None:
 
 def test_an_outcome_closes_its_intent() -> None:
     assert Past(records=(opened("intent", 2), opened("outcome", 2))).open_intent() is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "doubt"),
+    [
+        ([], 0),
+        (["failed", "not_started"], 0),
+        (["unknown"], 1),
+        (["failed", "interrupted"], 2),
+        (["unknown", "failed"], 1),
+        (["unknown", "interrupted"], 2),
+        (["unknown", "executed"], 0),
+    ],
+)
+def test_a_doubt_stands_until_an_attempt_certainly_happened(ends: list[str], doubt: int) -> None:
+    records = [r for n, end in enumerate(ends, 1) for r in (opened("intent", n), opened("outcome", n, status=end))]
+    assert Past(records=tuple(records)).doubt() == doubt

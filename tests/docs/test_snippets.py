@@ -165,11 +165,16 @@ class Story:
         if found := re.fullmatch(r"cd (\S+)", line):
             os.chdir(found[1])
             return 0, ""
-        plain = re.fullmatch(r"((?:\w+=\S+ )*)flyball ([^|<>&`$]*)", line)
+        plain = re.fullmatch(r"((?:\w+=\S+ )*)flyball ([^|<>&`$]*)(?:> (\S+))?", line)
         for words in re.findall(r"\bflyball ([a-z][^|<>&`$]*)", line):
             command(words.replace('"', "").split())
         if plain:
-            return flyball(plain[1], shlex.split(plain[2]))
+            status, said = flyball(plain[1], shlex.split(plain[2]))
+            if not plain[3]:
+                return status, said
+            self.heard(said)
+            Path(plain[3]).write_text(said, "utf-8")
+            return status, ""
         if line.endswith("&"):
             self.running.append(subprocess.Popen(["bash", "-c", f"exec {line[:-1]}"], text=True, cwd=self.home))
             return 0, ""

@@ -41,7 +41,7 @@ def edit(desk: Desk, old: str, new: str) -> None:
     os.utime(file, (later, later))  # two edits in one second would leave the first one's bytecode
 
 
-# on disk ---------------------------------------------------------------------------------------------------------------
+# on disk --------------------------------------------------------------------------------------------------------------
 def test_sound_policies_are_checked(desk: Desk) -> None:
     said = desk("policy", "check")
     assert said.code == 0 and "project desk:" in said.out and not desk.journal.exists()
@@ -82,7 +82,7 @@ def test_a_draft_passes_check_and_test(desk: Desk) -> None:
     assert "there is no tool 'none'" in desk("policy", "draft", "none").err
 
 
-# in force --------------------------------------------------------------------------------------------------------------
+# in force -------------------------------------------------------------------------------------------------------------
 def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
     out = desk("policy", "list").out
     assert "project desk: bundle" in out and "finance" in out and "over_limit" in out
@@ -155,7 +155,7 @@ def test_a_run_a_step_and_a_record_are_explained(desk: Desk, ran: str) -> None:
     assert "there is no decision" in desk("policy", "explain", f"{ran}/9").err
 
 
-# replay and releases ---------------------------------------------------------------------------------------------------
+# replay and releases --------------------------------------------------------------------------------------------------
 def test_a_run_replays_equal_and_writes_nothing(desk: Desk, ran: str) -> None:
     before = desk("show", ran).out
     said = desk("replay", ran)
@@ -173,7 +173,11 @@ def test_a_difference_exits_5_and_says_where(desk: Desk, ran: str) -> None:
 def test_a_kept_run_is_said_checked_and_moved(desk: Desk) -> None:
     desk.people(fay="finance")
     run = str(desk.json("run", "handle", "30")["run"])
-    edit(desk, "return await run.call(pay, cents=seen)", "await run.call(look, 1)\n    return await run.call(pay, cents=seen)")
+    edit(
+        desk,
+        "return await run.call(pay, cents=seen)",
+        "await run.call(look, 1)\n    return await run.call(pay, cents=seen)",
+    )
     desk("run", "handle", "4")  # whoever opens the project looks at what waits
     assert f"flyball resume {run} --check" in desk("runs").out
     said = desk("resume", run, "--check")

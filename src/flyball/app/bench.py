@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from flyball.app.cases import Case, Setting, cases_beside, judge, setting
 from flyball.app.explaining import Explained, explain_case
@@ -60,7 +59,9 @@ class Bench:
         paths = [folder / f"{tool.replace('/', '-')}{ending}" for ending in (".cedar", ".test.toml")]
         there = [path for path in paths if path.exists()]
         if there:
-            raise FlyballError("draft_exists", f"{there[0]} is there already", fix="flyball policy draft TOOL prints it.")
+            raise FlyballError(
+                "draft_exists", f"{there[0]} is there already", fix="flyball policy draft TOOL prints it."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts, strict=True):
             path.write_text(text, encoding="utf-8")
@@ -85,4 +86,3 @@ def _placed(finding: Finding, folder: str) -> Finding:
     file = finding.where.partition(":")[0]
     where = f"{folder}{finding.where}" if file.endswith(".cedar") else finding.where
     return Finding(where=where, what=finding.what, fix=finding.fix)
-

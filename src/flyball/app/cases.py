@@ -7,8 +7,8 @@ Rules:
   a run would have found out is said outright; no loader, tool or model is called, and no journal is needed.
 * `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `flow`, `model`; `by {id, groups, tenant, ...}`;
   `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
-  `{attrs, parents}`); `run {did, denied, tainted}`; `approvals`; `at` (a date and time); and what is expected: `expect`,
-  `groups`, `because`, `arguments`. Another key is refused with the nearest one.
+  `{attrs, parents}`); `run {did, denied, tainted}`; `approvals`; `at` (a date and time); and what is expected:
+  `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
 * `because` is exact: the forbids that ask for approvals, that modify, or that deny; the permits of what is allowed.
 """
 
@@ -54,8 +54,8 @@ OUTCOMES: Final = ("allow", "modify", "require_approval", "deny")
 NOON: Final = datetime(2025, 1, 1, 12, tzinfo=UTC)
 SUBJECTS: Final = ("tool", "action", "agent", "flow", "model")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "approvals", "at", "expect", "groups",
-         "because", "arguments"),
+    "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "approvals", "at", "expect",
+         "groups", "because", "arguments"),
     "by": ("id", "groups", "tenant", "issuer", "scopes", "on_behalf_of", "assurance"),
     "run": ("did", "denied", "tainted"),
 }  # fmt: skip
@@ -111,7 +111,7 @@ class Setting:
     max_bytes: int = 1_048_576
 
 
-# reading ---------------------------------------------------------------------------------------------------------------
+# reading --------------------------------------------------------------------------------------------------------------
 def read_cases(file: str, text: str) -> list[Case]:
     """The cases of a file; raises FlyballError `policy_case_invalid` naming file, line and the nearest known key."""
     try:
@@ -176,7 +176,7 @@ def _bad(where: str, what: str, why: str = "", fix: str = "") -> FlyballError:
     return FlyballError("policy_case_invalid", f"{where}: {what}", why, fix)
 
 
-# deciding --------------------------------------------------------------------------------------------------------------
+# deciding -------------------------------------------------------------------------------------------------------------
 def decide_case(case: Case, s: Setting) -> Decision:
     """The verdict on a case; raises FlyballError where it names something that the project has not."""
     asked = asked_of(case, s)
@@ -243,8 +243,10 @@ def _inputs(case: Case, p: Proposal, s: Setting) -> Inputs:
     links = chain(p.authority)
     labels = {n: case.origin.get(n, UNKNOWN if n in case.input else DEFAULT) for n in p.arguments}
     parents = tuple(Uid(kind, name) for kind, name in case.parents)
-    own, more = _entity(case, uid, p, s)
-    nodes = (Node(uid=uid, attrs=own, parents=parents), *(Node(uid=each) for each in (*parents, *more)))
+    own = _entity(case, uid, p, s)
+    # Whose approval it is must be there, so that membership in the group is seen.
+    groups_ = [v for v in own.values() if uid.type == "Approval" and isinstance(v, Uid)]
+    nodes = (Node(uid=uid, attrs=own, parents=parents), *(Node(uid=each) for each in (*parents, *groups_)))
     return Inputs(
         action=action_word(p.action), links=tuple(link[0].uid for link in links), resource=uid,
         entities=merged(*links, nodes), origins=labels, approvals=_given(case),
@@ -263,7 +265,7 @@ def _arguments_exist(case: Case, p: Proposal) -> None:
                    fix=f"Did you mean {near[0]}?" if near else "")  # fmt: skip
 
 
-def _entity(case: Case, uid: Uid, p: Proposal, s: Setting) -> tuple[Mapping[str, Any], list[Uid]]:
+def _entity(case: Case, uid: Uid, p: Proposal, s: Setting) -> Mapping[str, Any]:
     """The resource's attributes, with the names of other entities as entities."""
     if uid.type == "Model":
         config = s.models[uid.id]
@@ -280,20 +282,18 @@ def _entity(case: Case, uid: Uid, p: Proposal, s: Setting) -> tuple[Mapping[str,
 _BUILT_IN: Final[Mapping[str, Mapping[str, object]]] = {"Approval": {"group": "entity:Group"}}
 
 
-def as_entities(attrs: Mapping[str, Any], declared: Mapping[str, object]) -> tuple[dict[str, Any], list[Uid]]:
-    """Attributes with names (or `{type, id}` tables) as uids where an entity is declared; and those uids."""
+def as_entities(attrs: Mapping[str, Any], declared: Mapping[str, object]) -> dict[str, Any]:
+    """Attributes with names (or `{type, id}` tables) as uids where an entity is declared."""
     found: dict[str, Any] = {}
-    named: list[Uid] = []
     for name, value in attrs.items():
         kind = str(declared.get(name, declared.get(f"{name}?", "")))
         if not kind.startswith("entity:"):
             found[name] = value
             continue
         word = kind.removeprefix("entity:").removesuffix("[]")
-        made = [_uid(word, one) for one in (value if isinstance(value, (list, tuple)) else [value])]
-        named += made
-        found[name] = made if kind.endswith("[]") else made[0]
-    return found, named
+        uids = [_uid(word, one) for one in (value if isinstance(value, (list, tuple)) else [value])]
+        found[name] = uids if kind.endswith("[]") else uids[0]
+    return found
 
 
 def _uid(kind: str, value: Any) -> Uid:
@@ -307,7 +307,7 @@ def _given(case: Case) -> dict[str, tuple[str, ...]]:
     return approvals([n if n.partition("/")[0] in LAYERS and "/" in n else f"project/{n}" for n in case.approvals])
 
 
-# judging ---------------------------------------------------------------------------------------------------------------
+# judging --------------------------------------------------------------------------------------------------------------
 def because(decision: Decision) -> tuple[str, ...]:
     """The policies that a verdict rests on, as people read them: without the project's own layer."""
     if decision.outcome == "require_approval":
@@ -358,7 +358,7 @@ def judge(case: Case, s: Setting) -> list[str]:
     return [f"{case.where} {case.name}: {fault}" for fault in found]
 
 
-# where they stand ------------------------------------------------------------------------------------------------------
+# where they stand -----------------------------------------------------------------------------------------------------
 def cases_beside(config: Config, source: Source) -> list[Case]:
     """The cases in the folder of a source."""
     folder = config.platform_policies if source.layer == "platform" else config.project.policies

@@ -1,4 +1,4 @@
-"""Explaining: why a verdict is what it is. Each link of the chain in each layer, the policies behind it with their text.
+"""Explaining: why a verdict is what it is. Each link of the chain in each layer, the policies behind it and their text.
 
 A recorded verdict is derived again from its recorded inputs and bundles, so what is explained is what was decided.
 """
@@ -72,7 +72,12 @@ def explain_case(case: Case, s: Setting) -> Explained:
     asked = asked_of(case, s)
     if isinstance(asked, Blocked):
         return Explained(
-            action=case.what, resource="", outcome="deny", reason=asked.reason, arguments=case.input, errors=(str(asked),)
+            action=case.what,
+            resource="",
+            outcome="deny",
+            reason=asked.reason,
+            arguments=case.input,
+            errors=(str(asked),),
         )
     return explain(asked, s.force)
 
@@ -130,7 +135,8 @@ def _said(asked: Asked, decision: Decision, force: InForce) -> tuple[Said, ...]:
     if asked.inputs.trouble:
         return ()
     given: dict[Layer, frozenset[str]] = {
-        layer: closure(frozenset(names)) for layer, names in asked.inputs.approvals.items()  # type: ignore[misc]
+        layer: closure(frozenset(names))
+        for layer, names in asked.inputs.approvals.items()  # type: ignore[misc]
     }
     found = answers(asked.action, decision.arguments, asked.inputs, force, given, plain=False)
     places = [(c.bundle.layer, link) for c in force.enforced for link in asked.inputs.links]

@@ -1,8 +1,8 @@
 """Moving: what becomes of runs that have not ended when the code is another one than their log was made with.
 
-`[release] waiting`: "move-if-equal" (default) folds the loaded code over the log, without effects; where it comes to the
-same, the run stands on the new release from now on, as a leaf; else it is kept for review. "pin" and "ask" keep every
-such run. A run that is kept is not driven; approvals and answers reach it, and stopping it works.
+`[release] waiting`: "move-if-equal" (default) folds the loaded code over the log, without effects; where it comes to
+the same, the run stands on the new release from now on, as a leaf; else it is kept for review. "pin" and "ask" keep
+every such run. A run that is kept is not driven; approvals and answers reach it, and stopping it works.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ async def _move(rooms: Rooms, tenant: str, checked: Checked, by: Principal | Non
     event = Event(
         kind="run_moved", run=row.id, attempt=1 + sum(r.kind == "run_moved" for r in records),
         facts={
-            "from": row.release, "to": checked.loaded, "by": rooms.record.person(tenant, by.id) if by is not None else "",
+            "from": row.release, "to": checked.loaded,
+            "by": rooms.record.person(tenant, by.id) if by is not None else "",
         },
     )  # fmt: skip
     moved = msgspec.structs.replace(row, release=checked.loaded, review=False)

@@ -1,7 +1,7 @@
 """The policies of an open project: what is in force, what is on disk, and putting the one in the place of the other.
 
-Changing policy is an action of the gate (GATE section 2): the bundle's cases pass, the built-in permit asks for a person in
-the group `admin`, forbids apply, the verdict's epochs ride in the append, and what was refused is a record too.
+Changing policy is an action of the gate (GATE section 2): the bundle's cases pass, the built-in permit asks for a
+person in the group `admin`, forbids apply, the verdict's epochs ride in the append, and what was refused is a record too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PolicyRoom:
         return {row.id: row.digest for row in self._rooms.policies.in_force(tenant)}
 
     def bundles(self, *, tenant: str = "local") -> list[dict[str, Any]]:
-        """Every active bundle with its policies by id: fingerprint and what it asks for. `activated` in microseconds."""
+        """Every active bundle with its policies by id, and what each asks for. `activated` in microseconds."""
         rows = self._rooms.policies.in_force(tenant)
         return [{
             "layer": row.id, "name": row.name, "digest": row.digest, "activated": row.activated,
@@ -178,12 +178,12 @@ def _modifier(bundle: Bundle, id: str) -> str:
     return f"{modifier.name}:{modifier.pointer}" if modifier is not None else ""
 
 
-# what is on disk -------------------------------------------------------------------------------------------------------
+# what is on disk ------------------------------------------------------------------------------------------------------
 def disk_notices(rooms: Rooms, tenant: str) -> list[str]:
     """What is on disk and not in force, in words; empty where there is nothing to say.
 
-    What the active bundle was made of is not compiled again. Without the project's code nothing can be compiled: then only
-    the texts are compared.
+    What the active bundle was made of is not compiled again. Without the project's code nothing can be compiled: then
+    only the texts are compared.
     """
     active = {row.id: row.digest for row in rooms.policies.in_force(tenant)}
     found = []
@@ -217,4 +217,5 @@ def _compiled_notice(rooms: Rooms, tenant: str, source: Source, digest: str) -> 
     if on_disk == digest:
         return None
     what = "policies on disk" if rooms.policies.made_of(tenant, source.layer)[0] != text_digest(source) else "tools"
-    return f"the {source.layer} bundle is another one now ({on_disk[:12]}), because the {what} changed; in force is {digest[:12]}"
+    new = f"the {source.layer} bundle is another one now ({on_disk[:12]}), because the {what} changed"
+    return f"{new}; in force is {digest[:12]}"

@@ -85,7 +85,7 @@ class _Answers:
                 what = f"step {p.place.path}: {_named(p)} ended in the log, {next_}"
                 raise Halted("replay_diverged", what) from None
             raise
-        except Exception as bad:  # a station boundary: whatever a flow raises is how it ended, compared below
+        except Exception as bad:  # noqa: BLE001 - a station boundary: whatever a flow raises is how it ended, compared below
             now = Failed(str(getattr(bad, "code", "") or "internal_error"), f"{type(bad).__name__}: {bad}")
         if told is not None and _ending(told) != _ending(now):
             what = f"step {p.place.path}: {_named(p)} came to {_ending(told)}, and now comes to {_shown(now)}"
@@ -137,9 +137,7 @@ class Refold:
                 raise
 
         answers = _Answers(rooms, deep=deep)
-        turn = Turn(
-            cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, run_limits(rooms.config)
-        )
+        turn = Turn(cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, run_limits(rooms.config))
         at = turn.activation(self._tenant, row)
         await turn.one(at)
         return Folded(

@@ -85,7 +85,7 @@ def commit_of(directory: str) -> dict[str, Any]:
     return {"commit": oid, "dirty": any(not line.startswith("#") for line in lines)}
 
 
-# what is declared ------------------------------------------------------------------------------------------------------
+# what is declared -----------------------------------------------------------------------------------------------------
 def _declared(project: Project) -> Iterator[tuple[str, Any]]:
     """Tools, agents, flows and entities as data. The whole action is kept, so that a replay decides on what it was."""
     for name, tool in project.tools.items():
@@ -123,7 +123,7 @@ def _model(config: ModelConfig) -> bytes:
     ])  # fmt: skip
 
 
-# code ------------------------------------------------------------------------------------------------------------------
+# code -----------------------------------------------------------------------------------------------------------------
 def _sources(project: Project) -> Iterator[tuple[str, bytes]]:
     """The code of the named modules, and of everything in the project's directory that they import in turn."""
     root, seen = Path(project.directory), set[Path]()

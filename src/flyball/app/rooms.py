@@ -219,16 +219,23 @@ class LedgerRoom:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def checkpoint(self, *, tenant: str = "local") -> str:
-        """A signed checkpoint of everything there is."""
-        return await self._rooms.ledger.checkpoint(tenant)
+    def _named(self, tenant: str) -> str:
+        known = self._rooms.ports.journal.tenants()
+        if tenant or len(known) == 1:
+            return tenant or known[0]
+        raise FlyballError("which_tenant", f"there are {len(known)} logs", ", ".join(known), "name the tenant")
+
+    async def checkpoint(self, *, tenant: str = "") -> str:
+        """A signed checkpoint of everything there is. Without a name: of the only log."""
+        return await self._rooms.ledger.checkpoint(self._named(tenant))
 
     def verifier_key(self) -> str:
         """The key that checks checkpoints."""
         return self._rooms.ledger.verifier_key()
 
-    async def export(self, target: str | Path, *, tenant: str = "local", disclose: tuple[str, ...] = ()) -> Path:
+    async def export(self, target: str | Path, *, tenant: str = "", disclose: tuple[str, ...] = ()) -> Path:
         """Writes the ledger, with the private fields of the named runs, for somebody outside."""
+        tenant = self._named(tenant)
         note = await self.checkpoint(tenant=tenant)
         view, path = self._rooms.ports.journal.view(tenant), Path(target)
         opened = [
@@ -240,14 +247,15 @@ class LedgerRoom:
         )
         return path
 
-    async def verify(self, *, tenant: str = "local") -> Report:
+    async def verify(self, *, tenant: str = "") -> Report:
         """Exports to a temporary place and verifies that as an outsider would, under the signer's own key."""
         with tempfile.TemporaryDirectory() as folder:
             path = await self.export(Path(folder) / "export", tenant=tenant)
             return await asyncio.to_thread(verify_directory, path, vkey=self.verifier_key())
 
-    async def prove(self, record: str, *, tenant: str = "local") -> str:
+    async def prove(self, record: str, *, tenant: str = "") -> str:
         """A self-contained proof that a record is in the log."""
+        tenant = self._named(tenant)
         note = await self.checkpoint(tenant=tenant)
         index = self._rooms.ledger.index_of(tenant, record)
         return prove(self._rooms.ports.journal.view(tenant), index, note)
@@ -278,7 +286,9 @@ class Keys:
         """Adds a public key to the directory, as a leaf."""
         facts = {"key": row.id, "groups": list(row.groups), "public": row.public}
         event = Event(kind="key_created", path=row.id, facts=facts)
-        await self._rooms.record.write(tenant, event, put=(row,), raises=("directory",))
+        answer = await self._rooms.record.write(tenant, event, put=(row,), raises=("directory",))
+        if answer.repeated:
+            raise FlyballError("key_exists", f"key {row.id[:12]} was enrolled before", fix="enrol another key")
         self._rooms.enforce.refresh(tenant)
 
     async def revoke(self, id: str, *, tenant: str = "local") -> None:

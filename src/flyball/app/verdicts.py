@@ -1,7 +1,7 @@
 """Verdicts again: a recorded decision from its recorded inputs, its recorded bundles and the release it was made on.
 
-Nothing is asked of the code, the loaders or the policies as they are now. A tool's schema is part of what was decided, so
-the action is read from the release in the log.
+Nothing is asked of the code, the loaders or the policies as they are now. A tool's schema is part of what was decided,
+so the action is read from the release in the log.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Verdicts:
         nodes = []
         for node in inputs.entities:
             declared = self._part(f"entity/{node.uid.type}", release) or {}
-            attrs = as_entities(node.attrs, declared)[0] if declared else node.attrs
+            attrs = as_entities(node.attrs, declared) if declared else node.attrs
             nodes.append(msgspec.structs.replace(node, attrs=attrs))
         return msgspec.structs.replace(inputs, entities=tuple(nodes))
 

@@ -144,6 +144,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         record, ports.engine, project.actions, project.attributes,
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
     )  # fmt: skip
+    enforce.reload = policies.install
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, resources=resources, watching=watching,

@@ -90,7 +90,7 @@ def tightest(a: Limit, b: Limit) -> Limit:
 
 
 def micro_dollars(value: str | Decimal | int) -> int:
-    """Dollars as written by a person to micro-dollars; a float is refused, and so is what a micro-dollar cannot hold."""
+    """Dollars as a person writes them in micro-dollars; floats are refused, and what a micro-dollar cannot hold."""
     if isinstance(value, (float, bool)):
         raise FlyballError(
             "float_money", f"{value!r} is a float", "money in floats cannot be added exactly", 'write "0.05"'

@@ -49,8 +49,12 @@ class _Decorator(Protocol):
 @overload
 def flow(f: Callable[[Any, I], Coroutine[Any, Any, O]], /) -> Flow[I, O]: ...
 @overload
-def flow(*, name: str | None = None, state: type = type(None), ensures: Sequence[Tool[..., Any]] = ()) -> _Decorator: ...
-def flow(f: Any = None, /, *, name: str | None = None, state: Any = type(None), ensures: Sequence[Tool[..., Any]] = ()) -> Any:
+def flow(
+    *, name: str | None = None, state: type = type(None), ensures: Sequence[Tool[..., Any]] = ()
+) -> _Decorator: ...
+def flow(
+    f: Any = None, /, *, name: str | None = None, state: Any = type(None), ensures: Sequence[Tool[..., Any]] = ()
+) -> Any:
     """Makes a flow. `state` is the type of `run.state`, made without arguments; `ensures` names tools without whose
     committed outcome the run cannot complete (`claim_unproven`)."""
 
@@ -60,7 +64,7 @@ def flow(f: Any = None, /, *, name: str | None = None, state: Any = type(None), 
         parameters = list(inspect.signature(function).parameters.values())
         if len(parameters) != 2:
             raise FlyballError("bad_flow", f"{function.__name__} takes {len(parameters)} arguments", "a flow takes two",
-                               "async def f(run: Run, input: I) -> O; put several values into one dataclass")  # fmt: skip
+                               "async def f(run: Run, input: I) -> O; put several values into a dataclass")  # fmt: skip
         for t in ensures:
             if not isinstance(t, Tool):
                 raise FlyballError("bad_ensures", f"{t!r} is no tool", fix="name the tool value itself")
@@ -68,7 +72,8 @@ def flow(f: Any = None, /, *, name: str | None = None, state: Any = type(None), 
         kind, output = hints.get(parameters[1].name, Any), hints.get("return", Any)
         action = Action(
             name=name or function.__name__, kind="flow", effect="read", egress=False, timeout_ms=0,
-            input_schema=schema_for(kind), output_schema=schema_for(output), description=(function.__doc__ or "").strip(),
+            input_schema=schema_for(kind), output_schema=schema_for(output),
+            description=(function.__doc__ or "").strip(),
         )  # fmt: skip
         return Flow(function, action, state, ensures, kind, output)
 

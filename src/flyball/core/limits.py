@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True):
         for name in ("steps", "tokens", "calls", "effects"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise FlyballError("bad_limit", f"{name}={value!r} is no limit", fix="a limit is a whole number, 0 or more")
+                raise FlyballError("bad_limit", f"{name}={value!r} is no limit", fix="write a whole number from 0")
         if self.seconds is not None and (isinstance(self.seconds, bool) or not 0 <= self.seconds < math.inf):
             raise FlyballError("bad_limit", f"seconds={self.seconds!r} is no limit", fix="a limit is 0 or more")
 
@@ -41,8 +41,8 @@ def counted(limits: Limits | None) -> Limit:
         return NO_LIMIT if value is None else value
 
     return Limit(
-        steps=whole(limits.steps), tokens=whole(limits.tokens), calls=whole(limits.calls), effects=whole(limits.effects),
-        ms=NO_LIMIT if limits.seconds is None else round(limits.seconds * 1000),
+        steps=whole(limits.steps), tokens=whole(limits.tokens), calls=whole(limits.calls),
+        effects=whole(limits.effects), ms=NO_LIMIT if limits.seconds is None else round(limits.seconds * 1000),
         usd=NO_LIMIT if limits.usd is None else micro_dollars(limits.usd),
     )  # fmt: skip
 

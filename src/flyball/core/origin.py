@@ -71,6 +71,11 @@ def _step(key: object) -> str:
     return "~2" if text == "*" else text
 
 
+def forms(value: Any) -> frozenset[str]:
+    """The normal forms of every leaf that says something."""
+    return frozenset(form for _, leaf in leaves(value) if (form := normal(leaf)) is not None)
+
+
 def _tokens(text: str) -> Iterator[str]:
     for match in _TOKEN.finditer(text):
         token = match.group().strip(".:!?*_")

@@ -67,6 +67,15 @@ class Past:
         closed = {r.attempt for r in self.records if r.kind == "outcome"}
         return intent if intent is not None and intent.attempt not in closed else None
 
+    def doubt(self) -> int:
+        """The last attempt of which nobody knows whether it happened, unless a later one certainly did; 0: none."""
+        found = 0
+        for r in self.records:
+            if r.kind == "outcome":
+                lost = r.facts["status"] in ("unknown", "interrupted")
+                found = r.attempt if lost else 0 if r.facts["status"] == "executed" else found
+        return found
+
     @property
     def attempts(self) -> int:
         """How many attempts began."""

@@ -72,7 +72,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One proposed action. `arguments` is plain JSON data; `edited` are the leaves a person changed."""
+    """One proposed action. `arguments` is plain JSON data; `given` are the arguments that were proposed, the others hold
+    their default (None: all of `arguments`); `edited` are those a person changed, `typed` the normal forms of what they
+    wrote there. `doubt` is
+    an earlier attempt of which nobody knows whether it happened (0: none)."""
 
     place: Place
     action: Action
@@ -81,14 +84,16 @@ class Proposal:
     arguments: Mapping[str, Any]
     origins: Origins
     attempt: int = 1
-    given: frozenset[str] = frozenset()
+    given: frozenset[str] | None = None
     edited: frozenset[str] = frozenset()
+    typed: frozenset[str] = frozenset()
     resource: Uid | None = None
     entities: tuple[Node, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     asked: bool = False
+    doubt: int = 0
 
 
 def at_attempt(proposal: Proposal) -> Proposal:

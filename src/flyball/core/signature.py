@@ -17,18 +17,17 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableSequence, MutableSet, Sequence, Set
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, NotRequired, Required, get_args, get_origin
 
 import msgspec
 import orjson
-from typing_extensions import NotRequired, ReadOnly, Required, is_typeddict
+from typing_extensions import ReadOnly, is_typeddict
 
 from flyball.core.call import Call
 from flyball.core.canonical import check_tree
 from flyball.core.errors import FlyballError
 from flyball.core.marks import Mark, Ref
 
-EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
 _DEEPEST: Final = 8
 _LISTS: Final = (list, tuple, set, frozenset, Collection, Sequence, MutableSequence, Set, MutableSet)
 _WRAPPERS: Final = (Required, NotRequired, ReadOnly, Final)
@@ -189,9 +188,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     )  # fmt: skip
 
 
-def _check_first(
-    function: Callable[..., Any], parameters: list[inspect.Parameter], hints: Mapping[str, Any]
-) -> None:
+def _check_first(function: Callable[..., Any], parameters: list[inspect.Parameter], hints: Mapping[str, Any]) -> None:
     first = parameters[0] if parameters else None
     positional = first is not None and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD)
     if first is None or not positional or hints.get(first.name, Call) not in (Call, Any):

@@ -1,4 +1,4 @@
-"""The inert value that `@tool` makes: not callable, does nothing at import, found by the project that names its module."""
+"""The inert value that `@tool` makes: not callable, does nothing at import, found by the project naming its module."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Tool(Generic[P, R]):
         self.probe_function = f
         return f
 
-    def requires(self, f: Callable[Concatenate[Call, P], Awaitable[str | None]]) -> Callable[..., Awaitable[str | None]]:
+    def requires(
+        self, f: Callable[Concatenate[Call, P], Awaitable[str | None]]
+    ) -> Callable[..., Awaitable[str | None]]:
         """Declares a precondition: a reason where it is not met. Asked again at execution."""
         self.requires_function = f
         return f
@@ -74,7 +76,7 @@ def tool(
     idempotency: Idempotency | Key = "none",
     risk: Risk = "low",
     timeout: timedelta = timedelta(seconds=30),
-    retry: Retry = Retry(),  # noqa: B008 - frozen
+    retry: Retry = Retry(),
     cost: str | Decimal = "0",
     rate: str | None = None,
     credentials: Sequence[str] = (),
@@ -88,7 +90,12 @@ def tool(
     """
     key = idempotency if isinstance(idempotency, Key) else Key()
     how = "key" if isinstance(idempotency, Key) else idempotency
-    said = (("effect", effect, Effect), ("idempotency", how, Idempotency), ("risk", risk, Risk), ("isolation", isolation, Isolation))
+    said = (
+        ("effect", effect, Effect),
+        ("idempotency", how, Idempotency),
+        ("risk", risk, Risk),
+        ("isolation", isolation, Isolation),
+    )
     for word, value, known in said:
         if value not in get_args(known):
             raise FlyballError(f"bad_{word}", f"{word}={value!r}", fix=f"use one of {', '.join(get_args(known))}")

@@ -23,7 +23,7 @@ from flyball.core.effect import Action
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.input_shape import InputShape, action_word, input_shape
-from flyball.core.journal import EpochRow
+from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
 from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
@@ -86,6 +86,7 @@ class Enforce:
         self._force: dict[str, tuple[InForce, Mapping[str, Cure], Mapping[str, str]]] = {}
         self._epochs: dict[str, dict[str, int]] = {}
         self._taints: dict[str, int] = {}
+        self.reload: Callable[[str], None] = lambda _: None
 
     def activate(self, tenant: str, force: InForce) -> None:
         """From now on these bundles decide for the tenant."""
@@ -107,7 +108,11 @@ class Enforce:
         """The tenant's epochs as last read; an append that finds them moved is refused."""
         known = self._epochs.get(tenant)
         if known is None:
-            rows = {r.id: r.value for r in self._journal.view(tenant).rows(EpochRow) if r.id in EPOCHS}
+            view = self._journal.view(tenant)
+            active = {r.digest for r in view.rows(BundleRow)}
+            if tenant in self._force and active != {c.bundle.digest for c in self._force[tenant][0].layers}:
+                self.reload(tenant)  # whoever activated was interrupted between the log and the gate
+            rows = {r.id: r.value for r in view.rows(EpochRow) if r.id in EPOCHS}
             known = self._epochs[tenant] = {name: rows.get(name, 0) for name in EPOCHS}
         return known
 
@@ -124,8 +129,11 @@ class Enforce:
     async def rule(self, proposal: Proposal) -> Ruled:
         """The verdict, with everything it read. Never raises for what a policy or an entity loader does: it denies."""
         tenant = proposal.place.tenant
+        taint = self._taint(proposal)
+        epochs = dict(self.epochs(tenant)) | taint  # before the bundles: they are never older than their epoch
         force, cures, prints = self._force.get(tenant) or (self.in_force(tenant), {}, {})
-        epochs = dict(self.epochs(tenant)) | self._taint(proposal)
+        if any(taint.values()):  # as the epoch says that T1 carries, whatever is read again while this waits
+            proposal = replace(proposal, place=replace(proposal.place, tainted=True))
         proposal, trouble = await self._resolve(proposal)
         inputs = self._inputs(proposal, trouble)
         again = partial(revalidated, proposal.performer.signature)
@@ -176,8 +184,7 @@ class Enforce:
         place = p.place
         return Facts(
             origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied,
-            tainted=place.tainted or bool(self._taints.get(f"taint:{place.run}")),
-            release=place.release, env=self._environment, now=self._clock.now() // 1000,
+            tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
         )  # fmt: skip
 
 

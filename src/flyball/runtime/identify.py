@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flyball.core.identity import Principal
+from dataclasses import replace
+
+from msgspec import structs
+
+from flyball.core.identity import Authority, Principal
 from flyball.core.journal import KeyRow
 from flyball.core.proposal import Proposal
 from flyball.core.result import Blocked
@@ -25,6 +29,18 @@ class Identify:
         if principal.assurance == "key" and not self.known(principal):
             return _failed(f"{principal.id} has no valid key")
         return None
+
+    def current(self, proposal: Proposal) -> Proposal:
+        """The proposal under the groups that its principal still has: a run never gains any, and loses them at once."""
+        principal = proposal.authority.principal
+        if principal.assurance != "key":
+            return proposal  # who vouched for the groups is not here to be asked again
+        rows = self._journal.view(principal.tenant).rows(KeyRow, person=principal.id)
+        groups = principal.groups & {group for row in rows if not row.revoked for group in row.groups}
+        if groups == principal.groups:
+            return proposal
+        authority = Authority(principal=structs.replace(principal, groups=groups), links=proposal.authority.links)
+        return replace(proposal, authority=authority)
 
     def known(self, principal: Principal) -> bool:
         """Has the principal a key that is not revoked?"""

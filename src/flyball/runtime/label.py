@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from flyball.core.origin import APPROVER, trace
+from flyball.core.origin import APPROVER, Origins, trace
 from flyball.core.proposal import Proposal
 
 
 def label(proposal: Proposal) -> Proposal:
     """The proposal with the origin of each argument."""
     labels = trace(proposal.arguments, proposal.origins, proposal.given)
-    labels |= {name: APPROVER for name in proposal.edited if name in labels}
+    origins = Origins({**proposal.origins.known, **dict.fromkeys(proposal.typed, APPROVER)})
+    for name in proposal.edited & labels.keys():
+        value = proposal.arguments[name]
+        # Of a whole list or object only what the editor wrote is theirs; the rest was there before.
+        whole = not isinstance(value, (Mapping, list, tuple))
+        labels[name] = APPROVER if whole else trace({name: value}, origins)[name]
     return replace(proposal, labels=labels)

@@ -61,7 +61,7 @@ async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Gover
         going = resumed is not None and begun.attempt == resumed.attempt
         ended = await (_carry_out(s, begun, begun.arguments) if going else _attempt(s, begun))
         if not isinstance(ended, Ended):
-            return ended
+            return await s.recover.refused(begun, ended)
         begun = await s.recover.next(begun, ended)
     return begun
 
@@ -79,13 +79,14 @@ async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
         if objection is not None:
             return await s.record.block(ruled, objection)
         answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted)
-        if isinstance(answer, Appended):
+        if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
         if isinstance(answer, Conflict) and answer.what.startswith(("epoch", "pending")):
             s.enforce.refresh(proposal.place.tenant)
             continue  # what the verdict read has moved: the whole gate runs again, never only the append
         return await s.record.unappended(ruled, answer)
-    return Blocked("policy_denied", what="the policies moved faster than this proposal could be decided")
+    what = "the policies moved faster than this proposal could be decided"
+    return await s.record.refuse(proposal, Blocked("policy_denied", what=what))
 
 
 async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, Any]) -> Ended:
@@ -98,6 +99,8 @@ async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, An
 
 async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
     """Identify to approve: the verdict, and the approval that lifts it where one is needed."""
+    s.enforce.epochs(proposal.place.tenant)  # before the directory is read: it is never older than its epoch
+    proposal = s.identify.current(proposal)
     objection = s.identify.objection(proposal)
     if objection is None:
         parsed = s.validate.parse(at_attempt(proposal))

@@ -1,8 +1,8 @@
 """Policies in force: checking, activating and reading bundles. Changing policy is itself an action of the gate.
 
-Rules (GATE section 2): an activation is a leaf; it moves the `policy` epoch, so that no verdict reached before it can be
-used after it; it voids granted, unused approvals whose determining policies changed, each with a leaf of its own, and
-wakes what waits, so that an emergency forbid reaches it at once. An unrelated edit voids nothing.
+Rules (GATE section 2): an activation is a leaf; it moves the `policy` epoch, so that no verdict reached before it can
+be used after it; it voids granted, unused approvals whose determining policies changed, each with a leaf of its own,
+and wakes what waits, so that an emergency forbid reaches it at once. An unrelated edit voids nothing.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ class Policies:
             answer = await self._record.append(self._append(tenant, bundle, (by, warrant), waiting))
             if isinstance(answer, Conflict) and answer.what == "pending":
                 continue  # somebody decided an approval that this would void: looked at again
-            if not isinstance(answer, Appended):
+            if (
+                not isinstance(answer, Appended) or answer.repeated
+            ):  # repeated: another bundle took this place in the log
                 fix = "flyball policy activate, again"
                 raise FlyballError("conflict", "something else was activated or revoked first", str(answer), fix)
             self.install(tenant)
@@ -207,6 +209,6 @@ def _activations(view: View) -> list[Mapping[str, Any]]:
 
 def _void_event(row: PendingRow) -> Event:
     return Event(
-        kind="voided", run=row.run, path=f"{row.path}!{row.version}",
+        kind="voided", run=row.run, path=f"{row.path}!{row.version}", attempt=int(row.id.rpartition("#")[2]),
         facts={"pending": row.id, "over": row.over, "why": "policy"},
     )  # fmt: skip

@@ -110,7 +110,8 @@ class Recorder:
         raises Superseded in a run, FlyballError elsewhere."""
         answer = await self.journal.append(append)
         error = _final(answer)
-        if error is not None and (append.fence is not None or append.settle is not None):
+        of_run = append.fence is not None or append.settle is not None or _closes(append)
+        if error is not None and of_run:
             raise Superseded(error)
         if isinstance(answer, Indeterminate):
             raise error or FlyballError("indeterminate", "not durable")
@@ -122,9 +123,10 @@ class Recorder:
     async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:
         """Appends events that must not be refused; raises FlyballError `conflict` or `refused` where they are."""
         entries = tuple(self.seal(tenant, e) for e in events)
-        answer = await self.append(Append(id=id or entries[0].id, tenant=tenant, entries=entries, **rest))
+        append = Append(id=id or entries[0].id, tenant=tenant, entries=entries, **rest)
+        answer = await self.append(append)
         if not isinstance(answer, Appended):
-            raise Superseded(refusal(answer)) if rest.get("fence") else refusal(answer)
+            raise Superseded(refusal(answer)) if rest.get("fence") or _closes(append) else refusal(answer)
         return answer
 
     # the two appends of an action ----------------------------------------------------------------------------------
@@ -180,10 +182,12 @@ class Recorder:
             raises=(f"taint:{place.run}",) if taints and not place.tainted else (),
         )  # fmt: skip
         answer = await self.append(append)
-        if isinstance(answer, Conflict):
+        if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
             late = msgspec.structs.replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
             await self.write(place.tenant, late, urgent=True)
-        elif not isinstance(answer, Appended):
+            # Whoever closed it has the run: its caller was told that other outcome.
+            raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
+        if not isinstance(answer, Appended):
             minimal = msgspec.structs.replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
             await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
         return replace(ended, attempt=p.attempt, action=event.id)
@@ -278,6 +282,11 @@ def _claims(p: Proposal, key: str) -> tuple[Claim, ...]:
 
 def _taints(p: Proposal, ended: Ended) -> bool:
     return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
+
+
+def _closes(append: Append) -> bool:
+    # An outcome that cannot be recorded must not reach the flow as an error of its tool.
+    return any(entry.kind in ("outcome", "late") for entry in append.entries)
 
 
 def _final(answer: Answered) -> FlyballError | None:

@@ -20,7 +20,7 @@ import msgspec
 
 from flyball.core.approval import over
 from flyball.core.effect import may_retry
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, PendingRow, Settle
 from flyball.core.outcome import Ended, Past, amounts_of, outcome_event, told
 from flyball.core.proposal import Proposal
@@ -53,13 +53,13 @@ class Recover:
         ended = self.known(proposal, past)
         if ended is not None:
             return ended
-        proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None)
+        doubt = _doubt(proposal, past)
+        proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None, doubt=doubt)
         intent = past.open_intent()
         if intent is not None and not proposal.performer.lasting:
             return await self._close(replace(proposal, attempt=intent.attempt), intent)
-        unknown = past.last("outcome")
-        if unknown is not None and unknown.facts["final"] and unknown.facts["status"] == "unknown":
-            return await self._ask_person(replace(proposal, attempt=unknown.attempt))
+        if doubt and (_over(past) or self._forgotten(proposal)):
+            return await self._ask_person(replace(proposal, attempt=doubt))
         return replace(proposal, attempt=past.attempts + 1 if intent is None else intent.attempt)
 
     def known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
@@ -67,6 +67,8 @@ class Recover:
         settled = past.last("resolution")
         if settled is not None:
             return _resolved(proposal, settled)
+        if _doubt(proposal, past):
+            return None  # what a later attempt was told says nothing about the one that may have happened
         outcome = past.last("outcome")
         if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":
             return told_again(proposal, outcome)
@@ -77,14 +79,14 @@ class Recover:
 
     async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:
         """Closes the intent that a crash left open, and says how the step goes on."""
-        now, action = self._record.clock.now(), p.action
-        deadline = int(intent.facts["deadline"])
-        p = replace(p, arguments=(intent.private or {})["args"])
-        if action.effect == "read" or _within_window(p, intent, now):
+        action, deadline = p.action, int(intent.facts["deadline"])
+        p = replace(p, arguments=(intent.private or {})["args"], given=_given(p))
+        again = action.idempotency == "key" and p.attempt < action.retry.attempts and not self._forgotten(p)
+        if action.effect == "read" or again:
             charged = amounts_of(intent.facts["reserved"])
             ended = Ended(status="interrupted", code="crash", usage=charged, message="the process ended during the call")
             await self.conclude(p, ended, final=False)
-            return replace(p, attempt=p.attempt + 1)
+            return replace(p, attempt=p.attempt + 1, doubt=0 if action.effect == "read" else p.attempt)
         lost = Ended(status="unknown", code="crash", message="the process ended during the call")
         ended = await self.settle(p, lost, deadline)
         ended = await self.conclude(p, ended, final=self.final(p, ended))
@@ -110,8 +112,8 @@ class Recover:
             id=event.id, tenant=p.place.tenant, entries=(self._record.seal(p.place.tenant, event),), urgent=True,
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
         ))  # fmt: skip
-        if not isinstance(answer, Appended):
-            raise FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again")
+        if not isinstance(answer, Appended) or answer.repeated:
+            raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
         return replace(ended, attempt=p.attempt, action=event.id)
 
     def final(self, p: Proposal, ended: Ended) -> bool:
@@ -119,19 +121,38 @@ class Recover:
         if ended.status in ("executed", "not_started"):
             return True
         more = p.attempt < p.action.retry.attempts and not p.performer.lasting
+        if (p.doubt or not ended.certain) and self._forgotten(p, _wait(p, ended)):
+            return True
         return not (more and ended.retryable and may_retry(p.action, certain=ended.certain))
 
     async def next(self, p: Proposal, ended: Ended) -> Proposal | Governed[Any]:
         """After an attempt: what its caller is told, or the proposal of the next attempt, after its wait."""
         if not self.final(p, ended):
-            wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
-            await self._record.clock.wait(self._record.clock.now() + int(wait.total_seconds() * 1_000_000))
-            return replace(p, attempt=p.attempt + 1)
+            await self._record.clock.wait(self._record.clock.now() + _wait(p, ended))
+            return replace(p, attempt=p.attempt + 1, doubt=p.attempt if ended.status == "unknown" else p.doubt)
         if ended.status == "unknown":
             return await self._ask_person(p)
+        if p.doubt and ended.status != "executed":
+            return await self._ask_person(replace(p, attempt=p.doubt))
         if ended.status == "not_started":
             return Blocked(ended.code, what=ended.message, action=ended.action)
         return told(ended)
+
+    async def refused(self, p: Proposal, told: Governed[Any]) -> Governed[Any]:
+        """What the caller of a refused attempt is told: an earlier attempt may have happened all the same."""
+        if isinstance(told, Blocked) and p.doubt:
+            return await self._ask_person(replace(p, attempt=p.doubt))
+        return told
+
+    def _forgotten(self, p: Proposal, wait: int = 0) -> bool:
+        """Will the remote have forgotten the key, counted from the first attempt? `wait` in microseconds."""
+        window = p.action.key.window
+        if p.action.effect == "read" or p.action.idempotency != "key" or window is None:
+            return False
+        place, first = p.place, record_id(p.place.run, p.place.path, 1, "intent")
+        stored = self._record.journal.view(place.tenant).records(run=place.run, limit=1_000_000)
+        begun = next((s.time for s in stored if s.id == first), None)
+        return begun is not None and self._record.clock.now() + wait >= begun + window // timedelta(microseconds=1)
 
     async def _ask_person(self, p: Proposal) -> Pending | Blocked:
         """Nobody can say what happened: a row waits for a person who can find out."""
@@ -214,12 +235,27 @@ def _edited(proposal: Proposal, past: Past) -> Proposal:
     # What was asked after an edit repeats the edited leaves: they stay the editor's, or its approval would be void.
     edits = [r.private or {} for r in past.records if r.kind == "edited"]
     edited = frozenset(name for e in edits for name in e.get("changed", ())) | proposal.edited
-    given = (proposal.given or frozenset(proposal.arguments)) | edited
-    return replace(proposal, arguments=shown["args"], edited=edited, given=given)
+    given = _given(proposal) | edited
+    typed = frozenset(form for e in edits for form in e.get("typed", ()))
+    return replace(proposal, arguments=shown["args"], edited=edited, typed=typed, given=given)
 
 
-def _within_window(p: Proposal, intent: Opened, now: int) -> bool:
-    if p.action.idempotency != "key" or p.attempt >= p.action.retry.attempts:
-        return False
-    window = p.action.key.window
-    return window is None or now < intent.time + int(window.total_seconds() * 1_000_000)
+def _given(p: Proposal) -> frozenset[str]:
+    return frozenset(p.arguments) if p.given is None else p.given
+
+
+def _doubt(p: Proposal, past: Past) -> int:
+    return 0 if p.action.effect == "read" else past.doubt()
+
+
+def _over(past: Past) -> bool:
+    """Was the last word said of this step: a final outcome, or a refusal?"""
+    outcome, decision = past.last("outcome"), past.last("decision")
+    denied = decision is not None and decision.facts["outcome"] == "deny"
+    return denied or (outcome is not None and bool(outcome.facts["final"]))
+
+
+def _wait(p: Proposal, ended: Ended) -> int:
+    """How long before the next attempt, in microseconds."""
+    wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
+    return wait // timedelta(microseconds=1)

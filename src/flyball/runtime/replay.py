@@ -2,10 +2,10 @@
 
 Rules:
 
-* Every verdict is derived again from the recorded inputs and the recorded bundles: outcome, final arguments, determining
-  policies, cures and modifiers must be the recorded ones.
-* The run's code is folded over its log with a recording that only reads. What is not in the log is a difference, said in
-  words: the log holds this, the code now does that.
+* Every verdict is derived again from the recorded inputs and the recorded bundles: outcome, final arguments,
+  determining policies, cures and modifiers must be the recorded ones.
+* The run's code is folded over its log with a recording that only reads. What is not in the log is a difference, said
+  in words: the log holds this, the code now does that.
 * Where a run has not ended, the code may go on beyond the log; where it waits, it must wait for the same things.
 """
 
@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from flyball.core.approval import cure_names
 from flyball.core.decision import Decision
-from flyball.core.journal import Answered, Append, Appended, Entry, Stored
+from flyball.core.journal import Answered, Append, Appended, Entry, Row, Stored
+from flyball.core.merkle import Frontier
 from flyball.core.record import Event, Opened
 from flyball.core.steps import bare
 from flyball.ports.clock import Clock
 from flyball.ports.journal import Journal, View
 from flyball.ports.recording import Recording
 
+R = TypeVar("R", bound=Row)
 # What a driver says of its run as a whole; everything else that it writes belongs to a step.
 ENDINGS = ("run_ended", "run_parked", "run_continued")
 # A later station refused what policy had let through: the verdict behind it was none of these.
@@ -65,7 +67,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         return not self.differences
 
 
-# verdicts --------------------------------------------------------------------------------------------------------------
+# verdicts -------------------------------------------------------------------------------------------------------------
 def verdict_differences(record: Opened, now: Decision) -> Iterator[Difference]:
     """Where a decision derived again is not the recorded one."""
     facts, private = record.facts, record.private or {}
@@ -99,7 +101,7 @@ def _plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-# a recording that only reads -------------------------------------------------------------------------------------------
+# a recording that only reads ------------------------------------------------------------------------------------------
 class _Until:
     """The log as it was before an index: what came later is not known yet."""
 
@@ -110,8 +112,20 @@ class _Until:
         found = self._view.records(run=run, after=after, limit=limit)
         return [s for s in found if s.index < self._before and s.id not in self._hidden]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._view, name)
+    def row(self, kind: type[R], id: str) -> R | None:
+        return self._view.row(kind, id)
+
+    def rows(self, kind: type[R], /, **where: Any) -> list[R]:
+        return self._view.rows(kind, **where)
+
+    def body(self, mac: str) -> bytes | None:
+        return self._view.body(mac)
+
+    def tree(self) -> tuple[str, Frontier]:
+        return self._view.tree()
+
+    def node(self, level: int, index: int) -> bytes:
+        return self._view.node(level, index)
 
 
 class _Looking:
@@ -121,11 +135,16 @@ class _Looking:
         self._journal, self._before, self._hidden = journal, before, hidden
 
     def view(self, tenant: str) -> View:
-        # The rest of a view is delegated.
         return _Until(self._journal.view(tenant), self._before, self._hidden)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._journal, name)
+    async def append(self, append: Append) -> Answered:
+        return Appended(first=0, size=0)
+
+    def tenants(self) -> list[str]:
+        return self._journal.tenants()
+
+    async def close(self) -> None:
+        return None
 
 
 class _Stopped:
@@ -174,7 +193,7 @@ class LogOnly:
 
     async def append(self, append: Append) -> Answered:
         """Says that it was appended, and appends nothing."""
-        return Appended(first=0, size=0)
+        return await self.journal.append(append)
 
     async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:
         """Keeps the events."""
@@ -183,7 +202,7 @@ class LogOnly:
         return Appended(first=0, size=0)
 
 
-# how a fold ended ------------------------------------------------------------------------------------------------------
+# how a fold ended -----------------------------------------------------------------------------------------------------
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What a fold must come to: the record that the log holds there (None: the run is open), or `waits`."""
 
@@ -212,8 +231,12 @@ def fold_differences(run: str, known: frozenset[str], folded: Folded, expected: 
         return
     if closed:
         news = [e for e in folded.said if e.kind not in ENDINGS and e.id not in known]
-        yield from (Difference(at=f"step {bare(e.path)}", what=f"the log ends before this {e.kind}{place}") for e in news)
-        yield from (Difference(at=run, what=f"the log ends here, the code now does {what}{place}") for what in folded.beyond)
+        yield from (
+            Difference(at=f"step {bare(e.path)}", what=f"the log ends before this {e.kind}{place}") for e in news
+        )
+        yield from (
+            Difference(at=run, what=f"the log ends here, the code now does {what}{place}") for what in folded.beyond
+        )
         if news or folded.beyond:
             return
     if folded.unasked and not _stopped_short(ending):
@@ -240,7 +263,10 @@ def _is_that(end: Opened | None, ending: Event | None) -> bool:
 
 
 def _end_differences(run: str, end: Opened, now: Event | None, place: str) -> Iterator[Difference]:
-    held, derived = _ending(end.kind, end.facts, end.private), _ending(now.kind, now.facts, now.private) if now else "none"
+    held, derived = (
+        _ending(end.kind, end.facts, end.private),
+        _ending(now.kind, now.facts, now.private) if now else "none",
+    )
     if held != derived:
         detail = str(now.private.get("detail", "")) if now is not None else ""
         yield Difference(at=run, what=f"the end{place}", log=held, now=f"{derived}: {detail}" if detail else derived)

@@ -30,7 +30,7 @@ class Validate:
         except FlyballError as bad:
             return _invalid(proposal, str(bad))
         signature = proposal.performer.signature
-        given = proposal.given or frozenset(proposal.arguments)
+        given = frozenset(proposal.arguments) if proposal.given is None else proposal.given
         if signature is None:
             return replace(proposal, given=given)
         try:

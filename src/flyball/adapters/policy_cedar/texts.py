@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 import cedarpy
 
@@ -27,8 +28,6 @@ def _written(est: object) -> str:
     before = ""
     while before != text:
         before, text = text, _ACCESS.sub(lambda found: found[1] or found[0], text)
-    try:
+    with suppress(ValueError):  # what cannot be laid out is shown as it is
         text = str(cedarpy.format_policies(text, 100, 2))
-    except ValueError:  # what cannot be laid out is shown as it is
-        pass
     return text.strip()

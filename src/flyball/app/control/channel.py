@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -76,6 +77,8 @@ class SocketChannel:
     async def close(self) -> None:
         """Hangs up."""
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def _gone(why: str) -> FlyballError:

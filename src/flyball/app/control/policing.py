@@ -1,4 +1,4 @@
-"""Commands about policies and releases: what is in force, why a verdict is what it is, activating, replaying, moving."""
+"""Commands about policies and releases: what is in force, why a verdict is so, activating, replaying, moving."""
 
 from __future__ import annotations
 

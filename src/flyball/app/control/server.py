@@ -34,7 +34,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._busy: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[Any] | None] = set()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
         self._closing = False
 
     @classmethod
@@ -68,11 +68,14 @@ class Server:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for writer in list(self._open):
+        still = [task for task in self._open if task is not None]
+        for writer in self._open.values():
             writer.close()
+        if still:
+            await asyncio.wait(still, timeout=GRACE_S)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        self._open[asyncio.current_task()] = writer
         uid = peer(writer.get_extra_info("socket"))
         try:
             ahead: bytes | None = b""
@@ -81,7 +84,7 @@ class Server:
         except (ConnectionError, asyncio.CancelledError):
             return  # whoever asked is gone, or this process ends: there is nobody to tell
         finally:
-            self._open.discard(writer)
+            self._open.pop(asyncio.current_task(), None)
             writer.close()
 
     async def _carry(self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:

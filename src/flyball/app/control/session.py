@@ -16,6 +16,7 @@ from flyball.app.control.channel import Channel, LocalChannel, SocketChannel
 from flyball.app.control.commands import COMMANDS, Need
 from flyball.app.control.counter import HELLO, Counter
 from flyball.app.control.local import driving, looking, writing
+from flyball.app.control.office import Office
 from flyball.app.control.wire import VERSION, raised
 from flyball.app.plugs import adapter
 from flyball.core.config import Config
@@ -24,6 +25,10 @@ from flyball.core.errors import FlyballError
 
 PATIENCE_S = 5.0
 PAUSE_S = 0.05
+# What can be carried out beside an owner.
+_LOOKS = ("read", "fold")
+# An owner that is just opening or closing: a moment later there is one that answers, or none.
+_PASSING = ("journal_owned", "owner_gone")
 
 
 class Session:
@@ -89,23 +94,33 @@ async def reach(
 
 async def _channel(stack: AsyncExitStack, config: Config, need: Need, tenant: str) -> tuple[Channel, int]:
     patience = asyncio.get_running_loop().time() + PATIENCE_S
+    looks = need in _LOOKS
     while True:
-        found = await SocketChannel.open(Path(config.journal.path))
-        if found is not None:
-            stack.push_async_callback(found.close)
-            return found, int((await _hello(found, tenant))["pid"])
         try:
-            if need in ("read", "fold"):
-                office = await stack.enter_async_context(looking(config, code=need == "fold"))
-            elif need == "write":
-                office = await stack.enter_async_context(writing(config, tenant))
-            else:
-                office = await stack.enter_async_context(driving(config))
-            return LocalChannel(Counter(office)), 0
+            found = await _owner(stack, config, tenant)
+            return found or (LocalChannel(Counter(await _office(stack, config, need, tenant))), 0)
         except FlyballError as held:
-            if held.code != "journal_owned" or asyncio.get_running_loop().time() > patience:
+            if held.code == "owner_busy" and looks:  # the journal can be read beside an owner that does not answer
+                return LocalChannel(Counter(await _office(stack, config, need, tenant))), 0
+            if held.code not in _PASSING or asyncio.get_running_loop().time() > patience:
                 raise
         await asyncio.sleep(PAUSE_S)
+
+
+async def _owner(stack: AsyncExitStack, config: Config, tenant: str) -> tuple[Channel, int] | None:
+    found = await SocketChannel.open(Path(config.journal.path))
+    if found is None:
+        return None
+    stack.push_async_callback(found.close)
+    return found, int((await _hello(found, tenant))["pid"])
+
+
+async def _office(stack: AsyncExitStack, config: Config, need: Need, tenant: str) -> Office:
+    if need in _LOOKS:
+        return await stack.enter_async_context(looking(config, code=need == "fold"))
+    if need == "write":
+        return await stack.enter_async_context(writing(config, tenant))
+    return await stack.enter_async_context(driving(config))
 
 
 async def _hello(channel: Channel, tenant: str) -> Mapping[str, Any]:

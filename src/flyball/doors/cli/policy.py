@@ -37,7 +37,7 @@ def command() -> None:
     """The group."""
 
 
-# on disk ---------------------------------------------------------------------------------------------------------------
+# on disk --------------------------------------------------------------------------------------------------------------
 @command.command("check")
 @pass_shell
 def check(shell: Shell) -> ExitCode:
@@ -105,14 +105,16 @@ def draft(shell: Shell, tool: str, write: bool) -> None:
         for path in files:
             screen.line(f"wrote {path}", "good")
         if write and config.project.policies is None:
-            screen.line('Bring them in: [project] policies = "policies" in flyball.toml, in the place of the starter.', "warn")
+            screen.line(
+                'Bring them in: [project] policies = "policies" in flyball.toml, in the place of the starter.', "warn"
+            )
         if not write:
             screen.line(f"{policy}\n{case}".rstrip())
 
     shell.screen.result("policy_drafted", {"policy": policy, "case": case, "files": files}, show)
 
 
-# in force --------------------------------------------------------------------------------------------------------------
+# in force -------------------------------------------------------------------------------------------------------------
 @command.command("list")
 @pass_shell
 def list_(shell: Shell) -> None:
@@ -122,7 +124,9 @@ def list_(shell: Shell) -> None:
     def show(screen: Screen) -> None:
         for bundle in told["bundles"]:
             since = moment(bundle["activated"])
-            screen.line(f"{bundle['layer']} {bundle['name']}: bundle {bundle['digest'][:SHORT]}, since {since}", "title")
+            screen.line(
+                f"{bundle['layer']} {bundle['name']}: bundle {bundle['digest'][:SHORT]}, since {since}", "title"
+            )
             screen.table(("policy", "asks", "modifies", "reason", ""), [
                 (p["id"], p["asks"], p["modifies"], p["reason"], "shadow" if p["shadow"] else "")
                 for p in bundle["policies"]
@@ -175,7 +179,7 @@ def activate(shell: Shell, digest: str) -> None:
 @click.option("--denied", multiple=True, metavar="TOOL", help="What was denied in the run before.")
 @click.option("--disk", is_flag=True, help="By the policies on disk, not by those in force.")
 @pass_shell
-def explain(shell: Shell, target: str, **options: Any) -> None:
+def explain(shell: Shell, /, target: str, **options: Any) -> None:
     """Say why: for a TOOL with --by and --input, for a record (RUN/PATH/ATTEMPT/KIND), a step (RUN/PATH) or a RUN."""
     if _RECORDED.fullmatch(target):
         told = ask(shell, "policy_explain", target=target)

@@ -19,6 +19,7 @@ import msgspec
 
 from flyball.core.approval import approvals, cure_names, over, people
 from flyball.core.commitment import commit
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
 from flyball.core.outcome import Lifted, about
 from flyball.core.proposal import Proposal, Ruled
@@ -26,6 +27,9 @@ from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Pending
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of, shown
+
+
+COVERED = ("args", "origins", "resource", "chain")
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -92,7 +96,9 @@ class Approve:
             return await self._void(ruled, row)
         if row.state == "granted" and 0 < row.expires <= self._record.clock.now():
             return await self._block(ruled, Blocked("approval_expired", what="the approval expired before it was used"))
-        return ruled, Lifted(row=row, salts=asked.salts, first=row.state == "granted")
+        # Only what the intent repeats verbatim: a salt under two different values would tie one to the other.
+        salts = {name: asked.salts[name] for name in COVERED}
+        return ruled, Lifted(row=row, salts=salts, first=row.state == "granted")
 
     # asking ----------------------------------------------------------------------------------------------------------
     async def _ask(self, ruled: Ruled, before: PendingRow | None) -> Blocked | Pending:
@@ -105,7 +111,7 @@ class Approve:
         private = {"args": ruled.decision.arguments, **about(ruled), "request": msgspec.to_builtins(ruled.inputs)}
         if ruled.decision.arguments != p.arguments:
             private["proposed"] = p.arguments
-        salts = {name: self._record.salt() for name in ("args", "origins", "resource", "chain")}
+        salts = {name: self._record.salt() for name in COVERED}
         expires = self._record.clock.now() + self._asking.expires_ms * 1000
         covers = self._covers(ruled, private, salts, expires)
         row = PendingRow(
@@ -127,7 +133,8 @@ class Approve:
         ))  # fmt: skip
         if not isinstance(answer, Appended):
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
-            return Blocked("policy_denied", what="the approval could not be asked for", why=why)
+            # Nothing is recorded: told as a refusal it would be another one at the next replay.
+            raise Superseded(FlyballError("not_asked", "the approval could not be asked for", why))
         return pending_of(row, private | {"shown": shown(ruled)}, {"covers": covers})
 
     def _cap(self, ruled: Ruled) -> Blocked | None:
@@ -173,7 +180,7 @@ class Approve:
 
     def _asked(self, p: Proposal, row: PendingRow) -> Opened | None:
         view = self._record.journal.view(p.place.tenant)
-        found = next((s for s in view.records(run=p.place.run) if s.id == row.record), None)
+        found = next((s for s in view.records(run=p.place.run, limit=1_000_000) if s.id == row.record), None)
         opened = self._record.open(p.place.tenant, found, view) if found is not None else None
         return opened if opened is not None and opened.private is not None else None
 

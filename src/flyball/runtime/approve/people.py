@@ -18,19 +18,24 @@ from typing import Any
 import msgspec
 
 from flyball.core.approval import cure_for, member, objection, people, shown_group, unmet
+from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Link, Principal
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, RunRow, Settle
 from flyball.core.lifecycle import LIVE, moved
+from flyball.core.origin import forms
+from flyball.core.outcome import amounts_of
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
+from flyball.core.steps import bare
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
 
 Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[str | None]]
 Wake = Callable[[str, str], None]
+ALL = 1_000_000
 
 
 class People:
@@ -52,7 +57,7 @@ class People:
         row = view.row(PendingRow, pending)
         if row is None:
             raise FlyballError("unknown_pending", f"nothing waits as {pending!r}", fix="flyball approvals")
-        stored = next(s for s in view.records(run=row.run) if s.id == row.record)
+        stored = next(s for s in view.records(run=row.run, limit=ALL) if s.id == row.record)
         asked = self._record.open(tenant, stored, view)
         return pending_of(row, asked.private or {}, asked.facts), row, asked
 
@@ -97,7 +102,8 @@ class People:
             what = f"{asked.facts['covers']['action']} has no argument {', '.join(strange)}" if strange else "no change"
             raise FlyballError("bad_edit", what, fix=f"it has {', '.join(sorted(args))}")
         changed = msgspec.structs.replace(row, state=moved("approval", row.state, "edit"), version=row.version + 1)
-        private = {"args": args | dict(changes), "changed": sorted(changes), "reason": reason}
+        typed = forms(dict(changes)) - forms(args)
+        private = {"args": args | dict(changes), "changed": sorted(changes), "typed": sorted(typed), "reason": reason}
         await self._decide("edited", row, changed, by, self._signature(signed), private)
 
     async def answer(
@@ -131,7 +137,9 @@ class People:
                    **self._signature(signed)},
             private={"result": result, "reason": reason, "person": by.id},
         )  # fmt: skip
-        await self._append(by.tenant, event, row, changed, settle=Settle(id=row.intent))
+        # What happened is charged as it was reserved: nobody measured it.
+        spent = self._reserved(by.tenant, row) if status == "executed" else Amounts()
+        await self._append(by.tenant, event, row, changed, settle=Settle(id=row.intent, actual=spent))
 
     # parts -----------------------------------------------------------------------------------------------------------
     async def _open(self, pending: Pending | str, by: Principal, kind: str) -> tuple[PendingRow, Opened]:
@@ -190,8 +198,8 @@ class People:
 
     def _editors(self, tenant: str, row: PendingRow) -> frozenset[str]:
         view = self._record.journal.view(tenant)
-        records = (self._record.open(tenant, s, view) for s in view.records(run=row.run) if s.kind == "edited")
-        return frozenset(str(r.facts["by"]) for r in records if r.path.startswith(row.path))
+        records = (self._record.open(tenant, s, view) for s in view.records(run=row.run, limit=ALL) if s.kind == "edited")
+        return frozenset(str(r.facts["by"]) for r in records if bare(r.path) == row.path)
 
     async def objection(self, by: Principal, row: PendingRow) -> str | None:
         """Why this person may not sign this row, apart from policy; None where they may."""
@@ -226,6 +234,11 @@ class People:
             raise FlyballError("conflict", f"{row.id} was decided by somebody else meanwhile", fix="flyball approvals")
         self._wake(tenant, row.run)
 
+    def _reserved(self, tenant: str, row: PendingRow) -> Amounts:
+        view = self._record.journal.view(tenant)
+        intent = next(s for s in view.records(run=row.run, limit=ALL) if s.id == row.intent)
+        return amounts_of(self._record.open(tenant, intent, view).facts["reserved"])
+
     def _subjects(self, tenant: str, run: str) -> tuple[str, ...]:
         view = self._record.journal.view(tenant)
         first = self._record.open(tenant, view.records(run=run, limit=1)[0], view)
@@ -242,4 +255,5 @@ def authority_of(asked: Opened) -> Authority:
     shown = private.get("shown", {})
     tenant, issuer, name, *agents = private.get("chain") or ["local", "host", shown.get("by", "user:?")]
     links = tuple(Link(agent=a, role="executor") for a in agents)
-    return Authority(principal=Principal(name, tenant=tenant, issuer=issuer), links=links)
+    principal = Principal(name, tenant=tenant, issuer=issuer, on_behalf_of=shown.get("on_behalf_of"))
+    return Authority(principal=principal, links=links)

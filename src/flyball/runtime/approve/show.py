@@ -66,6 +66,7 @@ def shown(ruled: Ruled) -> dict[str, Any]:
         "action": p.action.name, "effect": p.action.effect, "egress": p.action.egress, "risk": p.action.risk,
         "resource": f"{ruled.inputs.resource.type}::{ruled.inputs.resource.id}",
         "by": p.authority.principal.id, "through": [link.agent for link in p.authority.links],
+        "on_behalf_of": p.authority.principal.on_behalf_of,
         "blocks": list(blocks(decision.arguments, p.action.critical)), "origins": dict(ruled.inputs.origins),
         "because": [f"{c.layer}/{c.policy}" for c in decision.missing], "reasons": [c.reason for c in decision.missing],
         "modified": [f"{c.layer}/{c.policy}" for c in decision.modifiers],

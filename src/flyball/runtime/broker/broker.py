@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -35,6 +36,7 @@ from flyball.runtime.broker.throttle import Throttle
 
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
+_CODE = re.compile("[a-z][a-z0-9_]{0,39}")
 ISOLATION_HERE = "none"
 
 
@@ -91,6 +93,11 @@ class Broker:
             ended = _model_ended(p, bad)
         except Exception as bad:  # a station boundary: whatever a tool raises is an ending, classified below
             ended = self._lost(p, bad)
+        except asyncio.CancelledError as bad:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            ended = self._lost(p, bad)  # nobody cancelled this run: something inside the tool was cancelled
         else:
             ended = self._checked(p, value)
         if p.performer.lasting:
@@ -99,9 +106,12 @@ class Broker:
         self._throttle.ended(p.place.tenant, _throttled(p), self._clock.now(), good=good)
         return ended
 
-    def _lost(self, p: Proposal, bad: Exception) -> Ended:
+    def _lost(self, p: Proposal, bad: BaseException) -> Ended:
         own = "internal_error" if p.performer.lasting else "tool_failed"
-        code = "timeout" if isinstance(bad, TimeoutError) else getattr(bad, "code", "") or own
+        said = getattr(bad, "code", "")
+        # The code goes into the leaf: only what can be a code, never whatever a library keeps under that name.
+        known = said if isinstance(said, str) and _CODE.fullmatch(said) else own
+        code = "timeout" if isinstance(bad, TimeoutError) else known
         message = f"{type(bad).__name__}: {bad}" if str(bad) else type(bad).__name__
         status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
         usage = plus(own_amounts(p), p.performer.reserved or Amounts())

@@ -75,7 +75,8 @@ class Resources:
         key = (id(resource), tenant if resource.scope == "tenant" else "")
         async with self._lock:
             if key not in self._open:
-                manager = _opened(resource, self._tenants(tenant))
+                # What all tenants share must not be opened with the settings and secrets of whoever came first.
+                manager = _opened(resource, self._tenants(key[1]))
                 self._open[key] = await self._stack.enter_async_context(manager)
         return self._open[key]  # type: ignore[no-any-return]
 

@@ -49,6 +49,7 @@ class Branch:
     markers: list[tuple[str, Any]] = field(default_factory=list)
     travelling: BaseException | None = None
     steps: list[Any] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
 
     def next(self) -> str:
         """The path of the next step of this branch."""
@@ -140,6 +141,8 @@ class Activation:
         self._learn(path, action, performer, told)
         if isinstance(told, Blocked) and str(told.data.get("node", "")).startswith(("run/", "tenant/")):
             raise Halted(told.reason, told.what)  # no handler of the flow may spend on
+        if isinstance(told, Blocked) and told.reason == "auth_failed":
+            raise Halted(told.reason, told.what)  # a revoked person ends the run, whatever the flow would catch
         return told
 
     def open_starts(self) -> dict[str, int]:
@@ -215,7 +218,8 @@ class Activation:
         for record in self.history.outcomes():
             name, private = actions.get(bare(record.path), ""), record.private or {}
             trusted = self._trusted(name)
-            if record.facts["status"] == "executed" and trusted is not None and "result" in private:
+            good = record.facts["status"] == "executed" and not record.facts.get("result_invalid")
+            if good and trusted is not None and "result" in private:
                 self._did(name, private["result"], trusted)
         self.denied |= self.history.denials()
         rows = self.record.journal.view(self.tenant).rows(PendingRow, run=self.row.id, state="rejected")

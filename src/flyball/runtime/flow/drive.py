@@ -116,6 +116,7 @@ class Driver:
             opened = self._started(wanted.by.tenant, run)
             same = opened is not None and (opened.private or {}).get("input") == to_json(wanted.input)
             if same and opened is not None and opened.facts["what"] == wanted.what:
+                self.wake(wanted.by.tenant, run)  # whoever started it may have been cancelled before driving it
                 return run
             raise FlyballError(
                 "key_conflict", f"the key {wanted.key!r} started another run", f"{run} has another input",

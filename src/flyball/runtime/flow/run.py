@@ -175,6 +175,8 @@ class Run(Generic[S]):
         return Step(self, "", "gather", work)
 
     async def _begin(self, step: Step[T]) -> T:
+        if step.awaited:  # gathered or timed twice: its effect would happen twice
+            raise FlyballError("awaited_twice", f"step {step.path} {step.what} was awaited before")
         step.awaited = True
         return await step.work()
 
@@ -189,8 +191,6 @@ class Run(Generic[S]):
                 "foreign_task", f"step {step.path} {step.what} is awaited in a task that the run did not make",
                 "its order could not be replayed", "use run.gather or a sub-flow so that replay keeps its order",
             )  # fmt: skip
-        if step.awaited:
-            raise FlyballError("awaited_twice", f"step {step.path} {step.what} was awaited before")
         try:
             return await self._begin(step)
         except (Suspended, Halted, Continued, Superseded) as travelling:
@@ -276,7 +276,8 @@ class Run(Generic[S]):
         path = f"{self._branch.prefix}#changed:{name}"
         if self._activation.history.mark(path) is not None:
             return True
-        if self._activation.history.replaying(self._peek()):
+        if path in self._branch.kept or self._activation.history.replaying(self._peek()):
+            self._branch.kept.add(path)  # once the old way, always the old way: a loop asks again beyond the log
             return False
         self._branch.markers.append((path, True))
         return True

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import msgspec
 
 from flyball.core.budget import Amounts, Limit, tightest
-from flyball.core.errors import Superseded
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority, Principal
-from flyball.core.journal import Append, Appended, Hold, PendingRow, RunRow
+from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, RunRow
 from flyball.core.outcome import Ended, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
@@ -27,6 +27,8 @@ from flyball.runtime.flow.history import History
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
+# How often an end is tried again because somebody decided an approval meanwhile.
+MAX_ROUNDS = 8
 
 
 class Body(Protocol):
@@ -64,7 +66,7 @@ class Turn:
         at.subjects = (private["subject"],)
         own = msgspec.convert(private["limits"], Limit)
         at.limit = tightest(own, self._limits.get("run", Limit()))
-        at.recall(self._input(at, private["input"]))
+        at.recall(private["input"])  # what `continue_as` hands on is the flow's own, not the principal's request
         stopped = next((r for r in at.history.run if r.kind == "run_stopped"), None)
         if stopped is not None:
             at.halting = Halted("stopped", str((stopped.private or {}).get("reason", "")))
@@ -132,7 +134,7 @@ class Turn:
             subjects=at.subjects, facts={"generation": self._generation(at) + 1},
         )  # fmt: skip
         await at.note(branch, *_interrupted(at), event)
-        return self.activation(at.tenant, at.row)
+        return self.activation(at.tenant, msgspec.structs.replace(at.row, active_ms=at.used_ms()))
 
     # parking and ending ----------------------------------------------------------------------------------------------
     async def _park(self, at: Activation, branch: Branch) -> RunRow | None:
@@ -165,13 +167,20 @@ class Turn:
         row = msgspec.structs.replace(
             at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms()
         )
-        open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
-        void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
         markers = at.marker_events(branch) if branch is not None else ()
         entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *_interrupted(at), event))
-        await self._record.append(Append(
-            id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
-        ))  # fmt: skip
+        answer: Any = None
+        for _ in range(MAX_ROUNDS):
+            open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
+            void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
+            answer = await self._record.append(Append(
+                id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
+            ))  # fmt: skip
+            if isinstance(answer, Appended):
+                return
+            if not isinstance(answer, Conflict) or answer.what != "pending":
+                break  # somebody decided meanwhile what this end would void: looked at again; all else is the journal's
+        raise Superseded(FlyballError("not_ended", f"the end of run {at.row.id} could not be recorded", str(answer)))
 
 
 

@@ -1,0 +1,94 @@
+"""Trust: what nobody vouched for does not become trusted, and nobody in the chain approves."""
+
+from __future__ import annotations
+
+import pytest
+
+from flyball import Completed, FlyballError, Principal, Run, Waiting, flow
+from tests.runtime.till import FAY, POLICY, Drawer, gossip, lab, look, pay
+
+UNSAID = POLICY + '''
+@id("memo-is-mine") @reason("origin")
+forbid (principal, action == Action::"pay", resource) when { context.origin.memo == "unknown" };
+'''
+
+
+@flow
+async def launder(run: Run, text: str) -> str:
+    if text == "start":
+        run.continue_as(await run.call(gossip))
+    told = await run.attempt(pay, 5, text)
+    return type(told).__name__
+
+
+async def test_what_a_run_continues_with_is_not_the_principal_s_request() -> None:
+    done = await lab(policies=UNSAID).run(launder, "start")
+    assert isinstance(done, Completed) and done.value == "Blocked"
+
+
+@flow
+async def spending(run: Run, cents: int) -> str:
+    return await run.call(pay, cents)
+
+
+async def test_whoever_a_service_acts_for_cannot_approve_it() -> None:
+    bench = lab()
+    bot = Principal("service:web", groups=frozenset({"till"}), on_behalf_of="user:fay")
+    asked = await bench.run(spending, 200, by=bot)
+    assert isinstance(asked, Waiting)
+    with pytest.raises(FlyballError, match="not_eligible|waiting for"):
+        await bench.approve(asked.pending[0], by=FAY)
+
+
+@flow
+async def looped(run: Run, n: int) -> str:
+    ways = []
+    for i in range(3):
+        await run.call(look, i)
+        if i == 1:
+            await run.call(pay, 200)
+        ways.append("old")
+    return ",".join(ways)
+
+
+async def test_a_loop_keeps_to_the_old_way_beyond_the_log() -> None:
+    bench = lab()
+    asked = await bench.run(looped, 1, key="k")
+    assert isinstance(asked, Waiting)
+
+    @flow(name="looped")
+    async def newer(run: Run, n: int) -> str:
+        ways = []
+        for i in range(3):
+            ways.append("new" if run.changed("v2") else "old")
+            await run.call(look, i)
+            if i == 1:
+                await run.call(pay, 200)
+            if i == 2:
+                await run.call(pay, 300)
+        return ",".join(ways)
+
+    await bench.restart(newer)
+    more = await bench.approve(asked.pending[0], by=FAY)
+    assert isinstance(more, Waiting)
+    done = await bench.approve(more.pending[0], by=FAY)
+    assert isinstance(done, Completed) and done.value == "old,old,old"
+
+
+@flow(ensures=[look])
+async def promised(run: Run, n: int) -> str:
+    await run.attempt(look, n)
+    return await run.call(pay, 200)
+
+
+async def test_a_quarantined_result_proves_nothing_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = lab(Drawer())
+
+    async def wrong(call: object, n: int) -> str:
+        return "no number"
+
+    monkeypatch.setattr(look, "function", wrong)
+    asked = await bench.run(promised, 1)
+    assert isinstance(asked, Waiting)
+    ended = await bench.approve(asked.pending[0], by=FAY)
+    assert ended.reason == "claim_unproven"
