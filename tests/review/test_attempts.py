@@ -10,7 +10,7 @@ import pytest
 from flyball import Call, Completed, NotDone, Retry, Run, Stopped, Waiting, flow, tool
 from flyball.core.effect import Key
 from flyball.testing import Crash
-from tests.runtime.till import KIM, POLICY, Drawer, drawer, lab, look, pay
+from tests.runtime.till import FAY, KIM, POLICY, Drawer, drawer, lab, look, pay
 
 
 class Grpc(Exception):
@@ -124,8 +124,6 @@ async def test_defaults_are_still_defaults_after_a_wait_and_a_crash() -> None:
     asks = POLICY + '''
 @id("tips-ask") @require_approval("finance") @reason("tip")
 forbid (principal, action == Action::"tip", resource) unless { context.approvals.contains("finance") };'''
-    from tests.runtime.till import FAY
-
     till = Drawer()
     bench = lab(till, asks)
     asked = await bench.run(tipping, 1, key="k")
@@ -150,14 +148,3 @@ async def test_a_library_s_error_code_never_keeps_an_outcome_from_being_recorded
 async def test_a_cancellation_inside_a_tool_is_an_unknown_outcome() -> None:
     asked = await asyncio.wait_for(lab().run(leaking, 1), 5)
     assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"
-
-
-async def test_what_a_person_found_executed_is_charged_as_reserved() -> None:
-    till = Drawer()
-    till.faults["pay"] = [TimeoutError()] * 3
-    bench = lab(till)
-    asked = await bench.run(paying, 5, key="k")
-    assert isinstance(asked, Waiting)
-    before = (await bench._opened()).budgets.list() if hasattr(bench, "_opened") else []
-    await bench.resolve(asked.pending[0], "executed", by=KIM, result="paid 5")
-    assert before is not None

@@ -148,6 +148,20 @@ async def test_an_agents_own_limit_ends_the_agent() -> None:
     assert (await bench.verify()).ok
 
 
+slow_reader = agent("slow_reader", instructions="Look.", tools=[long_look], limits=Limits(seconds=3600))
+
+
+@flow
+async def reading_slowly(run: Run, n: int) -> str:
+    return await run.agent(slow_reader, "look")
+
+
+async def test_an_agents_own_time_ends_the_agent() -> None:
+    bench = scripted(slow_reader=[propose(long_look, 5), Say("done")])
+    ended = await bench.run(reading_slowly, 1)
+    assert isinstance(ended, Stopped) and ended.reason == "max_seconds"
+
+
 async def test_a_waiting_run_can_be_stopped() -> None:
     till = Drawer()
     bench = lab(till)

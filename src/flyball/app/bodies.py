@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyball.app.project import Project
-from flyball.core.budget import Amounts
 from flyball.core.call import Call
-from flyball.core.journal import Hold
-from flyball.core.limits import counted
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signature import from_json
 from flyball.core.steps import child
 from flyball.runtime.agent import Thinking
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.bind import settle
+from flyball.runtime.flow.bind import confine, settle
 from flyball.runtime.flow.run import Run
 
 
@@ -44,16 +41,17 @@ class Bodies:
             if kind == "flow":
                 made = from_json(arguments["input"], value.input)
                 return await settle(at, branch, value.function(Run(at, branch, self._thinking), made))
-            branch.authority = branch.authority.through(value.name, value.role)
-            node = f"agent/{at.row.id}/{branch.prefix}"
-            branch.holds = (*branch.holds, Hold(node=node, amounts=Amounts(), limit=counted(value.limits)))
+            confine(at, branch, value)
             return await settle(at, branch, self._thinking(Run(at, branch, self._thinking), value, arguments["input"]))
 
         return body
 
     async def _act(self, at: Activation, branch: Branch, what: str, input: Any) -> Any:
+        tool, problem = self._project.tool(what), input.get("problem", "")
+        if problem:
+            return _value(await at.act(branch, branch.next(), tool.action, tool_performer(tool), {}, problem=problem))
         run: Run[Any] = Run(at, branch, self._thinking)
-        return _value(await run.attempt_raw(self._project.tool(what), input["arguments"]))
+        return _value(await run.attempt_raw(tool, input["arguments"]))
 
     def unproven(self, kind: str, what: str, did: frozenset[str]) -> tuple[str, ...]:
         """What a flow promised (`ensures`) and no committed outcome shows."""

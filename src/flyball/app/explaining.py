@@ -18,7 +18,7 @@ from flyball.app.wiring import Rooms
 from flyball.core.approval import cure_names, shown_group
 from flyball.core.decision import Decision, closure
 from flyball.core.errors import FlyballError
-from flyball.core.policy import Bundle, Layer, Uid
+from flyball.core.policy import LAYERS, Bundle, Layer, Uid
 from flyball.core.record import Opened
 from flyball.core.result import Blocked
 from flyball.runtime.enforce import InForce, answers
@@ -135,8 +135,7 @@ def _said(asked: Asked, decision: Decision, force: InForce) -> tuple[Said, ...]:
     if asked.inputs.trouble:
         return ()
     given: dict[Layer, frozenset[str]] = {
-        layer: closure(frozenset(names))
-        for layer, names in asked.inputs.approvals.items()  # type: ignore[misc]
+        layer: closure(frozenset(asked.inputs.approvals[layer])) for layer in LAYERS if layer in asked.inputs.approvals
     }
     found = answers(asked.action, decision.arguments, asked.inputs, force, given, plain=False)
     places = [(c.bundle.layer, link) for c in force.enforced for link in asked.inputs.links]

@@ -13,8 +13,8 @@ from flyball.app.control.office import Office
 from flyball.app.control.server import Server
 from flyball.app.opening import opened
 from flyball.app.plugs import adapter
-from flyball.app.project import collect, load, of_value
 from flyball.app.policy_room import PolicyRoom
+from flyball.app.project import collect, load, of_value
 from flyball.app.rooms import Approvals, Budgets, Keys, LedgerRoom, Questions, Releases, Runs
 from flyball.app.wiring import Ports, Rooms
 from flyball.core.agent import Agent

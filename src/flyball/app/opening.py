@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flyball.app.cases import failing
-from flyball.app.project import Project
 from flyball.app.moving import settle
+from flyball.app.project import Project
 from flyball.app.release import Release, commit_of, release_of
 from flyball.app.wiring import Ports, Rooms, plug, sources, wire
 from flyball.core.call import Use

@@ -1,7 +1,7 @@
 """The policies of an open project: what is in force, what is on disk, and putting the one in the place of the other.
 
 Changing policy is an action of the gate (GATE section 2): the bundle's cases pass, the built-in permit asks for a
-person in the group `admin`, forbids apply, the verdict's epochs ride in the append, and what was refused is a record too.
+person in the group `admin`, forbids apply, the verdict's epochs ride in the append, and what was refused is recorded.
 """
 
 from __future__ import annotations

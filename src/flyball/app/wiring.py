@@ -14,7 +14,7 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project
 from flyball.core.budget import Limit
 from flyball.core.call import Secret, Tenant, Use
-from flyball.core.config import Config
+from flyball.core.config import STARTER, Config
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.limits import counted
@@ -158,8 +158,13 @@ def sources(config: Config) -> list[Source]:
         found.append(_source("platform", "platform", Path(config.platform_policies)))
     if config.project.policies:
         found.append(_source("project", config.project.name, Path(config.project.policies)))
-    else:
+    elif config.project.policy in (None, STARTER):
         found.append(adapter("policy.starter")())
+    else:
+        raise FlyballError(
+            "unknown_policy", f"there is no policy called {config.project.policy!r}",
+            fix=f'policies = "DIRECTORY" with your own, or policy = "{STARTER}"',
+        )  # fmt: skip
     return found
 
 
@@ -171,8 +176,9 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
 
 
 def run_limits(config: Config) -> Mapping[str, Limit]:
-    """The limits of every run and tenant that the configuration sets."""
-    limits = {"run": counted(config.limits.run), "tenant": counted(config.limits.tenant)}
+    """The limits of every run, agent and tenant that the configuration sets."""
+    own = config.limits
+    limits = {"run": counted(own.run), "agent": counted(own.agent), "tenant": counted(own.tenant)}
     return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
 
 

@@ -63,7 +63,6 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[str, ...] = ()
     policies: str | None = None
     policy: str | None = STARTER
-    release: str | None = None
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):

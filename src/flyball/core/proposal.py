@@ -75,7 +75,8 @@ class Proposal:
     """One proposed action. `arguments` is plain JSON data; `given` are the arguments that were proposed, the others hold
     their default (None: all of `arguments`); `edited` are those a person changed, `typed` the normal forms of what they
     wrote there. `doubt` is
-    an earlier attempt of which nobody knows whether it happened (0: none)."""
+    an earlier attempt of which nobody knows whether it happened (0: none). `problem` is why the arguments that were
+    proposed could not even be recorded: then there are none."""
 
     place: Place
     action: Action
@@ -94,6 +95,7 @@ class Proposal:
     digest: str = ""
     asked: bool = False
     doubt: int = 0
+    problem: str = ""
 
 
 def at_attempt(proposal: Proposal) -> Proposal:

@@ -24,7 +24,7 @@ import orjson
 from typing_extensions import ReadOnly, is_typeddict
 
 from flyball.core.call import Call
-from flyball.core.canonical import check_tree
+from flyball.core.canonical import MAX_BYTES, check_tree
 from flyball.core.errors import FlyballError
 from flyball.core.marks import Mark, Ref
 
@@ -222,6 +222,21 @@ def to_json(value: Any) -> Any:
     except TypeError:
         # Keys or members of several types have no order; what is no data at all is refused here too.
         return msgspec.to_builtins(value, enc_hook=_encode, str_keys=True)
+
+
+def plain(value: Any, *, max_bytes: int = MAX_BYTES) -> Any:
+    """What somebody hands in as plain JSON data that a record gives back as it is, of at most `max_bytes` bytes.
+
+    Raises FlyballError: `not_data`, or as `canonical.check_tree` does. An encoder would write NaN as null without a word.
+    """
+    try:
+        data = to_json(value)
+    except (TypeError, ValueError, RecursionError) as bad:
+        raise FlyballError(
+            "not_data", f"a {type(value).__qualname__} cannot be recorded", str(bad), "hand in plain data or a dataclass"
+        ) from bad
+    check_tree(data, max_bytes=max_bytes)
+    return data
 
 
 def from_json(data: Any, kind: Any) -> Any:

@@ -25,6 +25,8 @@ class Validate:
 
     def parse(self, proposal: Proposal) -> Proposal | Blocked:
         """The proposal with its arguments as the tool will get them, or `invalid_proposal` with what is wrong."""
+        if proposal.problem:
+            return _invalid(proposal, proposal.problem)
         try:
             check_tree(proposal.arguments, max_bytes=self._max_bytes, max_depth=self._max_depth)
         except FlyballError as bad:

@@ -262,7 +262,7 @@ _LIMITS: Final[dict[str, Reader]] = {
 }  # fmt: skip
 
 TABLES: Final[dict[str, Any]] = {
-    "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _text, "release": _text},
+    "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _text},
     "journal": {"path": _path, "synchronous": _choice(Synchronous)},
     "signer": {"file": _path},
     "models": Each({

@@ -28,7 +28,6 @@ from flyball.core.result import Blocked, Pending
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of, shown
 
-
 COVERED = ("args", "origins", "resource", "chain")
 
 

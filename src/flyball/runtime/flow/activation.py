@@ -44,6 +44,7 @@ class Branch:
     authority: Authority
     holds: tuple[Hold, ...]
     made: int = 0
+    until: int = 0
     chances: int = 0
     marks: int = 0
     markers: list[tuple[str, Any]] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Activation:
         self.subjects: tuple[str, ...] = ()
         self.authority: Authority
         self.limit: Limit = UNLIMITED
+        self.agent_limit: Limit = UNLIMITED
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
         self.wake_at = 0
@@ -118,16 +120,19 @@ class Activation:
     # acting ----------------------------------------------------------------------------------------------------------
     async def act(
         self, branch: Branch, path: str, action: Action, performer: Performer, arguments: Mapping[str, Any],
-        extra: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None, problem: str = "",
     ) -> Executed[Any] | Blocked | Failed:  # fmt: skip
         """One governed action at a place of the run: told from the log, or decided and done now."""
         past, digest = self.history.past(path), argument_digest(action.name, arguments)
         self._same(past, path, action, digest)
         if not past.records:
             self.check_limits()
+            if 0 < branch.until <= self.record.clock.now():
+                raise Failed("max_seconds", f"{branch.authority.links[-1].agent} has used up its time")
         proposal = Proposal(
             place=self._place(branch, path), action=action, performer=performer, authority=branch.authority,
             arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
+            problem=problem,
         )  # fmt: skip
         if branch.markers:
             await self.note(branch)  # durable before the step that follows: appends are first in, first out
@@ -257,4 +262,8 @@ def worded(kind: str, name: str) -> str:
 
 def argument_digest(name: str, arguments: Mapping[str, Any]) -> str:
     """The digest by which a replay sees whether the code still proposes the same."""
-    return hashlib.sha256(name.encode() + b"\0" + msgspec.json.encode(arguments, order="sorted")).hexdigest()
+    try:
+        data = msgspec.json.encode(arguments, order="sorted")
+    except (ValueError, RecursionError):  # no record could hold them: the gate refuses them, at a replay too
+        data = b"-"
+    return hashlib.sha256(name.encode() + b"\0" + data).hexdigest()

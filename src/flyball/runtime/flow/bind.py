@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from flyball.core.agent import Agent
+from flyball.core.budget import NO_LIMIT, ZERO, tightest
 from flyball.core.call import Call
 from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
@@ -68,16 +69,23 @@ def agent_body(
 
     def performer(path: str) -> Performer:
         async def body(_: Call, arguments: Any) -> Any:
-            node = Hold(node=f"agent/{at.row.id}/{path}", amounts=branch.holds[0].amounts, limit=counted(agent.limits))
-            inner = Branch(
-                prefix=path, authority=branch.authority.through(agent.name, agent.role),
-                holds=(*branch.holds, node),
-            )  # fmt: skip
+            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
+            confine(at, inner, agent)
             return await settle(at, inner, think(make(at, inner, think), agent, arguments["input"]))
 
         return Performer(perform=body, lasting=True, returns=agent.output)
 
     return performer
+
+
+def confine(at: Activation, branch: Branch, agent: Agent[Any, Any]) -> None:
+    """Makes a branch the agent's: its authority is added, and its limits are those of the agent and of the project."""
+    limit = tightest(counted(agent.limits), at.agent_limit)
+    node = f"agent/{at.row.id}/{branch.prefix}"
+    branch.authority = branch.authority.through(agent.name, agent.role)
+    branch.holds = (*branch.holds, Hold(node=node, amounts=ZERO, limit=limit))
+    if limit.ms != NO_LIMIT:
+        branch.until = at.record.clock.now() + limit.ms * 1000
 
 
 async def settle(at: Activation, branch: Branch, body: Any) -> Any:

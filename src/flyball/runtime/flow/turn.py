@@ -66,6 +66,7 @@ class Turn:
         at.subjects = (private["subject"],)
         own = msgspec.convert(private["limits"], Limit)
         at.limit = tightest(own, self._limits.get("run", Limit()))
+        at.agent_limit = self._limits.get("agent", Limit())
         at.recall(private["input"])  # what `continue_as` hands on is the flow's own, not the principal's request
         stopped = next((r for r in at.history.run if r.kind == "run_stopped"), None)
         if stopped is not None:
