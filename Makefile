@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
-DEMO ?= examples.proposal_desk.demo
+DEMO ?= examples/proposal_desk/demo.py
 AGENTDOJO ?= examples.agentdojo_banking
 WORKERS ?= 2
 
@@ -28,7 +28,7 @@ help:
 	@echo "PYTHON=python3.12 chooses the interpreter of a new environment."
 
 demo: $(VENV)/.runtime
-	@$(PY) -m $(DEMO)
+	@$(PY) $(DEMO)
 
 test: $(VENV)/.dev
 	@$(PY) -m pytest -n $(WORKERS) -m "not slow" --timeout 120 --cov --cov-report term
@@ -64,7 +64,7 @@ wheel: $(VENV)/.dev
 	&& "$$outside/venv/bin/python" $(PIP) install --require-hashes -r requirements/runtime.txt \
 	&& "$$outside/venv/bin/python" $(PIP) install --no-deps dist/*.whl \
 	&& cp -R examples "$$outside/examples" && cd "$$outside" \
-	&& venv/bin/flyball --version && venv/bin/python -m $(DEMO)
+	&& venv/bin/flyball --version && venv/bin/python $(DEMO)
 
 agentdojo: $(DOJO)/.installed
 	@$(DOJO)/bin/python -m $(AGENTDOJO)

@@ -62,7 +62,9 @@ def test_without_a_key_it_is_the_user_behind_the_socket(door: Door, monkeypatch:
     monkeypatch.setenv("USER", "fay")
     monkeypatch.setenv("LOGNAME", "fay")
     caller = door.who(Asked(v=1, command="runs", arguments={"tenant": "acme"}))
-    assert caller.by == os_user("acme") and caller.by.assurance == "os" and caller.by.id != "user:fay" and not caller.key
+    assert (
+        caller.by == os_user("acme") and caller.by.assurance == "os" and caller.by.id != "user:fay" and not caller.key
+    )
 
 
 def test_a_request_is_taken_once(door: Door) -> None:

@@ -85,9 +85,7 @@ async def test_an_approval_over_the_socket_wakes_the_run(app: Flyball, config: C
     asked = await waiting(app)
     client = await dial(FAY)
     over = (await client.ask(app, "approval", id=asked))["over"]
-    told = await client.ask(
-        app, "approve", id=asked, over=over, reason="fine", signature=sign_approval(FAY, over)
-    )
+    told = await client.ask(app, "approve", id=asked, over=over, reason="fine", signature=sign_approval(FAY, over))
     assert told["driven"] and told["by"] == "user:fay"
     assert (await app.runs.result(told["run"])).ok
     (approved,) = app.runs.records(told["run"], kind="approved")
@@ -96,7 +94,9 @@ async def test_an_approval_over_the_socket_wakes_the_run(app: Flyball, config: C
 
 
 @pytest.mark.parametrize("command", [name for name, command in COMMANDS.items() if command.person])
-async def test_the_operating_system_user_decides_nothing(app: Flyball, config: Config, dial: Dial, command: str) -> None:
+async def test_the_operating_system_user_decides_nothing(
+    app: Flyball, config: Config, dial: Dial, command: str
+) -> None:
     client = await dial()
     said = await refusal(client.ask(app, command, id=await waiting(app), over="0" * 64))
     assert said.startswith("not_eligible") and "may start runs, not decide" in said
@@ -172,7 +172,9 @@ async def test_a_line_that_is_too_long_is_refused_and_ends_the_connection(
     assert (await (await dial()).ask(app, "runs"))["runs"] == []
 
 
-async def test_a_stream_ends_with_whoever_hung_up_and_a_command_does_not(app: Flyball, config: Config, dial: Dial) -> None:
+async def test_a_stream_ends_with_whoever_hung_up_and_a_command_does_not(
+    app: Flyball, config: Config, dial: Dial
+) -> None:
     watcher, starter = await dial(), await dial()
     stream = watcher.channel.exchange({"v": 1, "command": "watch", "arguments": {}})
     assert await anext(stream) == {"stream": True}

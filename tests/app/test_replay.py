@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import msgspec
 import pytest
 
 from flyball.app.flyball import Flyball
+from flyball.app.plugs import adapter
 from flyball.core.errors import FlyballError
+from flyball.core.model import ModelConfig, ModelReply, ModelRequest, ToolCall
 from flyball.core.result import Completed, Stopped, Waiting
 from flyball.runtime.replay import Replayed
 from tests.app.shop import ANN, CODE, FAY, KIM, POLICY, Shop, flow_of, kinds, started
@@ -295,3 +298,61 @@ async def test_an_unknown_run_is_said(shop: Shop) -> None:
     async with shop.open() as app:
         with pytest.raises(FlyballError, match="there is no run r-none"):
             await app.releases.replay("r-none")
+
+
+# agents ---------------------------------------------------------------------------------------------------------------
+AGENT = CODE.replace(
+    "    return await run.call(pay, cents=doubled)", "    return await run.agent(clerk, doubled)"
+).replace(
+    "@flow\n",
+    "from flyball.core.agent import agent\n"
+    'clerk = agent("clerk", instructions="Be kind.", tools=[look, pay], may_ask=False)\n\n@flow\n',
+)
+
+
+class Playing:
+    """A model that looks, pays and says so."""
+
+    scripted = True
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        told = sum(m.role == "tool" for m in request.messages)
+        if told == 2:
+            return ModelReply(text="done")
+        name, arguments = (("look", '{"n": 1}'), ("pay", '{"cents": 30}'))[told]
+        return ModelReply(calls=(ToolCall(id=str(told), name=name, arguments=arguments),), stop="tool")
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def staffed(tmp_path: Path) -> Shop:
+    permit = '@id("clerk") permit (principal == Agent::"clerk", action == Action::"pay", resource);\n'
+    shop = Shop(tmp_path / "shop", code=AGENT, policy=POLICY + permit)
+    shop.ports = replace(shop.ports, models={"default": Playing()}, prices=adapter("prices")(None))
+    return shop
+
+
+MODELS = {"default": ModelConfig(name="default", adapter="scripted")}
+
+
+async def test_an_agent_that_waits_and_one_that_is_done_replay_equal(staffed: Shop) -> None:
+    async with staffed.open(models=MODELS) as app:
+        asked = await started(app, 4)
+        assert isinstance(asked, Waiting), asked
+        await equal(app, asked.run)
+        await app.approvals.approve(asked.pending[0], by=FAY)
+        assert isinstance(await app.runs.result(asked.run), Completed)
+        assert (await equal(app, asked.run)).verdicts == 9
+
+
+async def test_a_prompt_that_changed_is_found_inside_the_agent(staffed: Shop) -> None:
+    async with staffed.open(models=MODELS) as app:
+        asked = await started(app, 4)
+        await app.approvals.approve(asked.pending[0], by=FAY)
+        await app.runs.result(asked.run)
+    staffed.edit("Be kind.", "Be strict.")
+    async with staffed.open(models=MODELS) as app:
+        (difference,) = (await app.releases.replay(asked.run)).differences
+        assert "step 2.1: the log holds a model call, the code now does it with other arguments" in str(difference)
+        assert (await app.releases.check(asked.run)).equal  # a driver takes the finished agent by its result

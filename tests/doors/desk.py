@@ -16,7 +16,7 @@ import pytest
 
 from flyball.doors.cli.main import main
 
-TOOLS = '''
+TOOLS = """
 from datetime import timedelta
 from flyball import Call, Critical, Run, agent, flow, tool
 
@@ -62,7 +62,7 @@ async def nap(run: Run, ms: int) -> str:
     return "rested"
 
 clerk = agent("clerk", instructions="Say something.", tools=[pay])
-'''
+"""
 POLICY = """
 @id("read") permit (principal, action in Action::"read", resource);
 @id("effects") permit (principal, action in Action::"irreversible", resource);

@@ -27,7 +27,13 @@ def test_approvals_show_each_value_in_its_own_block_with_its_origin(desk: Desk, 
 def test_approvals_as_json_have_what_a_program_needs(desk: Desk, asked: str) -> None:
     told = desk.json("approvals")
     (one,) = told["approvals"]
-    assert (told["flyball"], told["kind"], one["id"], one["kind"], one["groups"]) == (1, "approvals", asked, "approval", ["finance"])
+    assert (told["flyball"], told["kind"], one["id"], one["kind"], one["groups"]) == (
+        1,
+        "approvals",
+        asked,
+        "approval",
+        ["finance"],
+    )
     assert one["arguments"] == {"cents": 60, "to": "acme"} and one["because"] == ["big"] and len(one["over"]) == 64
     assert one["origins"]["cents"] == "unknown" and one["expires"] and one["question"] == ""
     assert desk.json("approvals", "--run", "r-0")["approvals"] == []
@@ -56,7 +62,7 @@ def test_resume_goes_on_at_once_and_show_names_the_approver(desk: Desk, asked: s
     said = desk("approve", asked, "--reason", "the margin allows it", "--resume", who="fay")
     assert said.code == 0 and "paid 60 to acme" in said.out
     shown = desk("show", asked.partition("/")[0]).out
-    assert 'approved   by user:fay for finance, with a key' in shown and '"the margin allows it"' in shown
+    assert "approved   by user:fay for finance, with a key" in shown and '"the margin allows it"' in shown
     assert "approved: over_limit" in shown and "open: nothing" in shown
     assert desk("ledger", "verify").code == 0
 

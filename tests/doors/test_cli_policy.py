@@ -139,7 +139,7 @@ def test_a_tool_is_explained_by_what_is_in_force_or_on_disk(desk: Desk, ran: str
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [((), "--by"), (("--by", "kim"), "is no principal"), (("--by", "user:k", "--input", "["), "--input"),
+    [(("--by", "kim"), "is no principal"), (("--by", "user:k", "--input", "["), "--input"),
      (("--by", "user:k", "--input", "1"), "no JSON object"), (("--by", "user:k", "--origin", "x"), "--origin")],
 )  # fmt: skip
 def test_what_cannot_be_explained_is_said(desk: Desk, more: tuple[str, ...], words: str) -> None:
@@ -191,6 +191,12 @@ def test_a_kept_run_is_said_checked_and_moved(desk: Desk) -> None:
 
 def test_check_and_move_are_about_one_run(desk: Desk) -> None:
     assert desk("resume", "--check").code == 2 and desk("resume", "--move").code == 2
+
+
+def test_a_tool_alone_is_explained_by_its_latest_decision(desk: Desk, ran: str) -> None:
+    (told,) = desk.json("policy", "explain", "pay")["explained"]
+    assert told["record"] == f"{ran}/2/1/intent"
+    assert "--by user:NAME" in desk("policy", "explain", "lose").err
 
 
 def test_an_unknown_run_is_no_replay(desk: Desk, ran: str, tmp_path: Path) -> None:

@@ -131,7 +131,9 @@ def test_one_exit_code_for_several_runs() -> None:
 
 
 def test_amounts_are_words() -> None:
-    assert amounts({"steps": 1, "calls": 2, "usd": 1_500_000, "ms": 1500, "tokens": 0}) == "1 step, 2 calls, $1.50, 1.5 s"
+    assert (
+        amounts({"steps": 1, "calls": 2, "usd": 1_500_000, "ms": 1500, "tokens": 0}) == "1 step, 2 calls, $1.50, 1.5 s"
+    )
     assert (amounts({}), dollars(1), dollars(12_000_001)) == ("nothing", "$0.000001", "$12.000001")
 
 

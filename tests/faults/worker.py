@@ -1,6 +1,6 @@
 """A real process that runs one governed tool and kills itself where it is told to; its parent counts the effects.
 
-    worker.py DIRECTORY HOW WHERE      HOW: key, probe, none    WHERE: before_t1, before_effect, after_effect, never
+worker.py DIRECTORY HOW WHERE      HOW: key, probe, none    WHERE: before_t1, before_effect, after_effect, never
 """
 
 from __future__ import annotations

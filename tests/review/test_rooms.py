@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import msgspec
-import pytest
 
-from flyball import Completed, Executed, FlyballError, Limits, Principal, Run, Stopped, Tenant, Waiting, flow, resource
+from flyball import Completed, FlyballError, Limits, Principal, Run, Stopped, Tenant, Waiting, flow, resource
 from flyball.app.flyball import Flyball
 from flyball.core.call import Secret
-from flyball.core.journal import Appended, EpochRow, KeyRow, PendingRow
+from flyball.core.journal import Append, KeyRow, PendingRow
+from flyball.core.outcome import Ended, outcome_event
 from flyball.core.policy import Source
+from flyball.core.proposal import Place
 from flyball.runtime.broker.reach import Resources
 from tests.runtime.till import FAY, KIM, POLICY, Drawer, gossip, lab, look, pay
 
@@ -35,13 +36,6 @@ async def trying(run: Run, cents: int) -> str:
     return f"{type(first).__name__} {type(second).__name__}"
 
 
-@flow
-async def endless(run: Run, n: int) -> str:
-    await run.sleep(timedelta(0))
-    await run.call(look, n)
-    run.continue_as(n + 1)
-
-
 class Delayed:
     """A journal whose next append of some kind of record is durable long before it is answered."""
 
@@ -59,6 +53,14 @@ class Delayed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+class Queued(Delayed):
+    """A journal whose writer takes up an append a moment after it was made, as a real one does."""
+
+    async def append(self, append: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return await self._inner.append(append)
 
 
 async def cut_short(app: Flyball, kind: str, work: Any) -> None:
@@ -89,7 +91,7 @@ async def test_of_two_bundles_activated_at_once_one_is_told_that_it_lost() -> No
     bench = lab()
     await bench.run(spending, 5)
     app = await bench._bench.ready(spending)
-    policies = app.rooms.policies
+    policies, app.rooms.record.journal = app.rooms.policies, Queued(app.rooms.record.journal, "")
     other = POLICY.replace("cents > 100000", "cents > 2")
     both = [policies.activate("local", compiled(app, text), None) for text in (STRICT, other)]
     told = await asyncio.gather(*both, return_exceptions=True)
@@ -108,8 +110,6 @@ async def test_the_second_approval_of_a_step_can_be_voided_by_a_policy_as_the_fi
     for number, cents in ((1, 90), (2, 80)):
         id = f"{row.run}/{row.path}#{number}"
         held = msgspec.structs.replace(row, id=id, state="granted", version=2, policies=("project/much-asks-finance",))
-        from flyball.core.journal import Append
-
         await app.rooms.record.append(Append(id=f"t{number}", tenant="local", put=(held,)))
         text = POLICY.replace("cents > 100 ", f"cents > {cents} ")
         assert await app.rooms.policies.activate("local", compiled(app, text), None)
@@ -165,10 +165,6 @@ async def test_a_result_that_comes_after_another_driver_closed_the_step_is_kept_
     await asyncio.wait_for(till_at.wait(), 5)
     app = await bench._bench.ready(spending)
     run = app.runs.list()[-1].id
-    from flyball.core.outcome import Ended, outcome_event
-    from flyball.core.journal import Append
-    from flyball.core.proposal import Place
-
     place = Place(tenant="local", run=run, path="1", fence=None, release="", subjects=(), subject="")
     event = outcome_event(place, 1, Ended(status="unknown"), final=True)
     entry = app.rooms.record.seal("local", event)
@@ -240,8 +236,6 @@ async def test_what_all_tenants_share_is_not_opened_with_one_tenant_s_secrets() 
         yield "open"
 
     resources = Resources(lambda name: Tenant(name, {}, lambda s: Secret(s, name)))
-    from contextlib import AsyncExitStack
-
     async with AsyncExitStack() as stack:
         await resources.ready([shared], "acme", stack)
         await resources.ready([shared], "globex", stack)
@@ -254,6 +248,7 @@ async def test_the_end_of_a_run_is_recorded_although_somebody_decides_at_that_mo
     asked = await bench.run(spending, 200, key="k")
     assert isinstance(asked, Waiting)
     app = await bench._bench.ready(spending)
+    app.rooms.record.journal = Queued(app.rooms.record.journal, "")
     both = (app.approvals.deny(asked.pending[0], by=FAY), app.runs.stop(asked.run, "enough", by=KIM))
     await asyncio.gather(*both, return_exceptions=True)
     assert app.runs.row(asked.run).state == "ended"

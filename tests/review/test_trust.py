@@ -7,10 +7,13 @@ import pytest
 from flyball import Completed, FlyballError, Principal, Run, Waiting, flow
 from tests.runtime.till import FAY, POLICY, Drawer, gossip, lab, look, pay
 
-UNSAID = POLICY + '''
+UNSAID = (
+    POLICY
+    + """
 @id("memo-is-mine") @reason("origin")
 forbid (principal, action == Action::"pay", resource) when { context.origin.memo == "unknown" };
-'''
+"""
+)
 
 
 @flow

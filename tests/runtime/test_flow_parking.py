@@ -155,5 +155,3 @@ async def test_a_step_that_nobody_awaited_in_an_inner_flow_is_recorded_too() -> 
 async def test_a_step_cannot_be_awaited_twice() -> None:
     ended = await lab().run(twice, 1)
     assert isinstance(ended, Stopped) and "awaited before" in ended.detail
-
-

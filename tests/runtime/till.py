@@ -96,5 +96,3 @@ def lab(till: Drawer | None = None, policies: str = POLICY, **settings: Any) -> 
 def scripted(till: Drawer | None = None, **models: Any) -> Lab:
     answers: Mapping[str, Any] = models
     return lab(till, models=answers)
-
-

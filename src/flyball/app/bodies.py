@@ -13,7 +13,7 @@ from flyball.core.signature import from_json
 from flyball.core.steps import child
 from flyball.runtime.agent import Thinking
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.bind import confine, settle
+from flyball.runtime.flow.bind import confine, settle, tool_performer
 from flyball.runtime.flow.run import Run
 
 

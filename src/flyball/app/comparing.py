@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from flyball.app.cases import Asked, groups
-from flyball.app.verdicts import DECIDED, Verdicts
+from flyball.app.verdicts import DECIDED, WINDOW, Verdicts
 from flyball.app.wiring import Rooms
 from flyball.core.decision import Decision
 from flyball.core.errors import FlyballError
@@ -22,8 +22,6 @@ from flyball.ports.policy import Compiled
 from flyball.runtime.enforce import layers_of
 
 STRICT: Final[Mapping[str, int]] = {"allow": 0, "modify": 1, "require_approval": 2, "deny": 3}
-# How much of the log is looked at for the last decisions.
-WINDOW: Final = 20_000
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,14 +13,16 @@ import msgspec
 from flyball.app.cases import Asked, Case, Setting, asked_of, because, groups
 from flyball.app.plugs import adapter
 from flyball.app.replaying import records_of
-from flyball.app.verdicts import DECIDED, Verdicts, released
+from flyball.app.verdicts import DECIDED, WINDOW, Verdicts, released
 from flyball.app.wiring import Rooms
 from flyball.core.approval import cure_names, shown_group
 from flyball.core.decision import Decision, closure
 from flyball.core.errors import FlyballError
+from flyball.core.journal import RunRow
 from flyball.core.policy import LAYERS, Bundle, Layer, Uid
-from flyball.core.record import Opened
+from flyball.core.record import NO_RUN, Opened
 from flyball.core.result import Blocked
+from flyball.ports.journal import View
 from flyball.runtime.enforce import InForce, answers
 
 
@@ -83,7 +85,11 @@ def explain_case(case: Case, s: Setting) -> Explained:
 
 
 def explain_record(rooms: Rooms, tenant: str, target: str) -> list[Explained]:
-    """Why the verdicts of a record (`RUN/PATH/ATTEMPT/KIND`) or of a whole run are what they are."""
+    """Why the verdicts of a record (`RUN/PATH/ATTEMPT/KIND`), a step (`RUN/PATH`) or a whole run are what they are; or
+    the latest one about an action, by its name."""
+    view = rooms.ports.journal.view(tenant)
+    if "/" not in target and view.row(RunRow, target) is None:
+        target = _latest(view, target)
     run, _, rest = target.partition("/")
     _, records = records_of(rooms, tenant, run)
     wanted = [r for r in records if r.kind in DECIDED and (not rest or r.id == target or _step(r, rest))]
@@ -92,6 +98,20 @@ def explain_record(rooms: Rooms, tenant: str, target: str) -> list[Explained]:
     if not told:
         raise FlyballError("unknown_record", f"there is no decision {target!r}", fix=f"flyball show {run} lists them")
     return told
+
+
+def _latest(view: View, action: str) -> str:
+    """The id of the latest decision about an action."""
+    _, frontier = view.tree()
+    for stored in reversed(view.records(after=max(-1, frontier.size - WINDOW - 1), limit=WINDOW)):
+        if stored.kind in DECIDED and stored.run != NO_RUN:
+            facts = msgspec.json.decode(stored.leaf)["facts"]
+            if action == facts.get("action", facts.get("covers", {}).get("action")):
+                return stored.id
+    raise FlyballError(
+        "unknown_record", f"nothing was decided about {action!r} yet",
+        fix=f"flyball policy explain {action} --by user:NAME --input JSON",
+    )  # fmt: skip
 
 
 def _step(record: Opened, path: str) -> bool:

@@ -63,7 +63,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def tool(self, name: str) -> Any:
         """A tool by its name."""
         if name not in self.tools:
-            raise FlyballError("unknown_tool", f"there is no tool {name!r}", fix=f"there are {', '.join(sorted(self.tools))}")
+            raise FlyballError(
+                "unknown_tool", f"there is no tool {name!r}", fix=f"there are {', '.join(sorted(self.tools))}"
+            )
         return self.tools[name]
 
 
@@ -128,7 +130,9 @@ def _add(groups: dict[type, dict[str, Any]], value: Any) -> None:
         return
     known = group.setdefault(value.name, value)
     if not same(known, value):
-        raise FlyballError("same_name", f"two values are called {value.name!r}", f"{known!r} and {value!r}", "rename one")
+        raise FlyballError(
+            "same_name", f"two values are called {value.name!r}", f"{known!r} and {value!r}", "rename one"
+        )
     if isinstance(value, Agent):
         for tool in value.tools:
             _add(groups, tool)

@@ -25,7 +25,7 @@ from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
-from flyball.core.signature import from_json
+from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
@@ -57,10 +57,12 @@ class Runs:
         self, kind: str, what: str, input: Any, by: Principal, key: str, session: str, subject: str,
         limits: Limits | None,
     ) -> str:  # fmt: skip
+        plain([key, session, subject])
+        data = plain(input, max_bytes=self._rooms.config.input.max_bytes)
         await self.ready(by.tenant)
         release = release_of(self._rooms).digest
         return await self._rooms.driver.start(Started(
-            kind=kind, what=what, input=input, by=by, release=release, key=key, session=session, subject=subject,
+            kind=kind, what=what, input=data, by=by, release=release, key=key, session=session, subject=subject,
             limits=limits or Limits(),
         ))  # fmt: skip
 
@@ -81,13 +83,21 @@ class Runs:
         name = tool if isinstance(tool, str) else self._rooms.project.known(tool).name
         self._rooms.project.tool(name)
         key = f"act\0{run or ''}\0{call_id}"
-        id = await self._start("act", name, {"arguments": dict(arguments)}, by, key, "", "", None)
+        id = await self._start("act", name, self._proposed(arguments), by, key, "", "", None)
         result = await self.result(id, tenant=by.tenant)
         ends = self._rooms.ports.clock.now() + hold // timedelta(microseconds=1)
         while isinstance(result, Waiting) and self._rooms.ports.clock.now() < ends:
             await asyncio.sleep(0.05)
             result = await self.result(id, tenant=by.tenant)
         return self._acted(id, by.tenant, name, result)
+
+    def _proposed(self, arguments: Any) -> dict[str, Any]:
+        """What the record of an action holds of what was proposed: the arguments, or why no record can hold them."""
+        try:
+            found = plain(arguments, max_bytes=self._rooms.config.input.max_bytes)
+        except FlyballError as bad:
+            return {"arguments": {}, "problem": str(bad)}
+        return {"arguments": found} if isinstance(found, dict) else {"arguments": {}, "problem": "they are no object"}
 
     def _acted(self, id: str, tenant: str, name: str, result: Result[Any]) -> Executed[Any] | Blocked | Failed | Pending:
         if isinstance(result, Waiting):

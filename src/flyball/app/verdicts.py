@@ -23,6 +23,8 @@ from flyball.core.record import Opened
 from flyball.runtime.enforce import InForce, layers_of
 
 DECIDED = ("intent", "decision", "asked")
+# How much of the log is looked at for the last decisions.
+WINDOW = 20_000
 _WORDS: Mapping[str, Any] = {
     "model": {"kind": "model", "effect": "read", "egress": True},
     "approve": {"kind": "approve", "effect": "reversible", "egress": False},

@@ -38,7 +38,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """"user", "service" and so on."""
+        """What it is: "user", "service" and so on."""
         return self.id.partition(":")[0]
 
 

@@ -1,9 +1,9 @@
 """Every lifecycle as a table of allowed transitions. A state compared anywhere else belongs here.
 
-    >>> moved("run", "waiting", "wake")
-    'ready'
-    >>> moved("approval", "consumed", "approve") is None
-    True
+>>> moved("run", "waiting", "wake")
+'ready'
+>>> moved("approval", "consumed", "approve") is None
+True
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an annotation says about a value: who/what/how much, outgoing text, which object, who vouches for it.
 
-    async def send(call: Call, to: Critical[str], body: Outgoing[str]) -> Sent: ...
-    customer: Annotated[str, Ref("Customer")]
+async def send(call: Call, to: Critical[str], body: Outgoing[str]) -> Sent: ...
+customer: Annotated[str, Ref("Customer")]
 """
 
 from __future__ import annotations

@@ -129,9 +129,7 @@ def own_amounts(p: Proposal) -> Amounts:
     whose steps are its model calls; a call and an effect at every attempt."""
     tool = p.action.kind == "tool"
     step = p.attempt == 1 and (p.action.kind == "model" or (tool and not p.authority.links))
-    return Amounts(
-        steps=int(step), calls=int(tool), effects=int(tool and p.action.effect != "read"), usd=p.action.cost
-    )
+    return Amounts(steps=int(step), calls=int(tool), effects=int(tool and p.action.effect != "read"), usd=p.action.cost)
 
 
 def amounts_data(amounts: Amounts) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Step paths: a branch's prefix and an ordinal. `3` is the third step, `5.1` the first inside the step at `5`.
 
-    >>> child("5", 1), child("", 3), parent("5.1"), root(2)
-    ('5.1', '3', '5', '@2')
+>>> child("5", 1), child("", 3), parent("5.1"), root(2)
+('5.1', '3', '5', '@2')
 """
 
 from __future__ import annotations

@@ -114,7 +114,9 @@ class _Talk:
         self._told = 0
         self._repairs = 0
         self._rounds: list[str] = []
-        own = [ToolSpec(name=t.name, description=t.action.description, schema=t.action.input_schema) for t in agent.tools]
+        own = [
+            ToolSpec(name=t.name, description=t.action.description, schema=t.action.input_schema) for t in agent.tools
+        ]
         extra = [s for s, may in ((ASK, agent.may_ask), (HAND_BACK, agent.may_hand_back)) if may]
         self.tools: tuple[ToolSpec, ...] = (*own, *extra)
 
@@ -144,7 +146,9 @@ class _Talk:
         self._rounds.append(hashlib.sha256(msgspec.json.encode(round_, order="sorted")).hexdigest())
         last = self._rounds[-LOOP_AFTER:]
         if len(last) == LOOP_AFTER and len(set(last)) == 1:
-            raise Failed("loop_detected", f"{self._agent.name} proposed the same {LOOP_AFTER} times with the same result")
+            raise Failed(
+                "loop_detected", f"{self._agent.name} proposed the same {LOOP_AFTER} times with the same result"
+            )
 
     def repair(self, reply: ModelReply, problems: Sequence[Any]) -> None:
         self._repairs += 1

@@ -46,8 +46,6 @@ def cost(records: Sequence[Opened]) -> dict[str, Any]:
     return {"used": amounts_data(used), "held": amounts_data(held)}
 
 
-
-
 def open_things(row: RunRow, records: Sequence[Opened], waits: Sequence[PendingRow]) -> list[dict[str, Any]]:
     """What somebody or something still has to do: decisions, answers, unknown outcomes, times, intents without an end."""
     found = [_waiting(w) for w in waits]

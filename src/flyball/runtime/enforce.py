@@ -211,9 +211,7 @@ def decide_again(
     return decide(arguments, ask, known, again, held)
 
 
-def origins_after(
-    origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Mapping[str, str]:
+def origins_after(origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, str]:
     """Origins of arguments that a modifier may have changed: what changed came from nobody who is known."""
     if after is before:
         return origins

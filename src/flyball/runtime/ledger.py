@@ -119,5 +119,3 @@ class Ledger:
     def keys(self, tenant: str) -> list[KeyRow]:
         """The directory of keys."""
         return self._record.journal.view(tenant).rows(KeyRow)
-
-

@@ -28,18 +28,16 @@ MAX_ATTEMPTS = 4
 class Models:
     """The configured models of a project, their ports and their prices."""
 
-    def __init__(
-        self, configs: Mapping[str, ModelConfig], ports: Mapping[str, ModelPort], prices: PriceTable
-    ) -> None:
+    def __init__(self, configs: Mapping[str, ModelConfig], ports: Mapping[str, ModelPort], prices: PriceTable) -> None:
         self._configs, self._ports, self._prices = configs, ports, prices
 
-    def prepare(
-        self, agent: Agent[Any, Any], request: ModelRequest
-    ) -> tuple[Action, Performer, Mapping[str, Any]]:
+    def prepare(self, agent: Agent[Any, Any], request: ModelRequest) -> tuple[Action, Performer, Mapping[str, Any]]:
         """The governed call of a request: what the gate is asked about, and how it is carried out."""
         names = candidates(self._configs, agent.model)
         tokens = bound_tokens(request)
-        digest = hashlib.sha256(msgspec.json.encode((request.messages, request.tools, request.output_schema))).hexdigest()
+        digest = hashlib.sha256(
+            msgspec.json.encode((request.messages, request.tools, request.output_schema))
+        ).hexdigest()
         arguments = {
             "model": agent.model, "agent": agent.name, "role": agent.role, "messages": len(request.messages),
             "tokens": tokens, "digest": digest,

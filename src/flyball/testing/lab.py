@@ -179,9 +179,7 @@ class Lab:
 
         return await self._told(pending, by, said)
 
-    async def _told(
-        self, pending: Pending, by: Principal, tell: Callable[[Flyball], Awaitable[Any]]
-    ) -> Result[Any]:
+    async def _told(self, pending: Pending, by: Principal, tell: Callable[[Flyball], Awaitable[Any]]) -> Result[Any]:
         async def work() -> Result[Any]:
             app = await self._bench.ready()
             await tell(app)

@@ -114,4 +114,3 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # a name that is assigned later
         return None
-

@@ -289,7 +289,11 @@ async def key_revoke(office: Office, caller: Caller, wanted: Revoke) -> dict[str
     rows = [r for r in office.keys.list(tenant=caller.by.tenant) if not r.revoked]
     found = [r for r in rows if wanted.key in (r.id, r.person, r.person.partition(":")[2])]
     if len(found) != 1:
-        why = f"{len(found)} keys belong to {wanted.key}: name one by its id" if found else "no valid key has this id or person"
+        why = (
+            f"{len(found)} keys belong to {wanted.key}: name one by its id"
+            if found
+            else "no valid key has this id or person"
+        )
         raise FlyballError("unknown_key", f"which key is {wanted.key!r}?", why, "flyball key list")
     await office.keys.revoke(found[0].id, tenant=caller.by.tenant)
     return {"key": found[0].id, "person": found[0].person}

@@ -46,7 +46,9 @@ class Counter:
             yield told(error)
         except Exception as bug:  # noqa: BLE001 - a station boundary: whoever asked gets a sentence, the owner lives on
             why = f"{type(bug).__name__}: {bug}"
-            yield told(FlyballError("internal_error", "the owner failed to carry this out", why, "Look at the owner's output."))
+            yield told(
+                FlyballError("internal_error", "the owner failed to carry this out", why, "Look at the owner's output.")
+            )
 
     def _hello(self, caller: Caller) -> dict[str, Any]:
         """What a request must be bound to, and who answers."""

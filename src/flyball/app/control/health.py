@@ -68,7 +68,9 @@ def _journal(config: Config) -> Iterator[Finding]:
         yield Finding(name="journal", level="bad", detail=str(bad))
         return
     sound = "sound" if told["sound"] else f"DAMAGED: {'; '.join(told['found'])}"
-    detail = f"{path}: {sound}, {told['bytes']} bytes, write-ahead log {told['wal_bytes']} bytes, schema {told['schema']}"
+    detail = (
+        f"{path}: {sound}, {told['bytes']} bytes, write-ahead log {told['wal_bytes']} bytes, schema {told['schema']}"
+    )
     yield Finding(name="journal", level="ok" if told["sound"] else "bad", detail=detail,
                   fix="" if told["sound"] else "Restore a backup; do not repair the file by hand.")  # fmt: skip
     if told["network"]:
@@ -77,13 +79,17 @@ def _journal(config: Config) -> Iterator[Finding]:
     if told["exposed"]:
         yield Finding(name="journal", level="warn", detail="other users can read the file", fix=f"chmod 600 {path}")
     if config.journal.synchronous != "FULL":
-        yield Finding(name="journal", level="warn", detail="synchronous is NORMAL: a power cut can lose the last appends")
+        yield Finding(
+            name="journal", level="warn", detail="synchronous is NORMAL: a power cut can lose the last appends"
+        )
 
 
 async def _owner(config: Config) -> Finding:
     channel = await SocketChannel.open(Path(config.journal.path))
     if channel is None:
-        return Finding(name="owner", level="ok", detail="no process owns the journal; a writing command becomes its owner")
+        return Finding(
+            name="owner", level="ok", detail="no process owns the journal; a writing command becomes its owner"
+        )
     try:
         async with asyncio.timeout(2):
             async for told in channel.exchange({"v": 1, "command": "hello", "arguments": {}}):
@@ -110,7 +116,9 @@ def _signer(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
             else:
                 unsigned = frontier.size - signed
                 tail = f", the last {unsigned} not signed yet" if unsigned else ""
-                yield Finding(name="signer", level="ok", detail=f"{known}: {signed} of {frontier.size} records signed{tail}")
+                yield Finding(
+                    name="signer", level="ok", detail=f"{known}: {signed} of {frontier.size} records signed{tail}"
+                )
         if path.parent in (Path(config.directory), Path(config.journal.path).parent):
             yield Finding(name="signer", level="warn", detail=f"{path} lies beside the project or its journal",
                           fix="Keep it outside both: whoever restores the one must not restore the other.")  # fmt: skip
@@ -134,7 +142,9 @@ def _policies(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
         else:
             yield Finding(name="policy", level="ok", detail=f"{row.id}: {row.name} {row.digest[:12]}")
     if not rows:
-        yield Finding(name="policy", level="ok", detail="none is in force yet; the first opening activates what is on disk")
+        yield Finding(
+            name="policy", level="ok", detail="none is in force yet; the first opening activates what is on disk"
+        )
 
 
 def _review(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
@@ -150,7 +160,9 @@ def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]
     with _reported("acting key") as failed:
         key = acting()
         if key is None:
-            yield Finding(name="acting key", level="ok", detail="FLYBALL_KEY is not set: runs can be started, nothing decided")
+            yield Finding(
+                name="acting key", level="ok", detail="FLYBALL_KEY is not set: runs can be started, nothing decided"
+            )
             return
         row = office.rooms.ports.journal.view(tenant).row(KeyRow, key.id)
         if row is None or row.revoked:
@@ -166,7 +178,9 @@ def _models(config: Config) -> Iterator[Finding]:
     plays = scripted(config)
     for name, model in config.models.items():
         if name in plays:
-            yield Finding(name="model", level="warn", detail=f"{name} is scripted: it plays {model.script}, no model answers")
+            yield Finding(
+                name="model", level="warn", detail=f"{name} is scripted: it plays {model.script}, no model answers"
+            )
         else:
             yield Finding(name="model", level="ok", detail=f"{name}: {model.adapter} {model.model}")
 

@@ -87,7 +87,9 @@ class Server:
             self._open.pop(asyncio.current_task(), None)
             writer.close()
 
-    async def _carry(self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+    async def _carry(
+        self, raw: bytes, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes | None:
         """Answers one line; None once the other side hung up. That ends a stream, but never what changes something.
 
         Whoever asks again at once may be read a byte ahead by what listens for a hang-up: it belongs to the next line.

@@ -1,8 +1,8 @@
 """What crosses the socket: one JSON object per line, a question one way, events and then an answer the other.
 
-    {"v":1,"command":"runs","arguments":{...}}                 as the operating-system user
-    {"v":1,"signed":{"command":...,"arguments":...,"key":...}} as the person whose key signed it (core.credential)
-    {"stream":true} {"event":{...}} ... {"data":{...}} | {"error":{"code":...,"what":...,"why":...,"fix":...}}
+{"v":1,"command":"runs","arguments":{...}}                 as the operating-system user
+{"v":1,"signed":{"command":...,"arguments":...,"key":...}} as the person whose key signed it (core.credential)
+{"stream":true} {"event":{...}} ... {"data":{...}} | {"error":{"code":...,"what":...,"why":...,"fix":...}}
 """
 
 from __future__ import annotations

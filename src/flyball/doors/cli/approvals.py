@@ -36,7 +36,9 @@ def tell(screen: Screen, asked: Mapping[str, Any]) -> None:
     who = " > ".join([asked["asked_by"], *(f"agent {name}" for name in asked["through"])])
     facts = {f"{INDENT}asked by": who}
     if asked["resource"]:
-        facts[f"{INDENT}acts on"] = f"{asked['resource']}, {asked['effect']}{', leaves the house' if asked['egress'] else ''}"
+        facts[f"{INDENT}acts on"] = (
+            f"{asked['resource']}, {asked['effect']}{', leaves the house' if asked['egress'] else ''}"
+        )
     if asked["because"]:
         reasons = [f"{p} ({r})" if r else p for p, r in zip(asked["because"], asked["reasons"], strict=False)]
         facts[f"{INDENT}because of"] = ", ".join(reasons)

@@ -60,7 +60,9 @@ def create(shell: Shell, name: str, groups: tuple[str, ...]) -> None:
 
     def print_key(screen: Screen) -> None:
         facts = {name: value for name, value in data.items() if name != "notices"}
-        screen.facts({**facts, "groups": ", ".join(mine) or "none", "enrolled": data["enrolled"] or "no: not in a project"})
+        screen.facts(
+            {**facts, "groups": ", ".join(mine) or "none", "enrolled": data["enrolled"] or "no: not in a project"}
+        )
         screen.line(f"To act with it: export FLYBALL_KEY={shlex.quote(str(path))}")
 
     say(shell, "key_created", data, print_key)
@@ -98,7 +100,12 @@ def revoke(shell: Shell, key: str) -> None:
         return await session.ask("key_revoke", key=key)
 
     told = within(shell, "write", work, _enrolled_key(shell))
-    say(shell, "key_revoked", told, lambda screen: screen.line(f"revoked: key {told['key']} of {told['person']}", "good"))
+    say(
+        shell,
+        "key_revoked",
+        told,
+        lambda screen: screen.line(f"revoked: key {told['key']} of {told['person']}", "good"),
+    )
 
 
 def _project(shell: Shell) -> Loaded | None:

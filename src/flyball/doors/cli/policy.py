@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +28,6 @@ from flyball.doors.cli.telling import moment
 from flyball.ports.policy import Compiled
 
 SHORT: Final = 12
-_RECORDED: Final = re.compile(r"r-[0-9a-f]+(/.*)?")
 
 
 @click.group("policy", help="Check, test, activate and explain policies.")
@@ -180,8 +178,11 @@ def activate(shell: Shell, digest: str) -> None:
 @click.option("--disk", is_flag=True, help="By the policies on disk, not by those in force.")
 @pass_shell
 def explain(shell: Shell, /, target: str, **options: Any) -> None:
-    """Say why: for a TOOL with --by and --input, for a record (RUN/PATH/ATTEMPT/KIND), a step (RUN/PATH) or a RUN."""
-    if _RECORDED.fullmatch(target):
+    """Say why: for a record (RUN/PATH/ATTEMPT/KIND), a step (RUN/PATH), a RUN, or the latest decision about a TOOL.
+
+    With --by and --input: what would be said of that proposal.
+    """
+    if not options["who"]:
         told = ask(shell, "policy_explain", target=target)
     else:
         told = {"explained": [msgspec.to_builtins(_proposed(shell, target, options))]}
@@ -195,8 +196,6 @@ def explain(shell: Shell, /, target: str, **options: Any) -> None:
 
 def _proposed(shell: Shell, tool: str, options: Mapping[str, Any]) -> Any:
     """What would be said of a proposal that nobody makes."""
-    if not options["who"]:
-        raise click.UsageError("explaining a tool needs --by user:NAME (and --group, --input)")
     config = project_of(shell).config
     bench = Bench(config)
     bench.project.tool(tool)

@@ -18,7 +18,9 @@ _TONES: Mapping[str, Tone] = {
 }  # fmt: skip
 
 
-@click.command("show", help="Tell RUN: who did what, under whose authority, why it was allowed, what it cost, what is open.")
+@click.command(
+    "show", help="Tell RUN: who did what, under whose authority, why it was allowed, what it cost, what is open."
+)
 @click.argument("run")
 @pass_shell
 def command(shell: Shell, run: str) -> None:
@@ -44,7 +46,9 @@ def tell(screen: Screen, told: Mapping[str, Any]) -> None:
 
 def _head(screen: Screen, told: Mapping[str, Any]) -> None:
     state = told["reason"] or told["state"]
-    screen.line(f"run {told['id']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title")
+    screen.line(
+        f"run {told['id']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title"
+    )
     facts = {
         "by": _by(told["by"]), "subject": told["subject"], "input": short(told["input"]),
         "started": f"{moment(told['started'])}, ended {moment(told['ended'])}", "release": told["release"][:12],
@@ -79,7 +83,9 @@ def _step(screen: Screen, step: Mapping[str, Any]) -> None:
         screen.line(f"{INDENT}authority  {' > '.join(step['authority'])}")
     for at, value, origin in leaves(step["arguments"], step.get("origins", {})):
         source = f"  (from {origin})" if origin else ""
-        screen.line(f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}")
+        screen.line(
+            f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}"
+        )
     if step.get("verdict"):
         screen.line(f"{INDENT}{_verdict(step)}", "bad" if step["verdict"] == "deny" else "plain")
     for told in sorted([*step["asked"], *step["people"]], key=lambda each: each["time"]):

@@ -28,7 +28,9 @@ def command(shell: Shell, run: str, after: int) -> None:
 
     async def follow(session: Session) -> bool:
         if seen == [after]:
-            shell.screen.result("watching", {"run": run, "notices": session.notices}, lambda s: announce(s, session.notices))
+            shell.screen.result(
+                "watching", {"run": run, "notices": session.notices}, lambda s: announce(s, session.notices)
+            )
         try:
             async for event in session.events("watch", run=run, after=seen[-1]):
                 seen.append(max(seen[-1], event.get("sequence", 0)))

@@ -28,6 +28,7 @@ from flyball.core.origin import forms
 from flyball.core.outcome import amounts_of
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
+from flyball.core.signature import plain
 from flyball.core.steps import bare
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
@@ -225,6 +226,7 @@ class People:
         await self._append(by.tenant, event, row, changed)
 
     async def _append(self, tenant: str, event: Event, row: PendingRow, changed: PendingRow, **rest: Any) -> None:
+        plain(event.private)  # what no record gives back as it is decides nothing
         entry = self._record.seal(tenant, event)
         answer = await self._record.append(Append(
             id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),

@@ -150,9 +150,7 @@ class Broker:
         """A governed helper read for a decision: an entity loader."""
         return await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
 
-    async def _inside(
-        self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None
-    ) -> Any:
+    async def _inside(self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None) -> Any:
         """Calls a function of the tool with its resources open, the parsed arguments, and a time limit."""
         performer, place = p.performer, p.place
         tenant = self._tenants(place.tenant)
@@ -194,5 +192,3 @@ def _model_ended(p: Proposal, bad: ModelError) -> Ended:
         status="failed", code=bad.code, message=str(bad)[:4000], certain=not bad.sent, usage=spent, retry_after_ms=after,
         retryable=bad.retryable or p.attempt < p.performer.alternatives,
     )  # fmt: skip
-
-

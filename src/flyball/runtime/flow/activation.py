@@ -181,9 +181,9 @@ class Activation:
             name = r.facts.get("action") or r.facts.get("covers", {}).get("action", action.name)
             request = r.private.get("request", r.private)
             if name != action.name or request.get("proposed", digest) != digest:
-                # A tool is its own word in a request; everything else is there by its kind.
+                # A tool is its own word in a request, and none may be called like a kind; everything else is its kind.
                 word = request.get("action", name)
-                held = worded("tool" if word == name else word, name)
+                held = worded("tool" if word == name != "model" else word, name)
                 now = "it with other arguments" if name == action.name else worded(action.kind, action.name)
                 raise Halted("replay_diverged", f"step {path}: the log holds {held}, the code now does {now}")
 

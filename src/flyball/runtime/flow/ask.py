@@ -40,7 +40,11 @@ async def _ask(
     expires = at.record.clock.now() + within // timedelta(microseconds=1)
     row_id = f"{at.row.id}/{path}#1"
     told = {**shown, "action": "ask", "by": at.authority.principal.id, "through": _agents(branch)}
-    facts = {"pending": row_id, "kind": "question", "covers": {"pending": row_id, "cures": [f"project/{to}"], "expires": expires}}
+    facts = {
+        "pending": row_id,
+        "kind": "question",
+        "covers": {"pending": row_id, "cures": [f"project/{to}"], "expires": expires},
+    }
     row = PendingRow(
         id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{to}",), expires=expires,
         record=f"{at.row.id}/{path}/0/asked", over=over(facts["covers"]),  # type: ignore[arg-type]

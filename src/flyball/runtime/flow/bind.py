@@ -112,11 +112,3 @@ async def _not_awaited(at: Activation, branch: Branch) -> None:
     for step in branch.steps:
         if not step.awaited and not at.history.past(step.path).records:
             await at.note(branch, Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what}))
-
-
-def plain(value: Any) -> Any:
-    """A value as plain data, or an error that names its type."""
-    try:
-        return to_json(value)
-    except (TypeError, msgspec.ValidationError) as bad:
-        raise FlyballError("not_data", f"{type(value).__name__} cannot be recorded", str(bad), "use a dataclass") from bad

@@ -242,7 +242,9 @@ class Run(Generic[S]):
     def continue_as(self, input: Any) -> NoReturn:
         """Goes on with a fresh history: same run, next generation."""
         if self._branch.prefix != generation_of(self._branch.prefix):
-            raise FlyballError("not_the_run", "continue_as is for the run's own flow", fix="return from this flow instead")
+            raise FlyballError(
+                "not_the_run", "continue_as is for the run's own flow", fix="return from this flow instead"
+            )
         raise Continued(to_json(input))
 
     # state, time and chance ------------------------------------------------------------------------------------------
@@ -326,5 +328,3 @@ def _urgency(error: BaseException) -> int:
 def _expect(value: object, kind: type, where: str) -> None:
     if not isinstance(value, kind):
         raise FlyballError("wrong_value", f"{where} takes a {kind.__name__.lower()}, not {value!r}")
-
-

@@ -18,7 +18,9 @@ async def reduce(
     """The state after the reducer, recorded by its name and arguments the first time."""
     name = reducer.__qualname__
     if "<" in name:
-        raise FlyballError("unnamed_reducer", f"{name} has no name of its own", fix="define the reducer at module level")
+        raise FlyballError(
+            "unnamed_reducer", f"{name} has no name of its own", fix="define the reducer at module level"
+        )
     data = {"args": [to_json(a) for a in args], "named": {k: to_json(v) for k, v in kw.items()}}
     known = at.history.past(path).last("state")
     if known is None:

@@ -24,7 +24,9 @@ async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Cal
     timer = at.history.past(path).last("timer")
     if timer is not None:
         if timer.facts["what"] != what:
-            raise Halted("replay_diverged", f"step {path}: the log holds {timer.facts['what']}, the code now does {what}")
+            raise Halted(
+                "replay_diverged", f"step {path}: the log holds {timer.facts['what']}, the code now does {what}"
+            )
         return int(timer.facts["until"])
     at.check_limits()
     until = when(at.record.clock.now())
@@ -32,9 +34,7 @@ async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Cal
     return until
 
 
-async def first_of(
-    at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta
-) -> Any:
+async def first_of(at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta) -> Any:
     """The work's value, or None where the recorded timer won. The work is not cancelled: what began is recorded."""
     told = at.history.past(path).last("delivered")
     if told is not None and told.facts["status"] == "timer":
@@ -53,14 +53,14 @@ async def first_of(
         clock.cancel()
 
 
-async def _told(
-    at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int
-) -> Any:
+async def _told(at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int) -> Any:
     if late and at.record.clock.now() < until:
         at.wake(until)  # the work has parked, and the timer has not fired: both wait
         raise Suspended
     status = "timer" if late else "step"
-    await at.note(branch, Event(kind="delivered", run=at.row.id, path=path, facts={"what": "timeout", "status": status}))
+    await at.note(
+        branch, Event(kind="delivered", run=at.row.id, path=path, facts={"what": "timeout", "status": status})
+    )
     return None if late else await task
 
 
