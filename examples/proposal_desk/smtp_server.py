@@ -22,7 +22,7 @@ class Keep:
     def __init__(self, store: MailStore) -> None:
         self.store = store
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Stores one mail."""
         raw = envelope.original_content or b""
         message_id = str(message_from_bytes(raw)["Message-ID"] or "").strip()

@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 from drafts import Request
 from flows import proposal
-from flyball.core.event import Ended, Event
 
 from flyball import Completed, Flyball, Principal
+from flyball.core.event import Ended, Event
 
 HERE: Final = Path(__file__).resolve().parent
 KIM: Final = Principal("user:kim", groups=frozenset({"sales-desk"}))

@@ -1,7 +1,8 @@
 """Flyball: the governed execution runtime for AI agents.
 
-What users import; nothing is decided here. Each name is imported from its defining module when it is first asked for, so
-that `import flyball` and the command line start at once. The rest of the package is imported from where it is defined.
+What users import; nothing is decided here. Each name is imported from its defining module when it is first asked for,
+so that `import flyball` and the command line start at once. The rest of the package is imported from where it is
+defined.
 """
 
 from importlib import import_module
@@ -43,7 +44,9 @@ _DEFINED_IN = {
     "flyball.core.identity": ("Principal",),
     "flyball.core.limits": ("Limits",),
     "flyball.core.marks": ("Critical", "Outgoing", "Personal", "Ref", "Trusted",),
-    "flyball.core.result": ("Blocked", "Completed", "Executed", "Failed", "NotDone", "Pending", "Result", "Stopped", "Waiting",),
+    "flyball.core.result": (
+        "Blocked", "Completed", "Executed", "Failed", "NotDone", "Pending", "Result", "Stopped", "Waiting",
+    ),
     "flyball.core.tool": ("Tool", "tool",),
     "flyball.runtime.flow.run": ("Run",),
     "flyball.runtime.flow.step": ("Step",),

@@ -26,7 +26,15 @@ def test_the_linked_version_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("version", "bugs"),
-    [((3, 51, 2), 1), ((3, 51, 3), 0), ((3, 50, 7), 0), ((3, 50, 6), 1), ((3, 44, 6), 0), ((3, 6, 23), 0), ((3, 52, 0), 0)],
+    [
+        ((3, 51, 2), 1),
+        ((3, 51, 3), 0),
+        ((3, 50, 7), 0),
+        ((3, 50, 6), 1),
+        ((3, 44, 6), 0),
+        ((3, 6, 23), 0),
+        ((3, 52, 0), 0),
+    ],
 )
 def test_a_version_has_the_bugs_that_were_not_mended_in_it(version: tuple[int, ...], bugs: int) -> None:
     assert len(known_bugs(version)) == bugs
@@ -34,7 +42,13 @@ def test_a_version_has_the_bugs_that_were_not_mended_in_it(version: tuple[int, .
 
 def test_a_sound_journal_is_told_so(journal: Path, tmp_path: Path) -> None:
     told = health(journal, tmp_path / "no-mounts")
-    assert told["sound"] and told["mode"] == "wal" and not told["exposed"] and told["network"] is None and told["bytes"] > 0
+    assert (
+        told["sound"]
+        and told["mode"] == "wal"
+        and not told["exposed"]
+        and told["network"] is None
+        and told["bytes"] > 0
+    )
 
 
 def test_a_journal_that_others_can_read_or_on_a_network_is_told(journal: Path, tmp_path: Path) -> None:

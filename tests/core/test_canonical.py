@@ -290,6 +290,7 @@ def test_a_hostile_key_neither_floods_nor_corrupts_the_message() -> None:
         ([{1}], "/0"),
         (object(), ""),
         (["\udc00"], "/0"),
+        ([10**4300], "/0"),
     ],
 )
 def test_a_parsed_value_is_held_to_the_same_rules(value: Any, pointer: str) -> None:

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from flyball.core.call import Call
 from flyball.core.errors import FlyballError
 from flyball.core.marks import Critical, Outgoing, Personal, Ref, Trusted
-from flyball.core.signature import from_json, marked_fields, schema_for, signature_of, to_json
+from flyball.core.signature import from_json, marked_fields, plain, schema_for, signature_of, to_json
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -342,6 +342,27 @@ def test_what_is_no_data_is_refused() -> None:
         to_json(object())
     with pytest.raises(msgspec.ValidationError):
         from_json("x", complex)
+
+
+def test_what_is_handed_in_plain_comes_back_as_a_record_would_keep_it() -> None:
+    assert plain({"a": [1, None], "b": 1.5}) == {"a": [1, None], "b": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [(object(), "not_data"), (float("nan"), "invalid_json"), ("\ud800", "invalid_json"), ("x" * 20, "too_large")],
+)
+def test_what_a_record_would_not_give_back_is_refused(value: object, code: str) -> None:
+    with pytest.raises(FlyballError) as refused:
+        plain([value], max_bytes=10)
+    assert refused.value.code == code
+
+
+def test_a_value_without_end_is_refused() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+    with pytest.raises(FlyballError, match="cannot be recorded"):
+        plain(ring)
 
 
 def test_a_set_is_written_in_the_same_order_by_every_process() -> None:

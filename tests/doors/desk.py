@@ -1,4 +1,4 @@
-"""A small project on disk, and terminals in which people use the command line on it: in this process or in their own."""
+"""A small project on disk, and people who use the command line on it: in this process or in one of their own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ async def handle(run: Run, n: int) -> str:
 
 @flow
 async def ask(run: Run, topic: str) -> str:
-    fine = await run.ask(f"May we {topic}?", bool, to="legal", about={"topic": topic}, within=timedelta(hours=1), default=False)
+    about, hour = {"topic": topic}, timedelta(hours=1)
+    fine = await run.ask(f"May we {topic}?", bool, to="legal", about=about, within=hour, default=False)
     return "yes" if fine else "no"
 
 @flow

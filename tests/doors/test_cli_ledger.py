@@ -37,7 +37,9 @@ def test_an_export_is_verified_elsewhere_with_a_key_from_elsewhere(desk: Desk, r
 
 def test_an_export_that_was_changed_is_not_verified(desk: Desk, ran: str) -> None:
     desk("ledger", "export", "out")
-    entries = next(Path("out/tile/entries").rglob("*.p/*"), None) or next(p for p in Path("out/tile/entries").rglob("*") if p.is_file())
+    entries = next(Path("out/tile/entries").rglob("*.p/*"), None) or next(
+        p for p in Path("out/tile/entries").rglob("*") if p.is_file()
+    )
     entries.write_bytes(entries.read_bytes().replace(b"looks", b"looks").replace(b"allow", b"ALLOW"))
     said = desk("verify", "out", "--json")
     assert said.code == 5 and said.data["ok"] is False

@@ -74,12 +74,22 @@ def test_every_command_is_answered_by_the_owner(people: Desk) -> None:
         asked = asked_by(people)
         run = asked.partition("/")[0]
         kinds = {
-            ("runs",): "runs", ("show", run): "shown", ("approvals",): "approvals", ("budget", "show"): "budget",
-            ("key", "list"): "keys", ("doctor",): "doctor", ("ledger", "verify"): "verification",
-            ("ledger", "checkpoint"): "checkpoint", ("ledger", "prove", run): "proof", ("resume", run): "resumed",
-            ("ledger", "export", "out"): "exported", ("verify", "out"): "verification",
-            ("run", "looks", "1"): "run", ("key", "create", "zoe"): "key_created", ("key", "revoke", "zoe"): "key_revoked",
-        }  # fmt: skip
+            ("runs",): "runs",
+            ("show", run): "shown",
+            ("approvals",): "approvals",
+            ("budget", "show"): "budget",
+            ("key", "list"): "keys",
+            ("doctor",): "doctor",
+            ("ledger", "verify"): "verification",
+            ("ledger", "checkpoint"): "checkpoint",
+            ("ledger", "prove", run): "proof",
+            ("resume", run): "resumed",
+            ("ledger", "export", "out"): "exported",
+            ("verify", "out"): "verification",
+            ("run", "looks", "1"): "run",
+            ("key", "create", "zoe"): "key_created",
+            ("key", "revoke", "zoe"): "key_revoked",
+        }
         assert {args: people.json(*args)["kind"] for args in kinds} == kinds
         assert f"process {owner.pid} answers" in people("doctor").out
         assert people.json("stop", run, "--reason", "enough")["kind"] == "stopped"
@@ -185,6 +195,8 @@ def test_a_host_program_serves_its_terminals_too(people: Desk) -> None:
         "        print((await run.result()).value)\nasyncio.run(main())\n"
     )
     Path("host.py").write_text(program)
-    with subprocess.Popen([sys.executable, "host.py"], cwd=people.folder, env=people.environment(), text=True, stdout=subprocess.PIPE) as host:
+    with subprocess.Popen(
+        [sys.executable, "host.py"], cwd=people.folder, env=people.environment(), text=True, stdout=subprocess.PIPE
+    ) as host:
         assert people("approve", asked_by(people), "--reason", "fine", who="fay").code == 0
         assert host.communicate(timeout=PATIENCE)[0] == "paid 60 to acme\n"

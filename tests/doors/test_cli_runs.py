@@ -66,7 +66,7 @@ def test_runs_are_listed_newest_first_with_what_they_wait_for(desk: Desk) -> Non
     desk("run", "handle", "3")
     waiting = desk.json("run", "handle", "30")["run"]
     told = desk.json("runs")
-    assert [r["id"] for r in told["runs"]][0] == waiting and told["runs"][0]["waits"] and told["more"] == 0
+    assert told["runs"][0]["id"] == waiting and told["runs"][0]["waits"] and told["more"] == 0
     assert [r["state"] for r in desk.json("runs", "--state", "ended")["runs"]] == ["ended"]
     assert "1 older ones" in desk("runs", "--most", "1").out
 
@@ -81,8 +81,16 @@ def test_before_the_first_run_reading_says_so_and_writes_nothing(desk: Desk) -> 
 def test_show_tells_who_did_what_why_at_what_cost_and_what_is_open(desk: Desk) -> None:
     run = desk.json("run", "handle", "30")["run"]
     out = desk("show", run).out
-    for words in ("vouched for by os", "look (read): executed", "pay (irreversible): waiting", "because of project/big",
-                  "cents = 60  (from unknown)", "cost: 1 step, 1 call", "open: approval", "waits for finance"):  # fmt: skip
+    for words in (
+        "vouched for by os",
+        "look (read): executed",
+        "pay (irreversible): waiting",
+        "because of project/big",
+        "cents = 60  (from unknown)",
+        "cost: 1 step, 1 call",
+        "open: approval",
+        "waits for finance",
+    ):
         assert words in out, words
     told = desk.json("show", run)["run"]
     assert (told["kind"], told["steps"][2]["authority"]) == ("flow", [f"user:{told['by']['id'].partition(':')[2]}"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flyball import Completed, FlyballError, Principal, Run, Waiting, flow
-from tests.runtime.till import FAY, POLICY, Drawer, gossip, lab, look, pay
+from flyball import Call, Completed, Critical, FlyballError, Principal, Run, Waiting, flow, tool
+from tests.runtime.till import FAY, NOOR, POLICY, Drawer, gossip, lab, look, pay
 
 UNSAID = (
     POLICY
@@ -39,7 +39,7 @@ async def test_whoever_a_service_acts_for_cannot_approve_it() -> None:
     bot = Principal("service:web", groups=frozenset({"till"}), on_behalf_of="user:fay")
     asked = await bench.run(spending, 200, by=bot)
     assert isinstance(asked, Waiting)
-    with pytest.raises(FlyballError, match="not_eligible|waiting for"):
+    with pytest.raises(FlyballError, match=r"not_eligible|waiting for"):
         await bench.approve(asked.pending[0], by=FAY)
 
 
@@ -95,3 +95,34 @@ async def test_a_quarantined_result_proves_nothing_after_a_restart(monkeypatch: 
     assert isinstance(asked, Waiting)
     ended = await bench.approve(asked.pending[0], by=FAY)
     assert ended.reason == "claim_unproven"
+
+
+ASKS = POLICY + '''
+@id("mail-asks") @require_approval("finance") @reason("mail")
+forbid (principal, action == Action::"mail", resource) unless { context.approvals.contains("finance") };
+'''
+
+
+@tool(effect="irreversible")
+async def mail(call: Call, to: Critical[list[str]]) -> str:
+    """Send a mail."""
+    return ",".join(to)
+
+
+@flow
+async def mailing(run: Run, n: int) -> str:
+    return await run.call(mail, ["eve@evil.example"])
+
+
+@pytest.mark.parametrize(
+    ("to", "origin"), [(["eve@evil.example", "boss@own.example"], "unknown"), (["boss@own.example"], "approver")]
+)
+async def test_only_what_an_editor_wrote_becomes_theirs(to: list[str], origin: str) -> None:
+    bench = lab(policies=ASKS)
+    asked = await bench.run(mailing, 1, key="k")
+    assert isinstance(asked, Waiting)
+    edited = await bench.edit(asked.pending[0], {"to": to}, by=FAY)
+    assert isinstance(edited, Waiting)
+    assert isinstance(await bench.approve(edited.pending[0], by=NOOR), Completed)
+    intent = next(r for r in bench.records("k") if r.kind == "intent" and r.path == "1")
+    assert (intent.private or {})["origins"] == {"to": origin}

@@ -25,7 +25,7 @@ class SystemClock:
 
     async def wait(self, until: int) -> None:
         """Returns when `now() >= until`."""
-        while (left := until - self.now()) > 0:
+        while (left := until - self.now()) > 0:  # noqa: ASYNC110 - time passes by itself: no event would tell of it
             await asyncio.sleep(min(left / 1_000_000, MOST_SLEEP))
 
 

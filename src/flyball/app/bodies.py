@@ -9,11 +9,10 @@ from flyball.app.project import Project
 from flyball.core.call import Call
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
-from flyball.core.signature import from_json
 from flyball.core.steps import child
 from flyball.runtime.agent import Thinking
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.bind import confine, settle, tool_performer
+from flyball.runtime.flow.bind import confine, entered, settle, tool_performer
 from flyball.runtime.flow.run import Run
 
 
@@ -39,8 +38,9 @@ class Bodies:
     def _inside(self, at: Activation, branch: Branch, kind: str, value: Any) -> Any:
         async def body(_: Call, arguments: Mapping[str, Any]) -> Any:
             if kind == "flow":
-                made = from_json(arguments["input"], value.input)
+                made = entered(value, arguments["input"])
                 return await settle(at, branch, value.function(Run(at, branch, self._thinking), made))
+            entered(value, arguments["input"])
             confine(at, branch, value)
             return await settle(at, branch, self._thinking(Run(at, branch, self._thinking), value, arguments["input"]))
 

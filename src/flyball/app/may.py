@@ -30,8 +30,8 @@ class May:
         nodes = (Node(uid=resource, attrs={"group": group, "run": row.run}), Node(uid=group))
         place = Place(tenant=by.tenant, run=row.run, path=row.path, fence=None, release="", subjects=(), subject="")
         proposal = Proposal(
-            place=place, action=APPROVE, performer=Performer(perform=lambda *_: None), authority=Authority(principal=by),
-            arguments={}, origins=Origins(), resource=resource, entities=nodes,
+            place=place, action=APPROVE, performer=Performer(perform=lambda *_: None),
+            authority=Authority(principal=by), arguments={}, origins=Origins(), resource=resource, entities=nodes,
         )  # fmt: skip
         decision = (await self._enforce.rule(proposal)).decision
         if decision.outcome == "allow" or not mine:

@@ -47,7 +47,7 @@ async def opened(
 async def begin(rooms: Rooms, *, drive: bool = True) -> None:
     """Every known tenant is checked against its signer before anything of it is recovered."""
     release = release_of(rooms)
-    known = [t for t in rooms.ports.journal.tenants()]
+    known = list(rooms.ports.journal.tenants())
     for tenant in known:
         await rooms.ledger.open(tenant)
     for tenant in known:

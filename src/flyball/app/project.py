@@ -6,7 +6,6 @@ Nothing registers itself. A value that is not among them is refused with the mod
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path

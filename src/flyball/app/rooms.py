@@ -29,6 +29,7 @@ from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
+from flyball.runtime.recover import blocked_again
 from flyball.runtime.replay import Replayed
 from flyball.verify.directory import verify_directory
 from flyball.verify.report import Report
@@ -104,15 +105,11 @@ class Runs:
             return result.pending[0]
         if isinstance(result, Completed):
             return Executed(result.value, f"{id}/1/1/outcome")
-        last = self.records(id, tenant=tenant)[-1].private or {}
-        error = last.get("error", {})
-        decisions = [r for r in self.records(id, tenant=tenant) if r.kind == "decision"]
+        records = self.records(id, tenant=tenant)
+        error = (records[-1].private or {}).get("error", {})
+        decisions = [r for r in records if r.kind == "decision"]
         if decisions:
-            facts = decisions[-1].facts
-            return Blocked(
-                facts["reason"] if facts["outcome"] == "deny" else result.reason, policies=tuple(facts["policies"]),
-                cures=tuple(facts["cures"]), action=decisions[-1].id, what=str(error.get("what", "")),
-            )  # fmt: skip
+            return blocked_again(decisions[-1])
         return Failed(str(error.get("reason", result.reason)), str(error.get("what", result.detail)))
 
     async def result(self, run: str, *, tenant: str = "local") -> Result[Any]:

@@ -32,7 +32,7 @@ from flyball.ports.signer import Signer
 from flyball.runtime.agent import Thinking
 from flyball.runtime.approve.lift import Approve, Asking
 from flyball.runtime.approve.people import People
-from flyball.runtime.broker.broker import Broker
+from flyball.runtime.broker.broker import MAX_RESULT, Broker
 from flyball.runtime.broker.reach import Resources
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
@@ -117,7 +117,8 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     resources = Resources(tenants, uses)
     watching = Watching()
     record.hints = watching.hints
-    broker = Broker(ports.clock, resources, tenants, watching.say)
+    # A result may be as large as arguments may be: a model's reply holds what it proposes.
+    broker = Broker(ports.clock, resources, tenants, watching.say, max(MAX_RESULT, config.input.max_bytes))
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None,
@@ -131,7 +132,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker.ask),
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
-    bodies = Bodies(project, Thinking(models.prepare))
+    bodies = Bodies(project, Thinking(models.prepare, config.input.max_bytes))
     ledger = Ledger(record, ports.signer, config.project.name)
 
     async def step(proposal: Proposal, past: Any) -> Governed[Any]:

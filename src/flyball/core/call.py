@@ -94,9 +94,17 @@ def resource(*, scope: Scope = "process") -> _ResourceDecorator:
 class Reach(Protocol):
     """How a call reaches what it may use."""
 
-    def get(self, resource: Resource[T], /) -> T: ...
-    def secret(self, name: str, /) -> Secret: ...
-    def progress(self, message: str, done: float | None, /) -> None: ...
+    def get(self, resource: Resource[T], /) -> T:
+        """The open thing of a resource."""
+        ...
+
+    def secret(self, name: str, /) -> Secret:
+        """The secret that the project's configuration names so."""
+        ...
+
+    def progress(self, message: str, done: float | None, /) -> None:
+        """Tells listeners how far the call is; `done` from 0 to 1."""
+        ...
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,8 @@ _OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
 )
 _MAX_DIGITS: Final = 16
+# As many as the 4 300 digits that Python reads and prints.
+_MOST_BITS: Final = 14_284
 _DOUBT: Final = 1 << 62
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 # The closing quote is optional and nothing backtracks: an unterminated string is passed over in linear time.
@@ -257,7 +259,9 @@ def _weight(item: Any, path: _Path) -> int:
     if item is None or isinstance(item, bool):
         return 1
     if isinstance(item, int):
-        # A lower bound of its digits: Python refuses to print integers of thousands of digits.
+        # A lower bound of its digits, because Python refuses to print integers of thousands of them.
+        if item.bit_length() > _MOST_BITS:
+            raise _invalid(_pointer(path), "an integer has thousands of digits")
         return (item.bit_length() - 1) * 3 // 10 + 1
     if isinstance(item, float):
         if not math.isfinite(item):

@@ -48,7 +48,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes | None
 
 
-# preconditions ---------------------------------------------------------------------------------------------------------
+# preconditions --------------------------------------------------------------------------------------------------------
 class Fence(msgspec.Struct, frozen=True):
     """Only the driver that holds this epoch of the run may append."""
 
@@ -102,7 +102,7 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True):
     intent: str
 
 
-# rows ------------------------------------------------------------------------------------------------------------------
+# rows -----------------------------------------------------------------------------------------------------------------
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run's mutable part. Everything that is personal lives in the payload of its `run_started` record.
 
@@ -242,8 +242,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction. `id` is deterministic: an append with a known id changes nothing and is answered as before.
 
     `log`: the random id of a log that this append opens; without it the journal makes one.
-    `raises` are epochs that this append moves; `wakes` are runs whose inbox it adds to; `park` (with the fence) sets the
-    run waiting, unless its inbox is newer than `inbox_seen`; `urgent` (T2, kill) goes before T1 in the queue;
+    `raises` are epochs that this append moves; `wakes` are runs whose inbox it adds to; `park` (with the fence) sets
+    the run waiting, unless its inbox is newer than `inbox_seen`; `urgent` (T2, kill) goes before T1 in the queue;
     `relaxed` appends (pure reads) are answered when accepted, before they are durable.
     """
 
@@ -267,7 +267,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     relaxed: bool = False
 
 
-# answers ---------------------------------------------------------------------------------------------------------------
+# answers --------------------------------------------------------------------------------------------------------------
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
     """Durable (or accepted, where relaxed). `first` is the index of the first entry; `run` the run's new row, if any.
 
@@ -290,7 +290,7 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """The append may not be: `reason` is budget, too_large, disk_full, read_only, closed, invalid; `detail` says which."""
+    """It may not be: `reason` is budget, too_large, disk_full, read_only, closed or invalid; `detail` says which."""
 
     reason: str
     detail: str = ""

@@ -83,6 +83,7 @@ class Past:
 
 
 def about(ruled: Ruled) -> dict[str, Any]:
+    """What an intent says besides the request: whose values, which object, on whose behalf."""
     # Repeated apart from the request, because an approval covers these and not the time or the budget left.
     return {
         "origins": dict(ruled.inputs.origins), "resource": msgspec.to_builtins(ruled.inputs.resource),

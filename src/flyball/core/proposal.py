@@ -72,11 +72,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One proposed action. `arguments` is plain JSON data; `given` are the arguments that were proposed, the others hold
-    their default (None: all of `arguments`); `edited` are those a person changed, `typed` the normal forms of what they
-    wrote there. `doubt` is
-    an earlier attempt of which nobody knows whether it happened (0: none). `problem` is why the arguments that were
-    proposed could not even be recorded: then there are none."""
+    """One proposed action. `arguments` is plain JSON data.
+
+    `given` are the arguments that were proposed, the others hold their default (None: all of `arguments`); `edited` are
+    those a person changed, `typed` the normal forms of what they wrote there. `doubt` is an earlier attempt of which
+    nobody knows whether it happened (0: none). `problem` is why the arguments that were proposed could not even be
+    recorded: then there are none.
+    """
 
     place: Place
     action: Action
@@ -99,7 +101,7 @@ class Proposal:
 
 
 def at_attempt(proposal: Proposal) -> Proposal:
-    """The proposal as its attempt is made: with the resource and reservation of this variant, where there are several."""
+    """The proposal as its attempt is made: with this variant's resource and reservation, where there are several."""
     variant = proposal.performer.variant
     if variant is None:
         return proposal

@@ -5,9 +5,9 @@ A leaf is canonical JSON, small, permanent and free of personal data:
     {"v":1,"id":"r-1/2/1/intent","kind":"intent","t":1700000000000000,"tenant":"acme","run":"r-1","path":"2","attempt":1,
      "facts":{...}, "commit":{"args":"<hex>"}}
 
-`facts` are what operators author (names, digests of schemas, policies, releases) and fixed-size states; persons appear as
-keyed pseudonyms. Everything that comes from people or the world is a private field: the leaf holds a salted commitment
-over its exact stored bytes, the payload holds salt and bytes, sealed.
+`facts` are what operators author (names, digests of schemas, policies, releases) and fixed-size states; persons appear
+as keyed pseudonyms. Everything that comes from people or the world is a private field: the leaf holds a salted
+commitment over its exact stored bytes, the payload holds salt and bytes, sealed.
 """
 
 from __future__ import annotations

@@ -227,14 +227,13 @@ def to_json(value: Any) -> Any:
 def plain(value: Any, *, max_bytes: int = MAX_BYTES) -> Any:
     """What somebody hands in as plain JSON data that a record gives back as it is, of at most `max_bytes` bytes.
 
-    Raises FlyballError: `not_data`, or as `canonical.check_tree` does. An encoder would write NaN as null without a word.
+    Raises FlyballError: `not_data`, or as `canonical.check_tree` does. An encoder would write NaN as null, silently.
     """
     try:
         data = to_json(value)
     except (TypeError, ValueError, RecursionError) as bad:
-        raise FlyballError(
-            "not_data", f"a {type(value).__qualname__} cannot be recorded", str(bad), "hand in plain data or a dataclass"
-        ) from bad
+        what = f"a {type(value).__qualname__} cannot be recorded"
+        raise FlyballError("not_data", what, str(bad), "hand in plain data or a dataclass") from bad
     check_tree(data, max_bytes=max_bytes)
     return data
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from flyball.core.agent import Agent
+from flyball.core.canonical import MAX_BYTES
 from flyball.core.effect import Action
 from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, ToolSpec, check_reply, parse_calls, repair
 from flyball.core.proposal import Performer
@@ -44,30 +45,45 @@ class Desk(Protocol):
     """What the loop needs of the run it works in."""
 
     @property
-    def principal(self) -> Any: ...
+    def principal(self) -> Any:
+        """Who the run is for: questions go to them."""
+        ...
+
     def perform(
         self, action: Action, performer: Performer, arguments: Mapping[str, Any], extra: Mapping[str, Any], /
-    ) -> Any: ...
-    def attempt_raw(self, tool: Any, arguments: Mapping[str, Any], /) -> Any: ...
-    def ask(self, question: str, answer: Any, /, *, to: str, about: object, within: timedelta, default: Any) -> Any: ...
-    def gather(self, *steps: Any) -> Any: ...
+    ) -> Any:
+        """A step that carries out a governed action, a model call among them."""
+        ...
+
+    def attempt_raw(self, tool: Any, arguments: Mapping[str, Any], /) -> Any:
+        """A step that proposes a tool with arguments as the model wrote them."""
+        ...
+
+    def ask(self, question: str, answer: Any, /, *, to: str, about: object, within: timedelta, default: Any) -> Any:
+        """A step that asks people a question."""
+        ...
+
+    def gather(self, *steps: Any) -> Any:
+        """Several steps at once; their values in order."""
+        ...
 
 
 Prepare = Callable[[Agent[Any, Any], ModelRequest], tuple[Action, Performer, Mapping[str, Any]]]
 
 
 class Thinking:
-    """Runs agents. `prepare` makes the governed model call of a request (see `runtime.model`)."""
+    """Runs agents. `prepare` makes the governed model call of a request (see `runtime.model`); `max_bytes` bounds the
+    arguments of one proposal."""
 
-    def __init__(self, prepare: Prepare) -> None:
-        self._prepare = prepare
+    def __init__(self, prepare: Prepare, max_bytes: int = MAX_BYTES) -> None:
+        self._prepare, self._max_bytes = prepare, max_bytes
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
         talk = _Talk(agent, input)
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)
-            problems = check_reply(reply, talk.tools)
+            problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes)
             if problems:
                 talk.repair(reply, problems)
                 continue
@@ -88,7 +104,7 @@ class Thinking:
         raise told
 
     async def _act(self, desk: Desk, agent: Agent[Any, Any], talk: _Talk, reply: ModelReply) -> None:
-        calls = parse_calls(reply.calls, {t.name for t in talk.tools}).calls
+        calls = parse_calls(reply.calls, {t.name for t in talk.tools}, max_bytes=self._max_bytes).calls
         talk.said(reply)
         known = tools_by_name(agent.tools)
         steps = [self._propose(desk, known, call) for call in calls]

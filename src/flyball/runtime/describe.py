@@ -47,7 +47,7 @@ def cost(records: Sequence[Opened]) -> dict[str, Any]:
 
 
 def open_things(row: RunRow, records: Sequence[Opened], waits: Sequence[PendingRow]) -> list[dict[str, Any]]:
-    """What somebody or something still has to do: decisions, answers, unknown outcomes, times, intents without an end."""
+    """What is still to be done: decisions, answers, unknown outcomes, times, intents without an end."""
     found = [_waiting(w) for w in waits]
     closed = {(r.path, r.attempt) for r in records if r.kind == "outcome"}
     found += [
@@ -80,7 +80,7 @@ def prose(records: Sequence[Opened], asked: Opened) -> str:
     return str(said[-1].get("text", "")) if said and isinstance(said[-1], Mapping) else ""
 
 
-# the run ---------------------------------------------------------------------------------------------------------------
+# the run -------------------------------------------------------------------------------------------------------------
 def _head(row: RunRow, records: Sequence[Opened]) -> dict[str, Any]:
     first = next((r for r in records if r.kind == "run_started"), None)
     end = next((r for r in records if r.kind == "run_ended"), None)
@@ -104,7 +104,7 @@ def _waiting(row: PendingRow) -> dict[str, Any]:
     return {"kind": row.kind, "id": row.id, "path": row.path, "groups": groups, "expires": row.expires}
 
 
-# a step ----------------------------------------------------------------------------------------------------------------
+# a step --------------------------------------------------------------------------------------------------------------
 def _step(path: str, records: Sequence[Opened]) -> dict[str, Any]:
     verdict = next((r for r in reversed(records) if r.kind in ("intent", "decision")), None)
     asked = [_asked(r) for r in records if r.kind == "asked"]

@@ -157,7 +157,7 @@ class Enforce:
             return proposal, f"argument {argument} names no {kind}"
         try:
             entity = await self._load(proposal, kind, name)
-        except Exception as bad:  # a station boundary: whatever a loader raises, the object is unresolved and denied
+        except Exception as bad:  # noqa: BLE001 - a station boundary: the object is unresolved, and so denied
             return proposal, f"{kind} {name!r} could not be loaded: {type(bad).__name__}: {bad}"
         uid = Uid(kind, name)
         as_of = int(entity.as_of.timestamp() * 1_000_000) if entity.as_of else None
@@ -189,8 +189,8 @@ class Enforce:
 
 
 def decide_again(
-    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce, cures: Mapping[str, Cure] | None = None,
-    again: Revalidate = lambda _: None,
+    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce,
+    cures: Mapping[str, Cure] | None = None, again: Revalidate = lambda _: None,
 ) -> Decision:  # fmt: skip
     """The verdict from recorded inputs: what `rule` decides with, and what a replay derives again.
 

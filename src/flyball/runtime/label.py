@@ -1,4 +1,4 @@
-"""Label: where each argument of a proposal came from. What a person edited is theirs; what cannot be traced is unknown."""
+"""Label: where each argument of a proposal came from. An edit is the person's; what cannot be traced is unknown."""
 
 from __future__ import annotations
 

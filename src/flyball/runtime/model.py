@@ -1,7 +1,7 @@
 """Model calls as actions: read, egress, awaited at T1, their greatest cost reserved, their answer durable before use.
 
-Attempt n asks the n-th candidate: the configured model, then its fallbacks. Each is gated as its own resource, so a model
-that the data may not reach is denied even as a fallback. An unknown price is denied, because it cannot be reserved.
+Attempt n asks the n-th candidate: the configured model, then its fallbacks. Each is gated as its own resource, so a
+model that the data may not reach is denied even as a fallback. An unknown price is denied: it cannot be reserved.
 """
 
 from __future__ import annotations

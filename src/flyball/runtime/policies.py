@@ -135,9 +135,8 @@ class Policies:
             answer = await self._record.append(self._append(tenant, bundle, (by, warrant), waiting))
             if isinstance(answer, Conflict) and answer.what == "pending":
                 continue  # somebody decided an approval that this would void: looked at again
-            if (
-                not isinstance(answer, Appended) or answer.repeated
-            ):  # repeated: another bundle took this place in the log
+            # Repeated: another bundle took this place in the log.
+            if not isinstance(answer, Appended) or answer.repeated:
                 fix = "flyball policy activate, again"
                 raise FlyballError("conflict", "something else was activated or revoked first", str(answer), fix)
             self.install(tenant)

@@ -35,7 +35,9 @@ GRACE_US = 2_000_000
 class Asks(Protocol):
     """How a probe is asked: the broker's `ask`."""
 
-    async def __call__(self, p: Proposal, /) -> Ended | None: ...
+    async def __call__(self, p: Proposal, /) -> Ended | None:
+        """What became of the call; None where it did not happen."""
+        ...
 
 
 class Recover:

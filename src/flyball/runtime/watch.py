@@ -98,8 +98,9 @@ def _decided(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actio
     actions[f"{r.run}/{r.path}"] = r.facts["action"]
     agents = r.facts.get("chain") or [""]
     return Decided(
-        **at, action=r.facts["action"], outcome=r.facts["outcome"], by=agents[-1], reason=str(r.facts.get("reason", "")),
-        policies=tuple(r.facts.get("policies", ())), arguments=private.get("args", {}),
+        **at, action=r.facts["action"], outcome=r.facts["outcome"], by=agents[-1],
+        reason=str(r.facts.get("reason", "")), policies=tuple(r.facts.get("policies", ())),
+        arguments=private.get("args", {}),
     )  # fmt: skip
 
 

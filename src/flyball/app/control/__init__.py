@@ -1,1 +1,1 @@
-"""Control: commands to an open project, carried out by its owner, from this process or over a socket beside the journal."""
+"""Control: commands to an open project, carried out by its owner: in this process, or over a socket by the journal."""

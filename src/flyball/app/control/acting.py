@@ -22,7 +22,7 @@ import msgspec
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 from flyball.app.control.reading import Nothing, asked_data, result_data
-from flyball.core.canonical import parse_json
+from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.credential import enrolled, verify_approval
 from flyball.core.errors import FlyballError
 from flyball.core.event import Ended
@@ -125,7 +125,7 @@ class Prove(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     record: str
 
 
-# runs ------------------------------------------------------------------------------------------------------------------
+# runs ----------------------------------------------------------------------------------------------------------------
 async def run(office: Office, caller: Caller, wanted: Start) -> dict[str, Any]:
     """Starts a run and drives it to its end, or to where it waits."""
     tenant, project = caller.by.tenant, office.rooms.project
@@ -134,7 +134,7 @@ async def run(office: Office, caller: Caller, wanted: Start) -> dict[str, Any]:
         known = ", ".join(sorted([*project.flows, *project.agents])) or "none"
         raise FlyballError("unknown_flow", f"there is no flow or agent {wanted.what!r}", f"there are: {known}",
                            "Name its module under [project] modules in flyball.toml.")  # fmt: skip
-    made = typed(wanted.input, value.input)
+    made = typed(wanted.input, value.input, office.rooms.config.input.max_bytes)
     id = await office.runs.start(
         value, made, caller.by, wanted.key, wanted.session, wanted.subject, limits_of(wanted.limits)
     )
@@ -172,12 +172,12 @@ async def stop(office: Office, caller: Caller, wanted: Stop) -> dict[str, Any]:
     return result_data(stopped, office.runs.row(wanted.run, tenant=caller.by.tenant).state)
 
 
-def typed(text: str, kind: Any) -> Any:
+def typed(text: str, kind: Any, max_bytes: int = MAX_BYTES) -> Any:
     """An input as the declared type: JSON, or the bare text where that fits. Raises FlyballError `bad_input`."""
     if kind is str and not text.lstrip().startswith('"'):
         return text
     try:
-        data = parse_json(text)
+        data = parse_json(text, max_bytes=max_bytes)
     except FlyballError as bad:
         data, problem = text, str(bad)
     else:
@@ -206,7 +206,7 @@ def limits_of(given: Mapping[str, str]) -> Limits | None:
     return Limits(**read)
 
 
-# people ----------------------------------------------------------------------------------------------------------------
+# people --------------------------------------------------------------------------------------------------------------
 async def approve(office: Office, caller: Caller, wanted: Decide) -> dict[str, Any]:
     """Records a person's signature over exactly what was shown."""
     row = office.rooms.ports.journal.view(caller.by.tenant).row(KeyRow, caller.key)
@@ -266,7 +266,7 @@ def _decided(office: Office, caller: Caller, shown: Pending, what: str) -> dict[
     }  # fmt: skip
 
 
-# keys ------------------------------------------------------------------------------------------------------------------
+# keys ----------------------------------------------------------------------------------------------------------------
 async def key_enrol(office: Office, caller: Caller, wanted: Enrol) -> dict[str, Any]:
     """Adds a person's public key to the directory."""
     _may_change(office, caller)
@@ -307,7 +307,7 @@ def _may_change(office: Office, caller: Caller) -> None:
                            "this project has admins, and only they change it", f"{names} can.")  # fmt: skip
 
 
-# evidence --------------------------------------------------------------------------------------------------------------
+# evidence ------------------------------------------------------------------------------------------------------------
 async def verify(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
     """Verifies the ledger as an outsider would."""
     return report_data(await office.ledger.verify(tenant=caller.by.tenant))

@@ -12,7 +12,7 @@ from flyball.app.control import acting, policing, reading
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 
-# read: a look at the journal is enough. fold: with the project's code. write: its owner. drive: its owner, with the code.
+# read: a look at the journal is enough. fold: a look, with the project's code. write: its owner. drive: both.
 Need = Literal["read", "fold", "write", "drive"]
 Carry = Callable[[Office, Caller, Any], Awaitable[Mapping[str, Any]]]
 Stream = Callable[[Office, Caller, Any], AsyncIterator[Mapping[str, Any]]]

@@ -39,12 +39,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 async def examine(config: Config, tenant: str, acting: Callable[[], SigningKey | None]) -> list[Finding]:
     """The findings, in the order in which somebody should read them."""
     found = [*_library(), *_journal(config), await _owner(config)]
-    if Path(config.journal.path).exists():
-        try:
-            async with looking(config) as office:
-                found += [f for check in _CHECKS for f in check(office, config, tenant)]
-                found += _acting(office, tenant, acting)
-        except FlyballError as bad:
+    try:
+        async with looking(config) as office:
+            found += [f for check in _CHECKS for f in check(office, config, tenant)]
+            found += _acting(office, tenant, acting)
+    except FlyballError as bad:
+        if bad.code != "journal_missing":  # that nothing has run yet was said
             found.append(Finding(name="journal contents", level="bad", detail=str(bad)))
     return [*found, *_models(config), *_isolation()]
 
@@ -53,8 +53,8 @@ def _library() -> Iterator[Finding]:
     library: Mapping[str, Any] = adapter("journal.library").library()
     yield Finding(name="sqlite", level="ok", detail=f"version {library['version']}")
     for bug in library["bugs"]:
-        yield Finding(name="sqlite", level="warn", detail=f"{library['version']} has the {bug['name']} bug: {bug['means']}",
-                      fix="Use Python with SQLite 3.51.3 or newer.")  # fmt: skip
+        detail = f"{library['version']} has the {bug['name']} bug: {bug['means']}"
+        yield Finding(name="sqlite", level="warn", detail=detail, fix="Use Python with SQLite 3.51.3 or newer.")
 
 
 def _journal(config: Config) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def _signer(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
             if signed > frontier.size:
                 yield Finding(
                     name="signer", level="bad", fix="Restore the newer database; nothing runs on this one.",
-                    detail=f"{known}: {signed} records were signed, {frontier.size} are there: it was rolled back or restored",
+                    detail=f"{known}: {signed} records were signed, {frontier.size} are there: rolled back or restored",
                 )  # fmt: skip
             else:
                 unsigned = frontier.size - signed
@@ -188,8 +188,8 @@ def _models(config: Config) -> Iterator[Finding]:
 def _isolation() -> Iterator[Finding]:
     yield Finding(
         name="isolation", level="warn",
-        detail=f"tools run in the owner's process (level {ISOLATION}): they can reach the project's configuration, policies, "
-        "prompts, keys and journal, and this command line",
+        detail=f"tools run in the owner's process (level {ISOLATION}): they can reach the project's configuration, "
+        "policies, prompts, keys and journal, and this command line",
         fix="Give a tool isolation= where it must not; it is refused until a level is there.",
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ class LookedAt:
     def __init__(self, reader: Any) -> None:
         self._reader = reader
 
-    async def append(self, _: Append) -> Answered:
+    async def append(self, append: Append) -> Answered:
         """Refuses."""
         return Refused(reason="read_only", detail="this process only reads")
 
@@ -83,13 +83,21 @@ def _bare(config: Config) -> tuple[Config, Project]:
     return records, collect(config.project.name, config.directory, [])
 
 
-@asynccontextmanager
-async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office]:
-    """An office that reads; with `code`, also what the project's code would do. Raises FlyballError `journal_missing` where nothing has run yet."""
+def _existing(config: Config) -> Path:
     path = Path(config.journal.path)
     if not path.exists():
         raise FlyballError("journal_missing", "nothing has run in this project yet", f"there is no journal at {path}",
                            "flyball run WHAT INPUT")  # fmt: skip
+    return path
+
+
+@asynccontextmanager
+async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office]:
+    """An office that reads; with `code`, also what the project's code would do.
+
+    Raises FlyballError `journal_missing` where nothing has run yet.
+    """
+    path = _existing(config)
     records, project = _bare(config)
     if code:
         records, project = config, load(config.project.name, Path(config.directory), config.project.modules)

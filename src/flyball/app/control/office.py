@@ -46,8 +46,7 @@ class Office:
         return watch(self.rooms.record, self.rooms.watching, tenant, run=run, after=after)
 
     def notices(self, tenant: str) -> dict[str, object]:
-        """What every surface must say: which models are scripted, whether the starter policy is in force, what on disk is
-        not, which runs wait for a review."""
+        """What every surface says: scripted models, the starter policy, what on disk is not in force, reviews."""
         rows = self.rooms.ports.journal.view(tenant).rows(BundleRow)
         return {"scripted": list(self.scripted), "starter": any(row.name == STARTER for row in rows),
                 "standing": self.policies.notices(tenant=tenant)}  # fmt: skip

@@ -34,7 +34,9 @@ _PASSING = ("journal_owned", "owner_gone")
 class Session:
     """Asks an office, signed by a person's key where there is one. `owner` is the process id of another owner, or 0."""
 
-    def __init__(self, channel: Channel, tenant: str, key: SigningKey | None, hello: Mapping[str, Any], owner: int) -> None:
+    def __init__(
+        self, channel: Channel, tenant: str, key: SigningKey | None, hello: Mapping[str, Any], owner: int
+    ) -> None:
         self._channel, self._tenant, self._key, self._hello = channel, tenant, key, hello
         self.owner = owner
 

@@ -50,7 +50,8 @@ def persons_key(shell: Shell) -> SigningKey:
     key = acting_key(shell)
     if key is None:
         raise FlyballError(
-            "not_eligible", "deciding needs a person's key", "the operating-system user alone may start runs, not decide",
+            "not_eligible", "deciding needs a person's key",
+            "the operating-system user alone may start runs, not decide",
             "export FLYBALL_KEY=FILE; flyball key create NAME --group GROUP makes one.",
         )  # fmt: skip
     return key

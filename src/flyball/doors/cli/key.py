@@ -84,7 +84,8 @@ def list_(shell: Shell) -> None:
         if known:
             screen.line()
             screen.table(("person", "groups", "key", "since", "revoked"), [
-                (k["person"], ", ".join(k["groups"]), k["id"], moment(k["created"]), moment(k["revoked"])) for k in known
+                (k["person"], ", ".join(k["groups"]), k["id"], moment(k["created"]), moment(k["revoked"]))
+                for k in known
             ])  # fmt: skip
 
     shell.screen.result("keys", {"directory": str(directory), "keys": keys, "enrolled": known}, print_keys)

@@ -26,7 +26,8 @@ def command(shell: Shell, state: str | None, most: int) -> None:
             return
         headers = ("run", "what", "state", "started", "waits for")
         screen.table(headers, [
-            (r["id"], r["what"], r["reason"] or r["state"], moment(r["started"]), ", ".join(r["waits"])) for r in told["runs"]
+            (r["id"], r["what"], r["reason"] or r["state"], moment(r["started"]), ", ".join(r["waits"]))
+            for r in told["runs"]
         ])  # fmt: skip
         if told["more"]:
             screen.line(f"{told['more']} older ones: flyball runs --most N", "dim")

@@ -107,7 +107,8 @@ def _verdict(step: Mapping[str, Any]) -> str:
 def _asked(asked: Mapping[str, Any]) -> str:
     why = f" because of {', '.join(asked['because'])}" if asked["because"] else ""
     what = f": {asked['question']}" if asked["question"] else ""
-    return f"asked      {asked['id']} of {', '.join(asked['groups']) or 'anybody who knows'}{why}{what}, {moment(asked['time'])}"
+    whom = ", ".join(asked["groups"]) or "anybody who knows"
+    return f"asked      {asked['id']} of {whom}{why}{what}, {moment(asked['time'])}"
 
 
 def _person(person: Mapping[str, Any]) -> str:

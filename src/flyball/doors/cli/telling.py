@@ -69,9 +69,8 @@ def _warned(warnings: Sequence[str]) -> str:
 
 def block_lines(screen: Screen, asked: Mapping[str, Any]) -> None:
     """Every leaf that a person is asked about in a block of its own, with its origin and what to beware of."""
-    found = asked["blocks"] or list(
-        blocks({"about": asked["shown"]} if asked["shown"] is not None else {}, frozenset())
-    )
+    shown = {"about": asked["shown"]} if asked["shown"] is not None else {}
+    found = asked["blocks"] or list(blocks(shown, frozenset()))
     for block in found:
         at, origin = str(block["at"]), origin_of(str(block["at"]), asked["origins"])
         marks = [
@@ -79,9 +78,8 @@ def block_lines(screen: Screen, asked: Mapping[str, Any]) -> None:
             *([f"from {origin}"] if origin else []),
             *block["warnings"],
         ]
-        screen.line(
-            f"{INDENT}{at}{f'  ({chr(44).join(marks)})' if marks else ''}", "warn" if block["warnings"] else "dim"
-        )
+        said = f"  ({','.join(marks)})" if marks else ""
+        screen.line(f"{INDENT}{at}{said}", "warn" if block["warnings"] else "dim")
         for line in str(block["value"]).split("\n"):
             screen.line(f"{INDENT}| {line}")
 

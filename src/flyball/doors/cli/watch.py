@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -14,8 +15,8 @@ from flyball.doors.cli.output import Screen
 from flyball.doors.cli.shell import Shell, pass_shell
 from flyball.doors.cli.telling import moment, short
 
-_SHOWN = ("action", "what", "outcome", "status", "pending", "about", "groups", "because", "policies", "by", "reason", "code",
-          "message", "detail", "arguments")  # fmt: skip
+_SHOWN = ("action", "what", "outcome", "status", "pending", "about", "groups", "because", "policies", "by", "reason",
+          "code", "message", "detail", "arguments")  # fmt: skip
 
 
 @click.command("watch", help="Follow RUN until it ends; without RUN, everything, until interrupted.")
@@ -34,7 +35,7 @@ def command(shell: Shell, run: str, after: int) -> None:
         try:
             async for event in session.events("watch", run=run, after=seen[-1]):
                 seen.append(max(seen[-1], event.get("sequence", 0)))
-                shell.screen.result("event", {"event": event}, lambda screen, told=event: tell(screen, told))  # type: ignore[misc]
+                shell.screen.result("event", {"event": event}, partial(tell, event))
         except FlyballError as gone:
             if gone.code != "owner_gone":
                 raise
@@ -45,7 +46,7 @@ def command(shell: Shell, run: str, after: int) -> None:
         seen.append(seen[-1])
 
 
-def tell(screen: Screen, event: Mapping[str, Any]) -> None:
+def tell(event: Mapping[str, Any], screen: Screen) -> None:
     """One event on one line."""
     where = "/".join(str(event[name]) for name in ("run", "path") if event.get(name))
     facts = "  ".join(f"{name}={_fact(event[name])}" for name in _SHOWN if name in event)

@@ -122,7 +122,7 @@ class Approve:
             kind="asked", run=place.run, path=f"{place.path}#{number}", attempt=p.attempt, subjects=place.subjects,
             facts={"pending": row_id, "kind": "approval", "covers": covers, "over": row.over,
                    "bundles": list(ruled.bundles), "prints": _prints(ruled)},
-            private=private | {"shown": shown(ruled), "critical": critical(p, ruled.decision.arguments)} | dict(p.extra),
+            private={**private, "shown": shown(ruled), "critical": critical(p, ruled.decision.arguments), **p.extra},
             salts=salts,
         )  # fmt: skip
         entry = self._record.seal(place.tenant, event)
@@ -144,8 +144,8 @@ class Approve:
         if len(open_rows) >= self._asking.most_open:
             return Blocked("policy_denied", what=f"{len(open_rows)} approvals of this run are open already")
         if self._asking.directory and not self._eligible(ruled):
-            return Blocked("policy_denied", what=f"nobody can approve {p.action.name}", cures=cure_names(ruled.decision),
-                           fix="flyball key create NAME --group GROUP")  # fmt: skip
+            return Blocked("policy_denied", what=f"nobody can approve {p.action.name}",
+                           cures=cure_names(ruled.decision), fix="flyball key create NAME --group GROUP")  # fmt: skip
         return None
 
     def _eligible(self, ruled: Ruled) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from flyball.core.admission import MAX_APPEND
 from flyball.core.approval import cure_for, member, objection, people, shown_group, unmet
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
@@ -148,7 +149,8 @@ class People:
         now, row, asked = self.one(by.tenant, name)
         if row.kind != kind:
             how = {"approval": "approve", "question": "answer", "unknown": "answer ... executed|failed"}
-            raise FlyballError("wrong_kind", f"{name} is of kind {row.kind}", fix=f"flyball {how.get(row.kind, 'show')}")
+            fix = f"flyball {how.get(row.kind, 'show')}"
+            raise FlyballError("wrong_kind", f"{name} is of kind {row.kind}", fix=fix)
         shown = now.over if isinstance(pending, str) else pending.over
         if row.state != "open" or shown != row.over:
             raise FlyballError(
@@ -194,12 +196,13 @@ class People:
     def _able(self, tenant: str, row: PendingRow, authority: Authority) -> list[str]:
         wanted = {people(cure)[1] for cure in unmet(row.groups, row.given)}
         keys = self._record.journal.view(tenant).rows(KeyRow)
-        able = {k.person for k in keys if not k.revoked and wanted & set(k.groups) and k.person != authority.principal.id}
+        able = {k.person for k in keys if not k.revoked and wanted & set(k.groups)} - {authority.principal.id}
         return sorted(name.partition(":")[2] for name in able)
 
     def _editors(self, tenant: str, row: PendingRow) -> frozenset[str]:
         view = self._record.journal.view(tenant)
-        records = (self._record.open(tenant, s, view) for s in view.records(run=row.run, limit=ALL) if s.kind == "edited")
+        edits = (s for s in view.records(run=row.run, limit=ALL) if s.kind == "edited")
+        records = (self._record.open(tenant, s, view) for s in edits)
         return frozenset(str(r.facts["by"]) for r in records if bare(r.path) == row.path)
 
     async def objection(self, by: Principal, row: PendingRow) -> str | None:
@@ -226,7 +229,7 @@ class People:
         await self._append(by.tenant, event, row, changed)
 
     async def _append(self, tenant: str, event: Event, row: PendingRow, changed: PendingRow, **rest: Any) -> None:
-        plain(event.private)  # what no record gives back as it is decides nothing
+        plain(event.private, max_bytes=MAX_APPEND)  # what no record gives back as it is decides nothing
         entry = self._record.seal(tenant, event)
         answer = await self._record.append(Append(
             id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),

@@ -74,7 +74,7 @@ class Broker:
             return None
         try:
             reason = await self._inside(p, requires, arguments, PROBE_SECONDS)
-        except Exception as bad:  # a station boundary: a precondition that cannot be asked is not met
+        except Exception as bad:  # noqa: BLE001 - a station boundary: a precondition that cannot be asked is not met
             reason = f"it could not be asked: {type(bad).__name__}: {bad}"
         return None if reason is None else Blocked("precondition", what=f"{p.action.name}: {reason}")
 
@@ -91,7 +91,7 @@ class Broker:
             ended = Ended(status="failed", code="not_done", message=str(said), certain=True, retry_after_ms=after)
         except ModelError as bad:
             ended = _model_ended(p, bad)
-        except Exception as bad:  # a station boundary: whatever a tool raises is an ending, classified below
+        except Exception as bad:  # noqa: BLE001 - a station boundary: what a tool raises is an ending, classified below
             ended = self._lost(p, bad)
         except asyncio.CancelledError as bad:
             task = asyncio.current_task()
@@ -142,7 +142,7 @@ class Broker:
             return Ended(status="unknown", code="no_probe", message="the tool cannot be asked whether it happened")
         try:
             value = await self._inside(p, p.performer.probe, p.arguments, PROBE_SECONDS)
-        except Exception as bad:  # a station boundary: an unanswered question is not a no
+        except Exception as bad:  # noqa: BLE001 - a station boundary: an unanswered question is not a no
             return Ended(status="unknown", code="probe_failed", message=f"{type(bad).__name__}: {bad}"[:4000])
         return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
 
@@ -189,6 +189,6 @@ def _model_ended(p: Proposal, bad: ModelError) -> Ended:
     spent = (p.performer.reserved or Amounts()) if bad.may_cost else Amounts()
     after = bad.retry_after_ms or 0
     return Ended(
-        status="failed", code=bad.code, message=str(bad)[:4000], certain=not bad.sent, usage=spent, retry_after_ms=after,
-        retryable=bad.retryable or p.attempt < p.performer.alternatives,
+        status="failed", code=bad.code, message=str(bad)[:4000], certain=not bad.sent, usage=spent,
+        retry_after_ms=after, retryable=bad.retryable or p.attempt < p.performer.alternatives,
     )  # fmt: skip

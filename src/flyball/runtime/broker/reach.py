@@ -1,4 +1,4 @@
-"""Reach: how a running call gets at open resources, secrets and listeners; resources open once per scope, close in order.
+"""Reach: how a running call gets at open resources, secrets and listeners; opened once per scope, closed in order.
 
 A tool asks with `call.get(resource)`, which does not wait, so the resources a function names are opened before it runs:
 they are found in its code. What only turns up at run time is opened on the spot if that needs no waiting.

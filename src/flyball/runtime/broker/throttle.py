@@ -26,7 +26,7 @@ class Throttle:
         self._states: dict[tuple[str, str], _State] = {}
 
     def broken(self, tenant: str, tool: str, now: int) -> int:
-        """How long this tool's breaker stays open, in microseconds; 0 when closed. One trial is let through after it."""
+        """How long this tool's breaker stays open, in microseconds; 0 when closed. One trial is let through after."""
         state = self._states.get((tenant, tool))
         return max(0, state.open_until - now) if state else 0
 

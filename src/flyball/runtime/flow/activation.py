@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,7 @@ from flyball.core.signature import to_json
 from flyball.core.steps import bare, child
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
-from flyball.runtime.flow.step import Halted, Suspended
+from flyball.runtime.flow.step import Halted, Suspended, lost
 
 Trusted = Callable[[str], frozenset[str] | None]
 Govern = Callable[[Proposal, Past], Awaitable[Governed[Any]]]
@@ -91,9 +92,9 @@ class Activation:
         return Fence(self.row.id, self.row.epoch)
 
     # driving ---------------------------------------------------------------------------------------------------------
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any], context: Context | None = None) -> asyncio.Task[Any]:
         """A task that belongs to the run: steps may be awaited in it."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self.tasks.add(task)
         return task
 
@@ -108,6 +109,8 @@ class Activation:
     def check_limits(self) -> None:
         """Raises Halted where the run may not take another step."""
         self.steps += 1
+        if lost():
+            raise Suspended  # the flow was told that this did not end in time, and has gone on
         if self.halting is not None:
             raise self.halting
         if self.limit.ms >= 0 and self.used_ms() >= self.limit.ms:

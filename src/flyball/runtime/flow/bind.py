@@ -16,6 +16,7 @@ from flyball.core.journal import Hold
 from flyball.core.limits import counted
 from flyball.core.proposal import Performer
 from flyball.core.record import Event
+from flyball.core.result import Blocked
 from flyball.core.signature import from_json, to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
@@ -54,7 +55,7 @@ def flow_body(think: Any, make: MakeRun, at: Activation, branch: Branch, flow: F
     def performer(path: str) -> Performer:
         async def body(_: Call, arguments: Any) -> Any:
             inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
-            value = from_json(arguments["input"], flow.input)
+            value = entered(flow, arguments["input"])
             return await settle(at, inner, flow.function(make(at, inner, think), value))
 
         return Performer(perform=body, lasting=True, returns=flow.output)
@@ -70,12 +71,21 @@ def agent_body(
     def performer(path: str) -> Performer:
         async def body(_: Call, arguments: Any) -> Any:
             inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
+            entered(agent, arguments["input"])
             confine(at, inner, agent)
             return await settle(at, inner, think(make(at, inner, think), agent, arguments["input"]))
 
         return Performer(perform=body, lasting=True, returns=agent.output)
 
     return performer
+
+
+def entered(value: Flow[Any, Any] | Agent[Any, Any], data: Any) -> Any:
+    """The input of a flow or agent in its declared type; raises Blocked `invalid_proposal` where it does not fit."""
+    try:
+        return from_json(data, value.input)
+    except msgspec.ValidationError as bad:
+        raise Blocked("invalid_proposal", what=f"{value.name} cannot take this input", why=str(bad)) from bad
 
 
 def confine(at: Activation, branch: Branch, agent: Agent[Any, Any]) -> None:

@@ -71,9 +71,13 @@ class Driver:
         self._named = set()
 
     def name(self, tenant: str, run: str) -> None:
-        """Somebody asks for this run."""
-        if self._named is not None:
-            self._named.add((tenant, run))
+        """Somebody asks for this run: it may go on, now or when its time has come."""
+        if self._named is None or (tenant, run) in self._named:
+            return
+        self._named.add((tenant, run))
+        row = self._record.journal.view(tenant).row(RunRow, run)
+        if row is not None and row.state == "waiting":
+            self._timer(tenant, row)
 
     def drives(self, tenant: str, run: str) -> bool:
         """Would this process drive the run once it is due?"""

@@ -1,7 +1,7 @@
 """Run: what a flow is handed. Every `run.*` gives a step whose place in the log is fixed when it is made.
 
-Flows are replayed: time and chance come from `now`, `random` and `uuid`, which the log gives back; waiting is a row, not
-a coroutine. A step awaited in a task that the run did not make is refused, because its order could not be replayed.
+Flows are replayed: time and chance come from `now`, `random` and `uuid`, which the log gives back; waiting is a row,
+not a coroutine. A step awaited in a task that the run did not make is refused, because its order could not be replayed.
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ class Run(Generic[S]):
 
         async def work() -> T | None:
             started = self._begin(step)
-            return await first_of(self._activation, self._branch, path, started, limit)  # type: ignore[no-any-return]
+            timed = first_of(self._activation, self._branch, path, started, limit, step.path)
+            return await timed  # type: ignore[no-any-return]
 
         return self._step("timeout", work, path=path)
 
@@ -259,7 +260,7 @@ class Run(Generic[S]):
 
     def now(self) -> datetime:
         """The time, as the log will give it back."""
-        micros = self._mark(f"now{self._count()}", lambda: self._activation.record.clock.now())
+        micros = self._mark(f"now{self._count()}", self._activation.record.clock.now)
         return datetime.fromtimestamp(micros / 1_000_000, UTC)
 
     def random(self) -> Random:

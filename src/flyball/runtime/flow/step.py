@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Timed:
+    """What runs under a `run.timeout`; once its timer has won (`lost`), what is in flight ends, nothing new begins."""
+
+    outer: Timed | None
+    lost: bool = False
+
+
+TIMED: ContextVar[Timed | None] = ContextVar("flyball_timed", default=None)
+
+
+def lost() -> bool:
+    """Does the current task belong to work whose timer has won?"""
+    timed = TIMED.get()
+    while timed is not None and not timed.lost:
+        timed = timed.outer
+    return timed is not None
 
 
 class Suspended(BaseException):
@@ -34,7 +55,9 @@ Travelling = Suspended | Halted | Continued
 class Entering(Protocol):
     """The branch that a step belongs to."""
 
-    async def enter(self, step: Step[T], /) -> T: ...
+    async def enter(self, step: Step[T], /) -> T:
+        """Does the step's work here, once, or finds what the log holds of it."""
+        ...
 
 
 class Step(Generic[T]):

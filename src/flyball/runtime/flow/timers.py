@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any
 
+from flyball.core.errors import Superseded
 from flyball.core.record import Event
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.step import Halted, Suspended
+from flyball.runtime.flow.step import TIMED, Halted, Suspended, Timed
 
 
 async def pause_until(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> None:
@@ -34,23 +36,56 @@ async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Cal
     return until
 
 
-async def first_of(at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta) -> Any:
-    """The work's value, or None where the recorded timer won. The work is not cancelled: what began is recorded."""
+async def first_of(
+    at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta, inner: str = ""
+) -> Any:
+    """The work's value, or None where the recorded timer won. The work is not cancelled: what began is recorded, and
+    nothing new begins. `inner` is the path of the step that is timed."""
     told = at.history.past(path).last("delivered")
     if told is not None and told.facts["status"] == "timer":
-        # It lost then; whatever became of it later changes nothing of what the flow was told.
-        work.close()
+        await _closed(at, inner, work)
         return None
     until = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
-    task = at.spawn(work)
+    timed = Timed(outer=TIMED.get())
+    context = copy_context()
+    context.run(TIMED.set, timed)
+    task = at.spawn(work, context)
     if told is not None:
         return await task
     clock = at.spawn(at.record.clock.wait(until))
     done, _ = await asyncio.wait({task, clock}, return_when=asyncio.FIRST_COMPLETED)
+    late = task not in done or _parked(task)
+    timed.lost = late and at.record.clock.now() >= until
+    task.add_done_callback(_heard)
     try:
-        return await _told(at, branch, path, task, late=task not in done or _parked(task), until=until)
+        return await _told(at, branch, path, task, late=late, until=until)
     finally:
         clock.cancel()
+
+
+async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) -> None:
+    """It lost then; whatever became of it later changes nothing of what the flow was told.
+
+    But a call that was in flight when the process ended is closed, or asked about, like every other.
+    """
+    intent = at.history.past(inner).open_intent() if inner else None
+    if intent is None or intent.facts["action_kind"] != "tool":
+        work.close()
+        return
+    if at.record.clock.now() < (deadline := int(intent.facts["deadline"])):
+        at.wake(deadline)  # until then it may still be in flight here
+        work.close()
+        return
+    task = at.spawn(work)
+    task.add_done_callback(_heard)
+    await asyncio.wait({task})
+    if not task.cancelled() and isinstance(task.exception(), (Halted, Superseded)):
+        await task
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # nobody waits for it any more
 
 
 async def _told(at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int) -> Any:

@@ -1,6 +1,6 @@
 """Turn: one activation of a run, from where its log stands to where it parks or ends.
 
-Parking carries the inbox that this turn has seen: where something newer is there, the journal makes the run ready instead.
+Parking carries the inbox that this turn has seen: where something newer is there, the journal makes the run ready.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ MAX_ROUNDS = 8
 class Body(Protocol):
     """What a run does: made by the wiring from the project's values, by kind and name."""
 
-    async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any: ...
+    async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any:
+        """Works on the input in this branch; returns the run's value."""
+        ...
 
 
 class Unproven(Protocol):
     """Which promised tools of a run have no committed outcome."""
 
-    def __call__(self, kind: str, what: str, did: frozenset[str], /) -> tuple[str, ...]: ...
+    def __call__(self, kind: str, what: str, did: frozenset[str], /) -> tuple[str, ...]:
+        """The promised tools that are not among those that `did` names."""
+        ...
 
 
 class Turn:
@@ -54,6 +58,7 @@ class Turn:
         self._trusted, self._limits = trusted, limits
 
     def activation(self, tenant: str, row: RunRow) -> Activation:
+        """A run with its history read from the log, ready to be driven."""
         view = self._record.journal.view(tenant)
         opened = [self._record.open(tenant, s, view) for s in view.records(run=row.id, limit=1_000_000)]
         at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted)
@@ -111,7 +116,7 @@ class Turn:
             await self._end(at, branch, halted.reason, halted.detail)
         except Superseded as lost:
             return None, lost
-        except Exception as bad:  # a station boundary: whatever a flow raises is a named ending of its run
+        except Exception as bad:  # noqa: BLE001 - a station boundary: what a flow raises is a named ending of its run
             await self._end(at, branch, stop_reason(bad), f"{type(bad).__name__}: {bad}", error=bad)
         else:
             await self._finish(at, branch, value)
