@@ -31,7 +31,7 @@ ONCE = Retry(attempts=1)
 
 
 class Books:
-    """What happened. `will` is what the next calls do: an exception is raised, a function is called, a value is given."""
+    """What happened. `will` is what the next calls do: an exception is raised, a function called, a value given."""
 
     def __init__(self, *will: Any) -> None:
         self.will = deque(will)

@@ -105,7 +105,7 @@ async def test_how_large_arguments_may_be_is_configured(max_bytes: int, size: in
 @pytest.mark.parametrize(("max_bytes", "size", "runs"), [(2_000, 3_000, False), (3 * MIB, 2 * MIB, True)])
 async def test_what_a_model_writes_is_held_to_the_same_size(max_bytes: int, size: int, runs: bool) -> None:
     kept = Books()
-    call = ToolCall(id="1", name="pay", arguments='{"cents": 1, "note": "%s"}' % ("x" * size))  # noqa: UP031 - braces
+    call = ToolCall(id="1", name="pay", arguments='{"cents": 1, "note": "%s"}' % ("x" * size))
     answers = [ModelReply(calls=(call,), stop="tool", model="raw"), Say("that is all")]
     async with lab(kept, config=limited(max_bytes), models={"clerk": answers}) as bank:
         assert isinstance(await bank.run(clerk, "pay"), Completed) and bool(kept.paid) is runs

@@ -15,6 +15,7 @@ from flyball.core.origin import (
     SEVERAL,
     UNKNOWN,
     Origins,
+    forms,
     leaves,
     normal,
     trace,
@@ -93,6 +94,10 @@ def test_look_alikes_invisible_characters_and_parts_do_not_match(a: str, b: str)
 
 def test_leaves_have_pointers_and_list_items_a_star() -> None:
     assert list(leaves({"a": [1, {"b": 2}], "c": 3})) == [("/a/*", 1), ("/a/*/b", 2), ("/c", 3)]
+
+
+def test_the_forms_of_a_value_are_those_of_its_leaves_that_say_something() -> None:
+    assert forms({"to": "Acme ", "lines": [3, 3.0, None, ""]}) == {normal("acme"), normal(3)}
 
 
 def test_a_key_that_looks_like_another_place_is_none() -> None:

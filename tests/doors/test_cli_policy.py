@@ -90,7 +90,7 @@ def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
 
 def test_what_changed_on_disk_is_said_and_activated_by_an_admin(desk: Desk, ran: str) -> None:
     write(desk, NONE)
-    assert "flyball policy activate" in desk("runs").out
+    assert "flyball policy activate" in desk("runs").out and "flyball policy activate" in desk("doctor").out
     said = desk("policy", "compare")
     assert "added: none" in said.out and "allow -> deny" in said.out
     said = desk("policy", "activate", who="ann")

@@ -10,7 +10,17 @@ import pytest
 from flyball.doors.cli.asking import worst
 from flyball.doors.cli.exit_code import ExitCode
 from flyball.doors.cli.telling import amounts, dollars
-from tests.doors.desk import POLICY, SCRIPTED, TOML, Desk, desk_in
+from tests.doors.desk import POLICY, SCRIPTED, TOML, TOOLS, Desk, desk_in
+
+LONG_WINDED = """
+@tool(effect="read")
+async def echo(call: Call, text: str) -> str:
+    return text
+
+@flow
+async def echoes(run: Run, text: str) -> str:
+    return await run.call(echo, text)
+"""
 
 
 def test_a_run_that_completes_exits_0_and_says_its_result(desk: Desk) -> None:
@@ -168,3 +178,10 @@ def test_a_policy_that_cannot_be_read_stops_the_run_and_not_the_reader(desk: Des
     desk("run", "handle", "3")
     Path("policies/desk.cedar").write_text(f"{POLICY} permit (")
     assert desk("runs").code == 0 and desk("approvals").code == 0
+
+
+def test_show_is_brief_about_what_only_reads_and_whole_where_it_is_asked_to(desk: Desk) -> None:
+    Path("paydesk.py").write_text(TOOLS + LONG_WINDED)
+    run = desk.json("run", "echoes", "word " * 100)["run"]
+    brief, whole = desk("show", run).out, desk("show", run, "--full").out
+    assert "… (" in brief and "… (" not in whole and "word " * 100 in whole

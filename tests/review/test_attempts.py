@@ -18,7 +18,11 @@ class Grpc(Exception):
         return "unavailable"
 
 
-@tool(effect="irreversible", idempotency=Key(window=timedelta(minutes=5)), retry=Retry(first=timedelta(minutes=4), most=timedelta(minutes=4)))
+@tool(
+    effect="irreversible",
+    idempotency=Key(window=timedelta(minutes=5)),
+    retry=Retry(first=timedelta(minutes=4), most=timedelta(minutes=4)),
+)
 async def wire(call: Call, cents: int) -> str:
     """Send money to a bank that remembers a key for five minutes."""
     call.get(drawer).called("wire")
@@ -121,9 +125,12 @@ async def test_a_key_is_not_used_again_once_the_remote_has_forgotten_its_first_u
 
 
 async def test_defaults_are_still_defaults_after_a_wait_and_a_crash() -> None:
-    asks = POLICY + '''
+    asks = (
+        POLICY
+        + """
 @id("tips-ask") @require_approval("finance") @reason("tip")
-forbid (principal, action == Action::"tip", resource) unless { context.approvals.contains("finance") };'''
+forbid (principal, action == Action::"tip", resource) unless { context.approvals.contains("finance") };"""
+    )
     till = Drawer()
     bench = lab(till, asks)
     asked = await bench.run(tipping, 1, key="k")

@@ -69,5 +69,5 @@ async def test_a_call_in_flight_that_lost_is_closed_after_a_crash() -> None:
     await bench._bench.reopen()
     await bench.advance(timedelta(minutes=1))
     await bench.approve(asked.pending[0], by=FAY)
-    told = {r.path: r.facts["status"] for r in bench.records("k") if r.kind == "outcome"}
+    told = {r.path: r.facts["status"] for r in bench.records(asked.run) if r.kind == "outcome"}
     assert told["1"] == "unknown" and told["3"] == "executed"

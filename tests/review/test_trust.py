@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flyball import Call, Completed, Critical, FlyballError, Principal, Run, Waiting, flow, tool
+from flyball.core.approval import people
 from tests.runtime.till import FAY, NOOR, POLICY, Drawer, gossip, lab, look, pay
 
 UNSAID = (
@@ -97,10 +98,13 @@ async def test_a_quarantined_result_proves_nothing_after_a_restart(monkeypatch: 
     assert ended.reason == "claim_unproven"
 
 
-ASKS = POLICY + '''
+ASKS = (
+    POLICY
+    + """
 @id("mail-asks") @require_approval("finance") @reason("mail")
 forbid (principal, action == Action::"mail", resource) unless { context.approvals.contains("finance") };
-'''
+"""
+)
 
 
 @tool(effect="irreversible")
@@ -126,3 +130,37 @@ async def test_only_what_an_editor_wrote_becomes_theirs(to: list[str], origin: s
     assert isinstance(await bench.approve(edited.pending[0], by=NOOR), Completed)
     intent = next(r for r in bench.records("k") if r.kind == "intent" and r.path == "1")
     assert (intent.private or {})["origins"] == {"to": origin}
+
+
+@flow
+async def inside(run: Run, n: int) -> int:
+    await run.call(look, n)
+    await run.call(pay, 200)
+    return 1
+
+
+@flow
+async def around(run: Run, n: int) -> int:
+    return await run.flow(inside, n)
+
+
+async def test_steps_that_a_flow_inside_no_longer_takes_are_divergence_too() -> None:
+    bench = lab()
+    asked = await bench.run(around, 1, key="k")
+    assert isinstance(asked, Waiting)
+
+    @flow(name="inside")
+    async def shorter(run: Run, n: int) -> int:
+        return 2
+
+    @flow(name="around")
+    async def again(run: Run, n: int) -> int:
+        return await run.flow(shorter, n)
+
+    await bench.restart(shorter, again)
+    ended = await bench.approve(asked.pending[0], by=FAY)
+    assert not isinstance(ended, Completed)
+
+
+def test_a_person_whose_name_is_a_digit_is_one_person() -> None:
+    assert people("project/user:7") == ("project", "user:7", 1) and people("project/finance:2")[2] == 2

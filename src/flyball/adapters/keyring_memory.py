@@ -20,7 +20,8 @@ class MemoryKeyring:
         """32 bytes for a subject's pseudonym; raises LookupError once it was erased, `FlyballError` ``bad_subject``."""
         check_subject(subject)
         if (tenant, subject) not in self._subjects:
-            self._subjects[tenant, subject] = self._entropy(KEY_BYTES)
+            # In one step: another thread may have been first, and its key counts.
+            self._subjects.setdefault((tenant, subject), self._entropy(KEY_BYTES))
         key = self._subjects[tenant, subject]
         if key is None:
             raise LookupError(f"the subject {subject} was erased")
@@ -29,7 +30,7 @@ class MemoryKeyring:
     def pseudonym(self, tenant: str) -> bytes:
         """32 bytes for the tenant's pseudonyms."""
         if tenant not in self._tenants:
-            self._tenants[tenant] = self._entropy(KEY_BYTES)
+            self._tenants.setdefault(tenant, self._entropy(KEY_BYTES))
         return self._tenants[tenant]
 
     def erase(self, tenant: str, subject: str) -> None:

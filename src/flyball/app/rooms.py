@@ -100,7 +100,9 @@ class Runs:
             return {"arguments": {}, "problem": str(bad)}
         return {"arguments": found} if isinstance(found, dict) else {"arguments": {}, "problem": "they are no object"}
 
-    def _acted(self, id: str, tenant: str, name: str, result: Result[Any]) -> Executed[Any] | Blocked | Failed | Pending:
+    def _acted(
+        self, id: str, tenant: str, name: str, result: Result[Any]
+    ) -> Executed[Any] | Blocked | Failed | Pending:
         if isinstance(result, Waiting):
             return result.pending[0]
         if isinstance(result, Completed):

@@ -16,6 +16,7 @@ from flyball.core.identity import Authority, Principal
 from flyball.core.policy import Cure
 
 _COUNTS: Final = frozenset("23456789")
+_NAMED: Final = frozenset({"", "user", "service"})
 
 
 def over(covers: Mapping[str, Any]) -> str:
@@ -37,8 +38,8 @@ def people(cure: str) -> tuple[str, str, int]:
     """The layer, group and number of people that a cure's name asks for."""
     layer, _, rest = cure.partition("/")
     group, _, count = rest.rpartition(":")
-    # "finance:2" asks for two people; "user:kim" and "user:42" name one.
-    return (layer, group, int(count)) if group and count in _COUNTS else (layer, rest, 1)
+    # "finance:2" asks for two people; "user:kim" and "user:7" name one.
+    return (layer, group, int(count)) if group not in _NAMED and count in _COUNTS else (layer, rest, 1)
 
 
 def shown_group(cure: str) -> str:

@@ -109,4 +109,3 @@ async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again |
             return await s.approve.lift(ruled)
         proposal, objection = replace(proposal, arguments={}), parsed
     return await s.record.refuse(proposal, objection)
-

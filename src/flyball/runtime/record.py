@@ -47,8 +47,6 @@ from flyball.ports.clock import Clock, Entropy
 from flyball.ports.journal import Journal, View
 from flyball.ports.keyring import Keyring
 
-MAX_RESULT = 1_048_576
-
 
 class Recorder:
     """Seals events into entries and appends them; opens stored records again."""

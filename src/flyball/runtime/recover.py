@@ -86,7 +86,9 @@ class Recover:
         again = action.idempotency == "key" and p.attempt < action.retry.attempts and not self._forgotten(p)
         if action.effect == "read" or again:
             charged = amounts_of(intent.facts["reserved"])
-            ended = Ended(status="interrupted", code="crash", usage=charged, message="the process ended during the call")
+            ended = Ended(
+                status="interrupted", code="crash", usage=charged, message="the process ended during the call"
+            )
             await self.conclude(p, ended, final=False)
             return replace(p, attempt=p.attempt + 1, doubt=0 if action.effect == "read" else p.attempt)
         lost = Ended(status="unknown", code="crash", message="the process ended during the call")

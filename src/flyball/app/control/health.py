@@ -17,6 +17,7 @@ from flyball.app.control.channel import SocketChannel
 from flyball.app.control.local import looking, scripted
 from flyball.app.control.office import STARTER, Office
 from flyball.app.plugs import adapter
+from flyball.app.policy_room import disk_notices
 from flyball.core.config import Config
 from flyball.core.credential import SigningKey
 from flyball.core.errors import FlyballError
@@ -141,6 +142,8 @@ def _policies(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
                           fix='Bring your own: [project] policies = "policies".')  # fmt: skip
         else:
             yield Finding(name="policy", level="ok", detail=f"{row.id}: {row.name} {row.digest[:12]}")
+    for notice in disk_notices(office.rooms, tenant):
+        yield Finding(name="policy", level="warn", detail=notice)
     if not rows:
         yield Finding(
             name="policy", level="ok", detail="none is in force yet; the first opening activates what is on disk"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,7 +11,7 @@ from flyball.doors.cli.asking import ask, say
 from flyball.doors.cli.output import Screen
 from flyball.doors.cli.paper import Tone
 from flyball.doors.cli.shell import Shell, pass_shell
-from flyball.doors.cli.telling import INDENT, amounts, leaves, moment, short
+from flyball.doors.cli.telling import BRIEF, INDENT, LONG, WHOLE, amounts, cut, leaves, moment, short
 
 _TONES: Mapping[str, Tone] = {
     "executed": "good", "failed": "bad", "blocked": "bad", "rejected": "bad", "unknown": "warn", "waiting": "warn",
@@ -22,18 +22,19 @@ _TONES: Mapping[str, Tone] = {
     "show", help="Tell RUN: who did what, under whose authority, why it was allowed, what it cost, what is open."
 )
 @click.argument("run")
+@click.option("--full", is_flag=True, help="Every value of every step, nothing cut.")
 @pass_shell
-def command(shell: Shell, run: str) -> None:
+def command(shell: Shell, run: str, full: bool) -> None:
     """Tells it."""
     told = ask(shell, "show", run=run)
-    say(shell, "shown", told, lambda screen: tell(screen, told["run"]))
+    say(shell, "shown", told, lambda screen: tell(screen, told["run"], full=full))
 
 
-def tell(screen: Screen, told: Mapping[str, Any]) -> None:
-    """The run for people."""
+def tell(screen: Screen, told: Mapping[str, Any], *, full: bool = False) -> None:
+    """The run for people. Unless `full`, what only reads is told briefly, and long values are cut."""
     _head(screen, told)
     for step in told["steps"]:
-        _step(screen, step)
+        _step(screen, step, full)
     screen.line()
     cost = told["cost"]
     held = f"; still reserved: {amounts(cost['held'])}" if cost["held"] else ""
@@ -75,13 +76,13 @@ def _by(by: Any) -> str:
     return f"{by['id']} (vouched for by {by['assurance']}{groups}{behalf})"
 
 
-def _step(screen: Screen, step: Mapping[str, Any]) -> None:
+def _step(screen: Screen, step: Mapping[str, Any], full: bool) -> None:
     effect = f" ({step['effect']})" if step["effect"] else ""
     screen.line()
     screen.line(f"{step['path']}  {step['action']}{effect}: {step['state']}", _TONES.get(step["state"], "plain"))
     if step["authority"]:
         screen.line(f"{INDENT}authority  {' > '.join(step['authority'])}")
-    for at, value, origin in leaves(step["arguments"], step.get("origins", {})):
+    for at, value, origin in _values(step, full):
         source = f"  (from {origin})" if origin else ""
         screen.line(
             f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}"
@@ -91,7 +92,18 @@ def _step(screen: Screen, step: Mapping[str, Any]) -> None:
     for told in sorted([*step["asked"], *step["people"]], key=lambda each: each["time"]):
         screen.line(f"{INDENT}{_person(told) if 'did' in told else _asked(told)}")
     for attempt in step["attempts"]:
-        screen.line(f"{INDENT}{_attempt(attempt)}")
+        screen.line(f"{INDENT}{_attempt(attempt, full)}")
+
+
+def _values(step: Mapping[str, Any], full: bool) -> Iterator[tuple[str, str, str]]:
+    """Leaf by leaf where something is done; one line for each argument where something is only read."""
+    arguments, origins = step["arguments"], step.get("origins", {})
+    if full or step["asked"] or step["effect"] in ("reversible", "irreversible") or not isinstance(arguments, Mapping):
+        for at, value, origin in leaves(arguments, origins):
+            yield at, value if full else cut(value, LONG), origin
+    elif step["kind"] != "model":
+        for name, value in arguments.items():
+            yield name, short(value, BRIEF), origins.get(name, "")
 
 
 def _verdict(step: Mapping[str, Any]) -> str:
@@ -124,12 +136,12 @@ def _person(person: Mapping[str, Any]) -> str:
     return f'{told}: "{person["reason"]}"' if person["reason"] else told
 
 
-def _attempt(attempt: Mapping[str, Any]) -> str:
+def _attempt(attempt: Mapping[str, Any], full: bool) -> str:
     late = "late " if attempt["late"] else ""
     code = {"": "", "untrusted": ", nobody vouches for its result"}.get(attempt["code"], f" ({attempt['code']})")
     invalid = ", the result does not fit its type" if attempt["result_invalid"] else ""
     error = f": {attempt['error']}" if attempt["error"] else ""
-    result = f": {short(attempt['result'])}" if attempt["result"] is not None else ""
+    result = f": {short(attempt['result'], WHOLE if full else BRIEF)}" if attempt["result"] is not None else ""
     used = f", {amounts(attempt['usage'])}" if attempt["usage"] else ""
     return f"{late}attempt {attempt['attempt']}  {attempt['status']}{code}{invalid}{used}{error}{result}"
 

@@ -11,7 +11,9 @@ from flyball.core.budget import MICRO
 from flyball.doors.cli.output import Screen
 from flyball.runtime.approve.show import blocks, visible
 
+BRIEF: Final = 140
 LONG: Final = 400
+WHOLE: Final = 1_000_000
 INDENT: Final = "   "
 
 
@@ -43,7 +45,11 @@ def _amount(name: str, value: int) -> str:
 
 def short(value: Any, most: int = LONG) -> str:
     """A value as JSON on one line, cut where it is long."""
-    text = visible(json.dumps(value, ensure_ascii=False, default=str))
+    return cut(visible(json.dumps(value, ensure_ascii=False, default=str)), most)
+
+
+def cut(text: str, most: int) -> str:
+    """A text, or its beginning with how long it is."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 

@@ -241,4 +241,3 @@ def critical(p: Proposal, arguments: Mapping[str, Any]) -> str:
 
 def _prints(ruled: Ruled) -> dict[str, str]:
     return {p: ruled.fingerprints[p] for p in ruled.decision.determining if p in ruled.fingerprints}
-

@@ -82,7 +82,9 @@ class People:
         await self._decide("approved", row, changed, by, facts, {"reason": reason})
         return self.one(by.tenant, row.id)[0]
 
-    async def reject(self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None) -> None:
+    async def reject(
+        self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None
+    ) -> None:
         """Says no: the proposal is blocked, and the same one is not asked about again in this run."""
         row, asked = await self._open(pending, by, "approval")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
@@ -130,7 +132,8 @@ class People:
         if status not in ("executed", "failed"):
             raise FlyballError("bad_resolution", f"{status!r} is no resolution", fix="executed or failed")
         if by.kind != "user" or by.agent is not None or by.assurance == "os":
-            raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix="act with a person's key: FLYBALL_KEY")
+            fix = "act with a person's key: FLYBALL_KEY"
+            raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
             kind="resolution", run=row.run, path=row.path, attempt=1,

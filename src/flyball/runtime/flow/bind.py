@@ -18,6 +18,7 @@ from flyball.core.proposal import Performer
 from flyball.core.record import Event
 from flyball.core.result import Blocked
 from flyball.core.signature import from_json, to_json
+from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.step import Continued, Halted, Suspended
@@ -49,7 +50,9 @@ def tool_performer(tool: Tool[..., Any]) -> Performer:
     )  # fmt: skip
 
 
-def flow_body(think: Any, make: MakeRun, at: Activation, branch: Branch, flow: Flow[Any, Any]) -> Callable[[str], Performer]:
+def flow_body(
+    think: Any, make: MakeRun, at: Activation, branch: Branch, flow: Flow[Any, Any]
+) -> Callable[[str], Performer]:
     """The performer of a flow inside a run, for the path it stands at."""
 
     def performer(path: str) -> Performer:
@@ -115,6 +118,9 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
     if branch.travelling is not None:
         raise branch.travelling
     await _not_awaited(at, branch)
+    skipped = [] if branch.prefix == generation_of(branch.prefix) else at.history.unasked_in(branch.prefix)
+    if skipped:  # of the run's own branch the turn says so
+        raise Halted("replay_diverged", f"the log holds steps that the code never asked for: {skipped}")
     return value
 
 

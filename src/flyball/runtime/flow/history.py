@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flyball.core.outcome import Past
 from flyball.core.record import Opened
-from flyball.core.steps import after, bare, generation_of, root
+from flyball.core.steps import after, bare, generation_of, parent, root
 
 # Kinds that belong to the run itself, not to a step of its flow.
 _RUN_KINDS = frozenset({"run_started", "run_parked", "run_continued", "run_ended", "run_stopped", "run_moved"})
@@ -50,6 +50,10 @@ class History:
         generation = root(1 + sum(r.kind == "run_continued" for r in self.run))
         mine = [p for p in self._steps if generation_of(p) == generation]
         return sorted(p for p in mine if p not in self._asked and (deep or not self._inside(p)))
+
+    def unasked_in(self, prefix: str) -> list[str]:
+        """The steps of one branch that the log holds and the code never asked for."""
+        return sorted(p for p in self._steps if parent(p) == prefix and p not in self._asked)
 
     def _inside(self, path: str) -> bool:
         # The steps inside a finished agent or flow are folded into its one result.

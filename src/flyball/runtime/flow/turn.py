@@ -125,7 +125,9 @@ class Turn:
     async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
         unasked = [] if at.history.closed(start(self._generation(at))) else at.history.unasked()
         if unasked:
-            await self._end(at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}")
+            await self._end(
+                at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}"
+            )
             return
         missing = self._unproven(at.row.kind, at.row.what, frozenset(at.did))
         if missing:
@@ -170,9 +172,7 @@ class Turn:
             kind="run_ended", run=at.row.id, facts={"reason": known, "ok": STOPS[known].ok}, private=private,
             subjects=at.subjects,
         )  # fmt: skip
-        row = msgspec.structs.replace(
-            at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms()
-        )
+        row = msgspec.structs.replace(at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms())
         markers = at.marker_events(branch) if branch is not None else ()
         entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *_interrupted(at), event))
         answer: Any = None
@@ -187,7 +187,6 @@ class Turn:
             if not isinstance(answer, Conflict) or answer.what != "pending":
                 break  # somebody decided meanwhile what this end would void: looked at again; all else is the journal's
         raise Superseded(FlyballError("not_ended", f"the end of run {at.row.id} could not be recorded", str(answer)))
-
 
 
 def _interrupted(at: Activation) -> list[Event]:

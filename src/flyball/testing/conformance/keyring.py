@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeAlias
 
-from flyball.core.errors import FlyballError
 from flyball.ports.keyring import Keyring
+from flyball.testing.conformance.refusal import refusal
 
 Opens: TypeAlias = Callable[[], Keyring]
 
@@ -53,7 +54,7 @@ def names_are_refused(opens: Opens) -> None:
     """A keyring keeps pseudonyms; a name passed by mistake does not stay in it."""
     ring = opens()
     for name in ("user:kim", "", KIM.upper(), KIM + "0"):
-        assert _refusal(ring, name) == "bad_subject"
+        assert refusal(partial(ring.subject, "acme", name)) == "bad_subject"
     ring.close()
 
 
@@ -64,14 +65,6 @@ def threads_see_one_key(opens: Opens) -> None:
         keys = set(pool.map(lambda _: ring.subject("acme", LEE), range(32)))
     assert len(keys) == 1
     ring.close()
-
-
-def _refusal(ring: Keyring, subject: str) -> str:
-    try:
-        ring.subject("acme", subject)
-    except FlyballError as refused:
-        return refused.code
-    return ""
 
 
 CHECKS: Final[tuple[Callable[[Opens], None], ...]] = (

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
-from flyball.core.errors import FlyballError
 from flyball.core.merkle import Frontier, leaf_hash
 from flyball.core.note import open_checkpoint, parse_vkey
 from flyball.ports.signer import Signer
+from flyball.testing.conformance.refusal import refusal
 
 Opens: TypeAlias = Callable[[], Signer]
 
@@ -64,7 +64,7 @@ def it_signs_a_log_that_goes_on(opens: Opens) -> None:
 def it_refuses_a_shorter_log(opens: Opens) -> None:
     """A database that was cut or restored is never signed, and what was signed stays."""
     sign(opens(), 9)
-    assert _refusal(lambda: sign(opens(), 8)) == "signer_ahead"
+    assert refusal(lambda: sign(opens(), 8)) == "signer_ahead"
     assert opens().last(LOG) == grown(9)
 
 
@@ -72,10 +72,10 @@ def it_refuses_a_changed_history(opens: Opens) -> None:
     """An old leaf changed, or the leaves shown do not lead to the frontier."""
     signer, forged = opens(), [leaf_hash(b"forged"), *LEAVES[1:]]
     sign(signer, 9)
-    assert _refusal(lambda: sign(signer, 12, forged)) == "history_changed"
-    assert _refusal(lambda: sign(signer, 9, forged)) == "history_changed"
+    assert refusal(lambda: sign(signer, 12, forged)) == "history_changed"
+    assert refusal(lambda: sign(signer, 9, forged)) == "history_changed"
     short: Callable[[int, int], Sequence[bytes]] = lambda start, end: LEAVES[start : end - 1]  # noqa: E731
-    assert _refusal(lambda: signer.sign(LOG, ORIGIN, grown(12), short)) == "history_changed"
+    assert refusal(lambda: signer.sign(LOG, ORIGIN, grown(12), short)) == "history_changed"
     assert signer.last(LOG) == grown(9)
 
 
@@ -85,24 +85,16 @@ def logs_do_not_touch_each_other(opens: Opens) -> None:
     sign(signer, 9)
     sign(signer, 2, log="other", origin="conformance/t/other")
     assert (signer.last(LOG).size, signer.last("other").size) == (9, 2)
-    assert _refusal(lambda: sign(signer, 9, origin="conformance/t/other")) == "wrong_origin"
+    assert refusal(lambda: sign(signer, 9, origin="conformance/t/other")) == "wrong_origin"
 
 
 def many_at_once_leave_one_history(opens: Opens) -> None:
     """Threads that sign growing heads: each is signed or refused as too old, the state is the longest."""
     signers = [opens() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        codes = list(pool.map(lambda n: _refusal(lambda: sign(signers[n % 4], n)), range(1, 33)))
+        codes = list(pool.map(lambda n: refusal(lambda: sign(signers[n % 4], n)), range(1, 33)))
     assert set(codes) <= {"", "signer_ahead"}
     assert opens().last(LOG) == grown(32)
-
-
-def _refusal(action: Callable[[], object]) -> str:
-    try:
-        action()
-    except FlyballError as refused:
-        return refused.code
-    return ""
 
 
 CHECKS: Final[tuple[Callable[[Opens], None], ...]] = (
