@@ -32,7 +32,7 @@ def command(shell: Shell, run: str, full: bool) -> None:
 
 def tell(screen: Screen, told: Mapping[str, Any], *, full: bool = False) -> None:
     """The run for people. Unless `full`, what only reads is told briefly, and long values are cut."""
-    _head(screen, told)
+    _head(screen, told, WHOLE if full else LONG)
     for step in told["steps"]:
         _step(screen, step, full)
     screen.line()
@@ -45,13 +45,13 @@ def tell(screen: Screen, told: Mapping[str, Any], *, full: bool = False) -> None
         screen.line("open: nothing", "dim")
 
 
-def _head(screen: Screen, told: Mapping[str, Any]) -> None:
+def _head(screen: Screen, told: Mapping[str, Any], most: int) -> None:
     state = told["reason"] or told["state"]
     screen.line(
         f"run {told['id']}: {told['kind']} {told['what']}, {state}", "good" if state == "completed" else "title"
     )
     facts = {
-        "by": _by(told["by"]), "subject": told["subject"], "input": short(told["input"]),
+        "by": _by(told["by"]), "subject": told["subject"], "input": short(told["input"], most),
         "started": f"{moment(told['started'])}, ended {moment(told['ended'])}", "release": told["release"][:12],
         "policies": ", ".join(f"{layer} {digest[:12]}" for layer, digest in told["bundles"].items()),
     }  # fmt: skip
@@ -62,7 +62,7 @@ def _head(screen: Screen, told: Mapping[str, Any]) -> None:
     if told["stopped"] is not None:
         facts["stopped"] = told["stopped"]
     if told["reason"] == "completed":
-        facts["result"] = short(told["result"])
+        facts["result"] = short(told["result"], most)
     if told["tainted"]:
         facts["tainted"] = "it read what nobody vouches for"
     screen.facts(facts)
