@@ -15,7 +15,7 @@ from flyball.core.config import Config, Input
 from flyball.testing import Lab
 
 KIM = Principal("user:kim", groups=frozenset({"desk"}))
-FAY = Principal("user:fay", groups=frozenset({"finance"}))
+FAY = Principal("user:fay", groups=frozenset({"finance", "owner"}))
 NOOR = Principal("user:noor", groups=frozenset({"finance"}))
 PERMIT = '@id("all") permit (principal, action, resource);\n'
 POLICY = (

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,7 +23,7 @@ FEW = Retry(attempts=3, first=timedelta(seconds=1))
 class Broke(Exception):
     """An error that cannot even say what it is."""
 
-    code = ["no", "code"]
+    code: ClassVar[list[str]] = ["no", "code"]
 
     def __str__(self) -> str:
         raise RuntimeError("and this cannot be shown")
@@ -142,14 +142,14 @@ def _yields() -> Iterator[int]:
 
 
 WRONG: dict[str, Callable[[], Any]] = {
-    "another type": lambda: (lambda: 5),
-    "nothing": lambda: (lambda: None),
+    "another type": lambda: lambda: 5,
+    "nothing": lambda: lambda: None,
     "50 MB": lambda: "x" * 50_000_000,
     "no Unicode": lambda: "\ud800",
-    "no data": lambda: (lambda: object()),
-    "a function": lambda: (lambda: len),
-    "itself": lambda: (lambda: _own()),
-    "a generator": lambda: (lambda: _yields()),
+    "no data": lambda: object,
+    "a function": lambda: lambda: len,
+    "itself": lambda: _own,
+    "a generator": lambda: _yields,
 }
 
 
@@ -191,7 +191,7 @@ async def test_what_a_flow_promised_is_not_proven_by_a_quarantined_result() -> N
         assert isinstance(ended, Stopped) and ended.reason == "claim_unproven"
 
 
-# what stands before a call ----------------------------------------------------------------------------------------------
+# what stands before a call --------------------------------------------------------------------------------------------
 @tool(effect="irreversible", isolation="process")
 async def confined(call: Call) -> str:
     """Needs a process of its own."""
@@ -270,7 +270,7 @@ async def test_what_was_done_under_a_business_key_is_not_done_again_in_another_r
         assert (await bank.verify()).ok
 
 
-# people say what became of it -------------------------------------------------------------------------------------------
+# people say what became of it -----------------------------------------------------------------------------------------
 @flow
 async def ringing(run: Run, n: int) -> str:
     told = await run.attempt(blind, n)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core.errors import FlyballError
-from flyball.core.identity import MAX_CHAIN, Authority, Link, Principal
+from flyball.core.identity import Authority, Link, MAX_CHAIN, Principal, authority_of
 
 KIM = Authority(principal=Principal("user:kim"))
 
@@ -52,3 +52,10 @@ def test_a_chain_ends_somewhere() -> None:
     with pytest.raises(FlyballError, match="more than 8 agents") as caught:
         chain.through("clerk", "executor")
     assert caught.value.code == "chain_too_long"
+
+
+def test_an_agent_on_somebodys_behalf_is_a_link_of_its_own() -> None:
+    kim = Principal("user:kim")
+    assert authority_of(kim).links == ()
+    (link,) = authority_of(Principal("user:kim", agent="bot", on_behalf_of="user:noor")).links
+    assert link.agent == "bot"

@@ -10,7 +10,7 @@ from flyball import Call, Critical, Principal, Retry, Tenant, resource, tool
 from flyball.testing import Lab
 
 KIM = Principal("user:kim", groups=frozenset({"till"}))
-FAY = Principal("user:fay", groups=frozenset({"finance"}))
+FAY = Principal("user:fay", groups=frozenset({"finance", "owner"}))
 NOOR = Principal("user:noor", groups=frozenset({"finance"}))
 
 READS = '@id("read") permit (principal, action in Action::"read", resource);'

@@ -34,7 +34,7 @@ from flyball.runtime.approve.lift import Approve, Asking
 from flyball.runtime.approve.people import People
 from flyball.runtime.broker.broker import MAX_RESULT, Broker
 from flyball.runtime.broker.reach import Resources
-from flyball.runtime.enforce import Enforce, layers_of
+from flyball.runtime.enforce import Enforce, layers_of, revalidated
 from flyball.runtime.flow.drive import Driver
 from flyball.runtime.flow.turn import Turn
 from flyball.runtime.identify import Identify
@@ -140,7 +140,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
 
     turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, run_limits(config))
     driver = Driver(record, turn, ledger.soon)
-    people = People(record, May(enforce), driver.wake)
+    people = People(record, May(enforce), driver.wake, _fits(project))
     policies = Policies(
         record, ports.engine, project.actions, project.attributes,
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
@@ -174,6 +174,15 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
     if not files:
         raise FlyballError("no_policies", f"there is no .cedar file in {folder}", fix="flyball policy draft TOOL")
     return Source(layer=layer, name=name, files=files)
+
+
+def _fits(project: Project) -> Callable[[str, Mapping[str, Any]], str | None]:
+    def fits(action: str, arguments: Mapping[str, Any]) -> str | None:
+        tool = project.tools.get(action)
+        told = revalidated(tool.signature, arguments) if tool is not None else None
+        return told if isinstance(told, str) else None
+
+    return fits
 
 
 def run_limits(config: Config) -> Mapping[str, Limit]:

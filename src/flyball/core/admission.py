@@ -256,6 +256,14 @@ def _claimed(append: Append, draft: _Draft) -> Stop:
     return None
 
 
+def _unclaimed(append: Append, draft: _Draft) -> Stop:
+    for claim in append.unclaim:
+        held = draft.row(ClaimRow, f"{claim.scope}|{claim.key}")
+        if held is not None and held.owner == claim.owner:
+            draft.drop(held)
+    return None
+
+
 def _expected(append: Append, draft: _Draft) -> Stop:
     for id, version in append.expect:
         row = draft.row(PendingRow, id)
@@ -399,5 +407,5 @@ def _raised(append: Append, draft: _Draft) -> Stop:
 
 
 _CHECKS: Final[tuple[Callable[[Append, _Draft], Stop], ...]] = (
-    _fenced, _seen, _unrecorded, _claimed, _expected, _consumed, _budgeted, _put, _woken, _raised,
+    _fenced, _seen, _unrecorded, _claimed, _unclaimed, _expected, _consumed, _budgeted, _put, _woken, _raised,
 )  # fmt: skip

@@ -49,6 +49,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+def authority_of(principal: Principal) -> Authority:
+    """The chain that a principal comes with: an agent that acts on somebody's behalf is a link of its own."""
+    chain = Authority(principal=principal)
+    return chain if principal.agent is None else chain.through(principal.agent, "executor")
+
+
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """The chain: who asked, and each agent between them and the call, outermost first."""
 

@@ -241,6 +241,7 @@ INDEXED: Final[Mapping[str, tuple[str, ...]]] = {
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction. `id` is deterministic: an append with a known id changes nothing and is answered as before.
 
+    `unclaim` gives back claims of the same owner: what they stood for certainly did not happen.
     `log`: the random id of a log that this append opens; without it the journal makes one.
     `raises` are epochs that this append moves; `wakes` are runs whose inbox it adds to; `park` (with the fence) sets
     the run waiting, unless its inbox is newer than `inbox_seen`; `urgent` (T2, kill) goes before T1 in the queue;
@@ -256,6 +257,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     epochs: tuple[Seen, ...] = ()
     raises: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    unclaim: tuple[Claim, ...] = ()
     reserve: Reserve | None = None
     settle: Settle | None = None
     consume: Consume | None = None

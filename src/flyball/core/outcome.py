@@ -10,7 +10,7 @@ Rules (JOURNAL section 2):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.identity import Authority
-from flyball.core.journal import PendingRow
+from flyball.core.journal import Claim, PendingRow
 from flyball.core.proposal import Place, Proposal, Ruled
 from flyball.core.record import Event, Opened
 from flyball.core.result import Executed, Failed
@@ -101,6 +101,22 @@ def call_key(p: Proposal) -> str:
     """The idempotency key: stable across attempts and replays of one step, new in every other step and run."""
     text = "\0".join(("flyball/key/v1", p.place.tenant, p.place.run, p.place.path))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def business_claim(p: Proposal, keyed: Callable[[str], str]) -> Claim | None:
+    """The claim of an action's business key, by a keyed digest of its value; None where it has none."""
+    argument = p.action.key.business
+    if not argument:
+        return None
+    digest = keyed("business\0" + msgspec.json.encode(p.arguments.get(argument)).decode())
+    owner = f"{p.place.run}/{p.place.path}"
+    return Claim(scope=f"business:{p.action.name}", key=digest, digest=digest, owner=owner)
+
+
+def given_back(p: Proposal, ended: Ended, keyed: Callable[[str], str], *, final: bool) -> tuple[Claim, ...]:
+    """The business key is free again once it is certain that nothing happened under it."""
+    claim = business_claim(p, keyed) if final and ended.certain and ended.status in ("failed", "not_started") else None
+    return (claim,) if claim is not None else ()
 
 
 def outcome_event(place: Place, attempt: int, ended: Ended, *, final: bool) -> Event:

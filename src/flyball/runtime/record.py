@@ -11,9 +11,9 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,7 +38,7 @@ from flyball.core.journal import (
     Stored,
 )
 from flyball.core.merkle import leaf_hash
-from flyball.core.outcome import Ended, Lifted, about, amounts_data, call_key, outcome_event
+from flyball.core.outcome import Ended, Lifted, about, amounts_data, business_claim, call_key, given_back, outcome_event
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
@@ -152,9 +152,20 @@ class Recorder:
         entry = self.seal(place.tenant, event)
         return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
-            fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=_claims(p, key),
+            fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p, key),
             reserve=msgspec.structs.replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
         ))  # fmt: skip
+
+    def _keyed(self, p: Proposal) -> Callable[[str], str]:
+        return partial(self.person, p.place.tenant)
+
+    def _claims(self, p: Proposal, key: str) -> tuple[Claim, ...]:
+        if p.action.effect == "read":
+            return ()
+        owner = f"{p.place.run}/{p.place.path}"
+        own = Claim(scope=f"key:{p.action.name}", key=owner, digest=key, owner=owner)
+        business = business_claim(p, self._keyed(p))
+        return (own,) if business is None else (own, business)
 
     async def _begin(self, p: Proposal, append: Append) -> Answered:
         try:
@@ -176,7 +187,7 @@ class Recorder:
         append = Append(
             id=event.id, tenant=place.tenant, entries=(self._storable(place.tenant, event),),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
-            urgent=True,
+            urgent=True, unclaim=given_back(p, ended, self._keyed(p), final=final),
             raises=(f"taint:{place.run}",) if taints and not place.tainted else (),
         )  # fmt: skip
         answer = await self.append(append)
@@ -263,19 +274,6 @@ class Recorder:
         if ruled.decision.errors:
             private["errors"] = list(ruled.decision.errors)
         return private | dict(p.extra)
-
-
-def _claims(p: Proposal, key: str) -> tuple[Claim, ...]:
-    if p.action.effect == "read":
-        return ()
-    owner = f"{p.place.run}/{p.place.path}"
-    made = [Claim(scope=f"key:{p.action.name}", key=owner, digest=key, owner=owner)]
-    business = p.action.key.business
-    if business:
-        value = msgspec.json.encode(p.arguments.get(business))
-        digest = hashlib.sha256(value).hexdigest()
-        made.append(Claim(scope=f"business:{p.action.name}", key=digest, digest=digest, owner=owner))
-    return tuple(made)
 
 
 def _taints(p: Proposal, ended: Ended) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from flyball.core.approval import over
 from flyball.core.effect import may_retry
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, PendingRow, Settle
-from flyball.core.outcome import Ended, Past, amounts_of, outcome_event, told
+from flyball.core.outcome import Ended, Past, amounts_of, given_back, outcome_event, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
@@ -114,6 +115,7 @@ class Recover:
         held = final and ended.status == "unknown"
         answer = await self._record.append(Append(
             id=event.id, tenant=p.place.tenant, entries=(self._record.seal(p.place.tenant, event),), urgent=True,
+            unclaim=given_back(p, ended, partial(self._record.person, p.place.tenant), final=final),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
         ))  # fmt: skip
         if not isinstance(answer, Appended) or answer.repeated:
@@ -168,7 +170,7 @@ class Recover:
         row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
         if row is None:
             row = PendingRow(
-                id=row_id, run=place.run, path=place.path, kind="unknown", state="open", groups=(),
+                id=row_id, run=place.run, path=place.path, kind="unknown", state="open", groups=settlers(p),
                 record=record_id(place.run, f"{place.path}?", p.attempt, "asked"), over=over({"pending": row_id}),
                 intent=record_id(place.run, place.path, p.attempt, "intent"),
             )  # fmt: skip
@@ -263,3 +265,9 @@ def _wait(p: Proposal, ended: Ended) -> int:
     """How long before the next attempt, in microseconds."""
     wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
     return wait // timedelta(microseconds=1)
+
+
+def settlers(p: Proposal) -> tuple[str, ...]:
+    """Who may say what became of an outcome that nobody saw: an owner, or the person who asked for the run."""
+    person = p.authority.principal
+    return ("project/owner", *([f"project/{person.id}"] if person.kind == "user" else []))

@@ -37,14 +37,16 @@ from flyball.runtime.approve.show import pending_of
 Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[str | None]]
 Wake = Callable[[str, str], None]
+Fits = Callable[[str, Mapping[str, Any]], str | None]
 ALL = 1_000_000
 
 
 class People:
-    """What people may do about what waits. `may` asks policy whether this person may decide this at all."""
+    """What people may do about what waits. `may` asks policy whether this person may decide this at all; `fits` says why
+    edited arguments are none that the tool could take."""
 
-    def __init__(self, record: Recording, may: May, wake: Wake) -> None:
-        self._record, self._may, self._wake = record, may, wake
+    def __init__(self, record: Recording, may: May, wake: Wake, fits: Fits = lambda *_: None) -> None:
+        self._record, self._may, self._wake, self._fits = record, may, wake, fits
 
     # reading ---------------------------------------------------------------------------------------------------------
     def pending(self, tenant: str, *, run: str = "", kind: str = "") -> list[Pending]:
@@ -105,6 +107,9 @@ class People:
         if strange or not changes:
             what = f"{asked.facts['covers']['action']} has no argument {', '.join(strange)}" if strange else "no change"
             raise FlyballError("bad_edit", what, fix=f"it has {', '.join(sorted(args))}")
+        wrong = self._fits(str(asked.facts["covers"]["action"]), args | dict(changes))
+        if wrong is not None:
+            raise FlyballError("bad_edit", "the edited arguments do not fit", wrong, "nothing was changed")
         changed = msgspec.structs.replace(row, state=moved("approval", row.state, "edit"), version=row.version + 1)
         typed = forms(dict(changes)) - forms(args)
         private = {"args": args | dict(changes), "changed": sorted(changes), "typed": sorted(typed), "reason": reason}
@@ -128,12 +133,14 @@ class People:
         signed: Signature | None = None,
     ) -> None:  # fmt: skip
         """Says what became of an unknown outcome: `executed` (with its result) or `failed`. Settles its reservation."""
-        row, _ = await self._open(pending, by, "unknown")
+        row, asked = await self._open(pending, by, "unknown")
         if status not in ("executed", "failed"):
             raise FlyballError("bad_resolution", f"{status!r} is no resolution", fix="executed or failed")
         if by.kind != "user" or by.agent is not None or by.assurance == "os":
             fix = "act with a person's key: FLYBALL_KEY"
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
+        if not any(member(by, people(cure)[1]) for cure in row.groups):
+            raise self._not_eligible(by, row, asked, "")
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
             kind="resolution", run=row.run, path=row.path, attempt=1,

@@ -13,7 +13,7 @@ import msgspec
 
 from flyball.core.budget import Amounts, Limit, tightest
 from flyball.core.errors import FlyballError, Superseded
-from flyball.core.identity import Authority, Principal
+from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, RunRow
 from flyball.core.outcome import Ended, outcome_event
 from flyball.core.record import Event, record_id
@@ -67,7 +67,7 @@ class Turn:
             at.halting = Halted("subject_erased", "the run's subject was erased")
             return at
         private = started.private
-        at.authority = Authority(principal=msgspec.convert(private["principal"], Principal))
+        at.authority = authority_of(msgspec.convert(private["principal"], Principal))
         at.subjects = (private["subject"],)
         own = msgspec.convert(private["limits"], Limit)
         at.limit = tightest(own, self._limits.get("run", Limit()))
