@@ -239,6 +239,13 @@ def test_another_claim_names_who_holds_it(other: dict[str, Any]) -> None:
     assert (answer.what, answer.held) == ("claim", "o")
 
 
+@pytest.mark.parametrize(("owner", "answer"), [("o", {(ClaimRow, "s|k"): None}), ("x", {})])
+def test_a_claim_is_given_back_by_its_owner_only(owner: str, answer: dict[Any, Any]) -> None:
+    state = State()
+    state.ask(**claiming())
+    assert state.ask(unclaim=claiming(owner=owner)["claims"]) == Admitted(changes=answer)
+
+
 # approvals ----------------------------------------------------------------------------------------------------------
 def test_a_decision_finds_the_version_it_expects() -> None:
     state = State(ask_row("open", version=3))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.decision import Decision
-from flyball.core.effect import Action, ActionKind, Effect
+from flyball.core.effect import Action, ActionKind, Effect, Key
 from flyball.core.identity import Authority, Principal
 from flyball.core.origin import Origins
 from flyball.core.outcome import (
@@ -19,8 +19,10 @@ from flyball.core.outcome import (
     about,
     amounts_data,
     amounts_of,
+    business_claim,
     call_key,
     chain_data,
+    given_back,
     outcome_event,
     own_amounts,
     told,
@@ -158,3 +160,18 @@ def test_an_outcome_closes_its_intent() -> None:
 def test_a_doubt_stands_until_an_attempt_certainly_happened(ends: list[str], doubt: int) -> None:
     records = [r for n, end in enumerate(ends, 1) for r in (opened("intent", n), opened("outcome", n, status=end))]
     assert Past(records=tuple(records)).doubt() == doubt
+
+
+def test_a_business_key_is_claimed_by_a_keyed_digest_of_its_value() -> None:
+    claim = business_claim(proposal(place(), key=Key(business="order")), lambda text: f"<{len(text)}>")
+    assert claim is not None and claim.key.startswith("<") and claim.owner == "r-1/3"
+    assert business_claim(proposal(place()), str) is None
+
+
+@pytest.mark.parametrize(("status", "certain", "free"), [("failed", True, 1), ("unknown", False, 0), ("executed", True, 0)])
+def test_a_business_key_is_given_back_only_where_nothing_certainly_happened(
+    status: str, certain: bool, free: int
+) -> None:
+    ended = Ended(status=status, certain=certain)
+    assert len(given_back(proposal(place(), key=Key(business="order")), ended, str, final=True)) == free
+    assert given_back(proposal(place()), ended, str, final=True) == ()
