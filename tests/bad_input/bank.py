@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from flyball import Call, Critical, Key, NotDone, Principal, Retry, Run, Tenant, flow, resource, tool
+from flyball import Call, Critical, Flyball, Key, NotDone, Principal, Retry, Run, Tenant, flow, resource, tool
+from flyball.app.plugs import adapter
+from flyball.app.project import Project, collect
+from flyball.app.wiring import Ports
 from flyball.core.config import Config, Input
 from flyball.testing import Lab
+from flyball.testing.engine import cedar
 
 KIM = Principal("user:kim", groups=frozenset({"desk"}))
 FAY = Principal("user:fay", groups=frozenset({"finance", "owner"}))
 NOOR = Principal("user:noor", groups=frozenset({"finance"}))
+OLA = Principal("user:ola", groups=frozenset({"owner"}))
 PERMIT = '@id("all") permit (principal, action, resource);\n'
 POLICY = (
     PERMIT
@@ -111,6 +119,35 @@ async def paying(run: Run, arguments: dict[str, Any]) -> str:
 def lab(kept: Books | None = None, policies: str = PERMIT, **settings: Any) -> Lab:
     """The bank, in memory."""
     return Lab(policies=policies, by=KIM, resources=[books.use(kept or Books())], **settings)
+
+
+def on_disk(folder: Path, kept: Books | None = None, policies: str = PERMIT, *modules: ModuleType, **config: Any) -> Flyball:
+    """The bank over files, as a process of its own has it."""
+    return Flyball(*_project(folder, policies, modules, config), uses=[books.use(kept or Books())])
+
+
+def in_memory(ports: Ports, folder: Path, kept: Books, policies: str = PERMIT, *modules: ModuleType, **config: Any) -> Flyball:
+    """A process over a journal in memory, which several can share as machines share a database."""
+    return Flyball(*_project(folder, policies, modules, config), ports, [books.use(kept)])
+
+
+def _project(folder: Path, policies: str, modules: tuple[ModuleType, ...], config: Any) -> tuple[Config, Project]:
+    place = folder / "policies"
+    place.mkdir(exist_ok=True)
+    place.joinpath("bank.cedar").write_text(policies)
+    bare = msgspec.structs.replace(Config.bare("bank", str(folder), home=str(folder / "home")), **config)
+    bare = msgspec.structs.replace(bare, project=msgspec.structs.replace(bare.project, policies=str(place), policy=None))
+    return bare, collect("bank", str(folder), [sys.modules[__name__], *modules])
+
+
+def memory() -> Ports:
+    """Ports in memory, with real time."""
+    entropy = adapter("entropy")()
+    return Ports(
+        journal=adapter("journal.memory")(entropy), keyring=adapter("keyring.memory")(), engine=cedar(),
+        signer=adapter("signer.memory")("bank"), clock=adapter("clock")(), entropy=entropy, models={},
+        prices=adapter("prices")(None),
+    )  # fmt: skip
 
 
 def limited(max_bytes: int) -> Config:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import pickle
 
-from flyball.core.errors import FlyballError, Superseded
+import pytest
+
+from flyball.core.errors import FlyballError, Superseded, said
 
 
 class NarrowError(FlyballError):
@@ -39,6 +41,26 @@ def test_data_is_a_copy_of_what_was_passed() -> None:
     error = FlyballError("full", "no room", data=facts)
     facts["limit"] = 2
     assert error.data == {"limit": 1}
+
+
+class Broke(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("this cannot be shown either")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("no such day"), "ValueError: no such day"),
+        (ValueError(), "ValueError"),
+        (Broke(), "Broke"),
+        (ValueError("a\ud800b"), "ValueError: a\\ud800b"),
+        (ValueError("x" * 9_000), "ValueError: " + "x" * 3_988),
+    ],
+    ids=["words", "none", "broken", "surrogate", "long"],
+)
+def test_what_an_error_says_fits_every_record(error: Exception, words: str) -> None:
+    assert said(error) == words and said(error).encode()
 
 
 def test_a_superseded_driver_is_stopped_by_no_handler_of_errors() -> None:

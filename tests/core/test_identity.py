@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core.errors import FlyballError
-from flyball.core.identity import Authority, Link, MAX_CHAIN, Principal, authority_of
+from flyball.core.identity import MAX_CHAIN, Authority, Link, Principal, authority_of
 
 KIM = Authority(principal=Principal("user:kim"))
 

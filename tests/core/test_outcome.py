@@ -168,7 +168,9 @@ def test_a_business_key_is_claimed_by_a_keyed_digest_of_its_value() -> None:
     assert business_claim(proposal(place()), str) is None
 
 
-@pytest.mark.parametrize(("status", "certain", "free"), [("failed", True, 1), ("unknown", False, 0), ("executed", True, 0)])
+@pytest.mark.parametrize(
+    ("status", "certain", "free"), [("failed", True, 1), ("unknown", False, 0), ("executed", True, 0)]
+)
 def test_a_business_key_is_given_back_only_where_nothing_certainly_happened(
     status: str, certain: bool, free: int
 ) -> None:

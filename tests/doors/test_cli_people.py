@@ -138,18 +138,20 @@ def test_a_question_is_answered_by_its_group(desk: Desk, value: str, answer: str
 
 
 def test_an_unknown_outcome_is_settled_by_a_person(desk: Desk) -> None:
-    desk.people(fay="finance")
+    desk.people(fay="owner")
     desk("run", "risky", "1")
     asked = desk.waiting()
     assert "Did lose happen?" in desk("approvals").out
     assert desk("answer", asked, "perhaps", who="fay").code == 2
+    missing = desk("answer", asked, "executed", who="fay")
+    assert missing.code != 0 and "--result JSON" in missing.err  # and nothing is lost: the right answer still counts
     said = desk("answer", asked, "executed", "--result", '"found"', "--reason", "looked", "--resume", who="fay")
     assert said.code == 0 and '"found"' in said.out
     assert "resolution by user:fay" in desk("show", asked.partition("/")[0]).out
 
 
 def test_a_failed_outcome_is_told_to_the_run(desk: Desk) -> None:
-    desk.people(fay="finance")
+    desk.people(fay="owner")
     desk("run", "risky", "1")
     assert desk("answer", desk.waiting(), "failed", "--resume", who="fay").code == 1
 
@@ -160,11 +162,13 @@ def test_the_wrong_verb_names_the_right_one(desk: Desk, asked: str) -> None:
     assert desk("approve", "r-1/1#1", "--reason", "x", who="fay").code == 2
 
 
-def test_text_stays_text_where_it_is_said(desk: Desk) -> None:
+def test_text_stays_text_where_it_is_said_and_is_refused_where_it_does_not_fit(desk: Desk) -> None:
     desk.people(lea="legal")
     desk("run", "ask", "go")
-    told = desk.json("answer", desk.waiting(), "12", "--text", who="lea")
-    assert (told["did"], told["value"], told["by"]) == ("answered", "12", "user:lea")
+    asked = desk.waiting()
+    said = desk("answer", asked, "true", "--text", who="lea")
+    assert said.code == 2 and "is no boolean: 'true'" in said.err
+    assert desk("answer", asked, "true", who="lea").code == 0
 
 
 # keys ----------------------------------------------------------------------------------------------------

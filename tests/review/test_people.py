@@ -33,7 +33,7 @@ async def test_a_stranger_cannot_say_what_became_of_a_payment() -> None:
     lab = Lab(policies=POLICY, by=KIM)
     asked = await lab.run(desk, 5, key="k")
     assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"
-    with pytest.raises(FlyballError, match="not_eligible|waiting for"):
+    with pytest.raises(FlyballError, match=r"not_eligible|waiting for"):
         await lab.resolve(asked.pending[0], "executed", by=Principal("user:stranger"), result="made up")
 
 

@@ -105,14 +105,18 @@ class Runs:
     ) -> Executed[Any] | Blocked | Failed | Pending:
         if isinstance(result, Waiting):
             return result.pending[0]
-        if isinstance(result, Completed):
-            return Executed(result.value, f"{id}/1/1/outcome")
         records = self.records(id, tenant=tenant)
+        if isinstance(result, Completed):
+            return Executed(result.value, _last(records, "outcome", "resolution"))
         error = (records[-1].private or {}).get("error", {})
         decisions = [r for r in records if r.kind == "decision"]
         if decisions:
             return blocked_again(decisions[-1])
-        return Failed(str(error.get("reason", result.reason)), str(error.get("what", result.detail)))
+        reason, what = str(error.get("reason", result.reason)), str(error.get("what", result.detail))
+        ended = [r.facts["status"] for r in records if r.kind == "outcome"]
+        if ended[-1:] == ["not_started"]:
+            return Blocked(reason, what=what, action=_last(records, "outcome"))
+        return Failed(reason, what, action=_last(records, "outcome", "resolution"))
 
     async def result(self, run: str, *, tenant: str = "local") -> Result[Any]:
         """What became of a run, once nobody in this process drives it."""
@@ -345,3 +349,7 @@ class Releases:
 def groups_of(row: PendingRow) -> tuple[str, ...]:
     """The groups a row waits for, as people read them."""
     return tuple(shown_group(c) for c in row.groups)
+
+
+def _last(records: Sequence[Opened], *kinds: str) -> str:
+    return next((r.id for r in reversed(records) if r.kind in kinds), "")

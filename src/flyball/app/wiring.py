@@ -33,8 +33,9 @@ from flyball.runtime.agent import Thinking
 from flyball.runtime.approve.lift import Approve, Asking
 from flyball.runtime.approve.people import People
 from flyball.runtime.broker.broker import MAX_RESULT, Broker
+from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.reach import Resources
-from flyball.runtime.enforce import Enforce, layers_of, revalidated
+from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
 from flyball.runtime.flow.turn import Turn
 from flyball.runtime.identify import Identify
@@ -113,12 +114,14 @@ def _model(config: ModelConfig) -> ModelPort:
 def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]] = ()) -> Rooms:
     """The rooms over these ports. Nothing runs yet."""
     record = Recorder(ports.journal, ports.keyring, ports.clock, ports.entropy)
-    tenants = _tenants(config)
+    hidden = Hidden()
+    tenants = _tenants(config, hidden)
     resources = Resources(tenants, uses)
     watching = Watching()
     record.hints = watching.hints
     # A result may be as large as arguments may be: a model's reply holds what it proposes.
-    broker = Broker(ports.clock, resources, tenants, watching.say, max(MAX_RESULT, config.input.max_bytes))
+    most = max(MAX_RESULT, config.input.max_bytes)
+    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden)
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None,
@@ -140,7 +143,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
 
     turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, run_limits(config))
     driver = Driver(record, turn, ledger.soon)
-    people = People(record, May(enforce), driver.wake, _fits(project))
+    people = People(record, May(enforce), driver.wake)
     policies = Policies(
         record, ports.engine, project.actions, project.attributes,
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
@@ -176,15 +179,6 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
     return Source(layer=layer, name=name, files=files)
 
 
-def _fits(project: Project) -> Callable[[str, Mapping[str, Any]], str | None]:
-    def fits(action: str, arguments: Mapping[str, Any]) -> str | None:
-        tool = project.tools.get(action)
-        told = revalidated(tool.signature, arguments) if tool is not None else None
-        return told if isinstance(told, str) else None
-
-    return fits
-
-
 def run_limits(config: Config) -> Mapping[str, Limit]:
     """The limits of every run, agent and tenant that the configuration sets."""
     own = config.limits
@@ -192,7 +186,7 @@ def run_limits(config: Config) -> Mapping[str, Limit]:
     return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
 
 
-def _tenants(config: Config) -> Callable[[str], Tenant]:
+def _tenants(config: Config, hidden: Hidden) -> Callable[[str], Tenant]:
     def tenant(name: str) -> Tenant:
         own = config.tenants.get(name)
         handles = {**config.secrets, **(own.secrets if own else {})}
@@ -200,7 +194,7 @@ def _tenants(config: Config) -> Callable[[str], Tenant]:
         def secret(wanted: str) -> Secret:
             if wanted not in handles:
                 raise FlyballError("unknown_secret", f"there is no secret {wanted!r}", fix="add it under [secrets]")
-            return Secret(wanted, _read(str(handles[wanted])))
+            return hidden.learn(Secret(wanted, _read(str(handles[wanted]))))
 
         return Tenant(name, dict(own.settings) if own else {}, secret)
 

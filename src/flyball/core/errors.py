@@ -42,6 +42,24 @@ class FlyballError(Exception):
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
+def said(error: BaseException, most: int = 4000) -> str:
+    """What an error says of itself, in at most `most` characters that every record can hold.
+
+    >>> said(ValueError("no such day"))
+    'ValueError: no such day'
+    """
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - somebody else's class: an error that cannot be shown is still an error
+        words = ""
+    return recordable(f"{type(error).__name__}: {words}" if words else type(error).__name__, most)
+
+
+def recordable(text: str, most: int = 4000) -> str:
+    """The text without lone surrogates, which no record can hold, and no longer than `most`."""
+    return text[:most].encode(errors="backslashreplace").decode()[:most]
+
+
 class Superseded(BaseException):
     """This driver may write nothing more: another one has its run, or the journal cannot say what is durable.
 

@@ -21,7 +21,7 @@ from flyball.core.budget import NO_LIMIT, Limit
 from flyball.core.decision import Decision, Revalidate, decide
 from flyball.core.effect import Action
 from flyball.core.entity import Entity
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, said
 from flyball.core.input_shape import InputShape, action_word, input_shape
 from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
@@ -158,7 +158,7 @@ class Enforce:
         try:
             entity = await self._load(proposal, kind, name)
         except Exception as bad:  # noqa: BLE001 - a station boundary: the object is unresolved, and so denied
-            return proposal, f"{kind} {name!r} could not be loaded: {type(bad).__name__}: {bad}"
+            return proposal, f"{kind} {name!r} could not be loaded: {said(bad)}"
         uid = Uid(kind, name)
         as_of = int(entity.as_of.timestamp() * 1_000_000) if entity.as_of else None
         nodes = (

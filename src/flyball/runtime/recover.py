@@ -27,7 +27,7 @@ from flyball.core.outcome import Ended, Past, amounts_of, given_back, outcome_ev
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
-from flyball.core.signature import from_json
+from flyball.core.signature import from_json, schema_for
 from flyball.ports.recording import Recording
 
 GRACE_US = 2_000_000
@@ -177,7 +177,7 @@ class Recover:
             event = Event(
                 kind="asked", run=place.run, path=f"{place.path}?", attempt=p.attempt, subjects=place.subjects,
                 facts={"pending": row_id, "kind": "unknown", "over": row.over, "covers": {"pending": row_id}},
-                private={"shown": shown, "args": p.arguments},
+                private={"shown": shown, "args": p.arguments, "schema": schema_for(_type(p))},
             )  # fmt: skip
             entry = self._record.seal(place.tenant, event)
             await self._record.append(Append(

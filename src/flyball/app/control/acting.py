@@ -174,10 +174,12 @@ async def stop(office: Office, caller: Caller, wanted: Stop) -> dict[str, Any]:
 
 def typed(text: str, kind: Any, max_bytes: int = MAX_BYTES) -> Any:
     """An input as the declared type: JSON, or the bare text where that fits. Raises FlyballError `bad_input`."""
+    if not text and kind not in (Any, None, type(None)):
+        raise FlyballError("bad_input", "there is no input", f"it takes {getattr(kind, '__name__', kind)}", "Give JSON or text.")
     if kind is str and not text.lstrip().startswith('"'):
         return text
     try:
-        data = parse_json(text, max_bytes=max_bytes)
+        data = parse_json(text or "null", max_bytes=max_bytes)
     except FlyballError as bad:
         data, problem = text, str(bad)
     else:

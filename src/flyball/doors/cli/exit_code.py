@@ -42,6 +42,7 @@ _ERRORS: Final[dict[str, ExitCode]] = {
     "config_format": ExitCode.USAGE,
     "secret_literal": ExitCode.USAGE,
     "env_unknown": ExitCode.USAGE,
+    "bad_answer": ExitCode.USAGE,
     "bad_edit": ExitCode.USAGE,
     "bad_input": ExitCode.USAGE,
     "bad_limit": ExitCode.USAGE,

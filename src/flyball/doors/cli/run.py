@@ -18,7 +18,7 @@ _HELP = "The most the run may use: steps, seconds, tokens, usd, calls or effects
 
 @click.command("run", help="Start the flow or agent WHAT with INPUT: JSON, text, or @FILE (@- is standard input).")
 @click.argument("what")
-@click.argument("input", default="null")
+@click.argument("input", default="")
 @click.option("--key", default="", metavar="TEXT", help="The same key is the same run, for ever.")
 @click.option("--session", default="", metavar="NAME", help="The session that this is a turn of.")
 @click.option("--subject", default="", metavar="WHO", help="Whose data it is about (default: whoever starts it).")

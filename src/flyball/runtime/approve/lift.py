@@ -122,7 +122,8 @@ class Approve:
             kind="asked", run=place.run, path=f"{place.path}#{number}", attempt=p.attempt, subjects=place.subjects,
             facts={"pending": row_id, "kind": "approval", "covers": covers, "over": row.over,
                    "bundles": list(ruled.bundles), "prints": _prints(ruled)},
-            private={**private, "shown": shown(ruled), "critical": critical(p, ruled.decision.arguments), **p.extra},
+            private={**private, "shown": shown(ruled), "critical": critical(p, ruled.decision.arguments),
+                     "schema": p.action.input_schema, **p.extra},
             salts=salts,
         )  # fmt: skip
         entry = self._record.seal(place.tenant, event)

@@ -22,6 +22,7 @@ from flyball.core.approval import cure_for, member, objection, people, shown_gro
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError
+from flyball.core.fits import misfit
 from flyball.core.identity import Authority, Link, Principal
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, RunRow, Settle
 from flyball.core.lifecycle import LIVE, moved
@@ -37,16 +38,14 @@ from flyball.runtime.approve.show import pending_of
 Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[str | None]]
 Wake = Callable[[str, str], None]
-Fits = Callable[[str, Mapping[str, Any]], str | None]
 ALL = 1_000_000
 
 
 class People:
-    """What people may do about what waits. `may` asks policy whether this person may decide this at all; `fits` says why
-    edited arguments are none that the tool could take."""
+    """What people may do about what waits. `may` asks policy whether this person may decide this at all."""
 
-    def __init__(self, record: Recording, may: May, wake: Wake, fits: Fits = lambda *_: None) -> None:
-        self._record, self._may, self._wake, self._fits = record, may, wake, fits
+    def __init__(self, record: Recording, may: May, wake: Wake) -> None:
+        self._record, self._may, self._wake = record, may, wake
 
     # reading ---------------------------------------------------------------------------------------------------------
     def pending(self, tenant: str, *, run: str = "", kind: str = "") -> list[Pending]:
@@ -107,7 +106,7 @@ class People:
         if strange or not changes:
             what = f"{asked.facts['covers']['action']} has no argument {', '.join(strange)}" if strange else "no change"
             raise FlyballError("bad_edit", what, fix=f"it has {', '.join(sorted(args))}")
-        wrong = self._fits(str(asked.facts["covers"]["action"]), args | dict(changes))
+        wrong = misfit(args | dict(changes), (asked.private or {}).get("schema", {}))
         if wrong is not None:
             raise FlyballError("bad_edit", "the edited arguments do not fit", wrong, "nothing was changed")
         changed = msgspec.structs.replace(row, state=moved("approval", row.state, "edit"), version=row.version + 1)
@@ -124,6 +123,9 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} is no person")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
+        wrong = misfit(value, (asked.private or {}).get("schema", {}))
+        if wrong is not None:
+            raise FlyballError("bad_answer", "the answer does not fit the question", wrong, "answer with JSON that fits")
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         facts = {"cure": row.groups[0], **self._signature(signed)}
         await self._decide("answered", row, changed, by, facts, {"value": value, "reason": reason})
@@ -141,6 +143,9 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
+        wrong = misfit(result, (asked.private or {}).get("schema", {})) if status == "executed" else None
+        if wrong is not None:
+            raise FlyballError("bad_resolution", "the result does not fit what the tool returns", wrong, "--result JSON")
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
             kind="resolution", run=row.run, path=row.path, attempt=1,

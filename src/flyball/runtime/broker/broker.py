@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,19 +23,21 @@ from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree
 from flyball.core.effect import ISOLATION_ORDER
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, recordable, said
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
 from flyball.core.outcome import Ended, call_key, own_amounts
-from flyball.core.proposal import Performer, Proposal, Ruled
+from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.result import Blocked, NotDone
 from flyball.core.signature import from_json, to_json
 from flyball.ports.clock import Clock
+from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
 from flyball.runtime.broker.throttle import Throttle
 
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
+CALLED_OFF_SECONDS = 0.25
 _CODE = re.compile("[a-z][a-z0-9_]{0,39}")
 ISOLATION_HERE = "none"
 
@@ -46,9 +48,10 @@ class Broker:
     def __init__(
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
         heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
+        hidden: Hidden | None = None,
     ) -> None:  # fmt: skip
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
-        self._max_result = max_result
+        self._max_result, self._hidden = max_result, hidden or Hidden()
         self._throttle = Throttle()
 
     async def objection(self, ruled: Ruled) -> Blocked | None:
@@ -75,8 +78,10 @@ class Broker:
         try:
             reason = await self._inside(p, requires, arguments, PROBE_SECONDS)
         except Exception as bad:  # noqa: BLE001 - a station boundary: a precondition that cannot be asked is not met
-            reason = f"it could not be asked: {type(bad).__name__}: {bad}"
-        return None if reason is None else Blocked("precondition", what=f"{p.action.name}: {reason}")
+            reason = f"it could not be asked: {said(bad)}"
+        if reason is None:
+            return None
+        return Blocked("precondition", what=self._hidden.text(recordable(f"{p.action.name}: {reason}")))
 
     async def perform(self, p: Proposal, arguments: Any) -> Ended:
         """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
@@ -86,11 +91,13 @@ class Broker:
         seconds = p.action.timeout_ms / 1000 or None
         try:
             value = await self._inside(p, p.performer.perform, arguments, seconds)
-        except NotDone as said:
-            after = int(said.retry_after.total_seconds() * 1000) if said.retry_after else 0
-            ended = Ended(status="failed", code="not_done", message=str(said), certain=True, retry_after_ms=after)
+        except NotDone as told:
+            after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
+            message = self._hidden.text(recordable(str(told)))
+            ended = Ended(status="failed", code="not_done", message=message, certain=True, retry_after_ms=after)
         except ModelError as bad:
             ended = _model_ended(p, bad)
+            ended = replace(ended, message=self._hidden.text(ended.message))
         except Exception as bad:  # noqa: BLE001 - a station boundary: what a tool raises is an ending, classified below
             ended = self._lost(p, bad)
         except asyncio.CancelledError as bad:
@@ -98,6 +105,10 @@ class Broker:
             if task is None or task.cancelling():
                 raise
             ended = self._lost(p, bad)  # nobody cancelled this run: something inside the tool was cancelled
+        except BaseException as bad:  # a station boundary: no Exception, but an ending, unless a flow parks or ends with it
+            if p.performer.lasting or isinstance(bad, (KeyboardInterrupt, GeneratorExit)):
+                raise
+            ended = self._lost(p, bad)
         else:
             ended = self._checked(p, value)
         if p.performer.lasting:
@@ -108,14 +119,14 @@ class Broker:
 
     def _lost(self, p: Proposal, bad: BaseException) -> Ended:
         own = "internal_error" if p.performer.lasting else "tool_failed"
-        said = getattr(bad, "code", "")
+        word = bad.code if isinstance(bad, FlyballError) else vars(bad).get("code", "")
         # The code goes into the leaf: only what can be a code, never whatever a library keeps under that name.
-        known = said if isinstance(said, str) and _CODE.fullmatch(said) else own
+        known = word if isinstance(word, str) and _CODE.fullmatch(word) else own
         code = "timeout" if isinstance(bad, TimeoutError) else known
-        message = f"{type(bad).__name__}: {bad}" if str(bad) else type(bad).__name__
+        message = self._hidden.text(said(bad))
         status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
         usage = plus(own_amounts(p), p.performer.reserved or Amounts())
-        return Ended(status=status, code=code, message=message[:4000], usage=usage)
+        return Ended(status=status, code=code, message=message, usage=usage)
 
     def _checked(self, p: Proposal, value: Any) -> Ended:
         """The value as data, checked against its type and size."""
@@ -124,10 +135,11 @@ class Broker:
         try:
             data = to_json(value)
             check_tree(data, max_bytes=self._max_result)
+            data = self._hidden.data(data)
             if signature is not None or p.performer.lasting:
                 value = from_json(data, p.performer.returns if signature is None else signature.returns)
-        except (TypeError, ValueError, RecursionError, FlyballError) as bad:
-            message = f"the result does not fit: {bad}"[:4000]
+        except Exception as bad:  # noqa: BLE001 - a station boundary: a result may be of any class, with any methods
+            message = self._hidden.text(recordable(f"the result does not fit: {said(bad)}"))
             return Ended(status="executed", code="result_invalid", message=message, usage=charge, result_invalid=True)
         usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
         tainted = signature is not None and untrusted(data, signature.trusted)
@@ -143,12 +155,17 @@ class Broker:
         try:
             value = await self._inside(p, p.performer.probe, p.arguments, PROBE_SECONDS)
         except Exception as bad:  # noqa: BLE001 - a station boundary: an unanswered question is not a no
-            return Ended(status="unknown", code="probe_failed", message=f"{type(bad).__name__}: {bad}"[:4000])
+            return Ended(status="unknown", code="probe_failed", message=self._hidden.text(said(bad)))
         return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
 
     async def read(self, p: Proposal, argument: Any) -> Any:
         """A governed helper read for a decision: an entity loader."""
         return await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
+
+    def _listener(self, place: Place) -> Heard:
+        return lambda message, done: self._heard(
+            place.tenant, place.run, place.path, self._hidden.text(recordable(message)), done
+        )
 
     async def _inside(self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None) -> Any:
         """Calls a function of the tool with its resources open, the parsed arguments, and a time limit."""
@@ -157,18 +174,52 @@ class Broker:
         limit = self._clock.now() + int((seconds or 0) * 1_000_000)
         async with AsyncExitStack() as stack:
             wanted = resources_of(performer.functions)
-            found = await self._resources.ready(wanted, place.tenant, stack)
-            heard: Heard = lambda message, done: self._heard(place.tenant, place.run, place.path, message, done)  # noqa: E731
+            try:
+                found = await self._resources.ready(wanted, place.tenant, stack)
+            except Exception as bad:  # a station boundary: the call has not begun, whatever its resource raised
+                raise NotDone(f"a resource could not be opened: {said(bad)}") from bad
+            heard = self._listener(place)
             call = Call(
                 key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
                 attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC),
                 reach=CallReach(found, self._resources, tenant, p.action.credentials, heard),
             )  # fmt: skip
-            async with asyncio.timeout(seconds):
-                return await _call(performer, function, call, arguments)
+            if performer.signature is None:
+                async with asyncio.timeout(seconds):
+                    return await _call(performer, function, call, arguments)
+            return await _bounded(_call(performer, function, call, arguments), seconds)
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], seconds: float | None) -> Any:
+    """The work's result in time. In a task of its own, because work that ignores its cancellation must hold up nobody:
+    it is left alone then, and what it may still do is unknown."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        await _called_off(task)
+        raise
+    if not task.done() and not await _called_off(task):
+        raise TimeoutError(f"not done after {seconds:g} s")
+    return task.result()
+
+
+async def _called_off(task: asyncio.Task[Any]) -> bool:
+    """Cancels a task and gives it a moment to end. True where it has a result all the same."""
+    task.cancel()
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else asks for it
+    await asyncio.wait({task}, timeout=CALLED_OFF_SECONDS)
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 async def _call(performer: Performer, function: Callable[..., Any], call: Call, arguments: Any) -> Any:
+    try:
+        return await _called(performer, function, call, arguments)
+    except SystemExit as bad:  # a tool that calls exit ends its attempt, never the process
+        raise RuntimeError(f"it called exit: {bad}") from bad
+
+
+async def _called(performer: Performer, function: Callable[..., Any], call: Call, arguments: Any) -> Any:
     if performer.signature is None:
         given: Any = function(call, arguments)
         return await given if inspect.isawaitable(given) else given
@@ -189,6 +240,6 @@ def _model_ended(p: Proposal, bad: ModelError) -> Ended:
     spent = (p.performer.reserved or Amounts()) if bad.may_cost else Amounts()
     after = bad.retry_after_ms or 0
     return Ended(
-        status="failed", code=bad.code, message=str(bad)[:4000], certain=not bad.sent, usage=spent,
+        status="failed", code=bad.code, message=recordable(str(bad)), certain=not bad.sent, usage=spent,
         retry_after_ms=after, retryable=bad.retryable or p.attempt < p.performer.alternatives,
     )  # fmt: skip

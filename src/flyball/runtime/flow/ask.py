@@ -16,8 +16,17 @@ from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.step import Halted, Suspended
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a question goes to, how long it stands, and what an answer must fit."""
+
+    to: str
+    within: timedelta
+    default: Any
+    schema: Mapping[str, Any]
+
+
 async def ask_person(
-    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], to: str, within: timedelta, default: Any
+    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted
 ) -> Any:
     """The recorded answer; else asks, or goes on waiting, and parks."""
     past = at.history.past(path)
@@ -27,29 +36,29 @@ async def ask_person(
     if answered is not None:
         return (answered.private or {})["value"]
     if past.last("expired") is not None and asked is not None:
-        return (asked.private or {}).get("default", default)
+        return (asked.private or {}).get("default", wanted.default)
     if asked is None:
         at.check_limits()
-        return await _ask(at, branch, path, shown, to, within, default)
-    return await _wait(at, branch, path, asked, default)
+        return await _ask(at, branch, path, shown, wanted)
+    return await _wait(at, branch, path, asked, wanted.default)
 
 
 async def _ask(
-    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], to: str, within: timedelta, default: Any
+    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted
 ) -> Any:
-    expires = at.record.clock.now() + within // timedelta(microseconds=1)
+    expires = at.record.clock.now() + wanted.within // timedelta(microseconds=1)
     row_id = f"{at.row.id}/{path}#1"
     told = {**shown, "action": "ask", "by": at.authority.principal.id, "through": _agents(branch)}
     facts = {
         "pending": row_id,
         "kind": "question",
-        "covers": {"pending": row_id, "cures": [f"project/{to}"], "expires": expires},
+        "covers": {"pending": row_id, "cures": [f"project/{wanted.to}"], "expires": expires},
     }
     row = PendingRow(
-        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{to}",), expires=expires,
+        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{wanted.to}",), expires=expires,
         record=f"{at.row.id}/{path}/0/asked", over=over(facts["covers"]),  # type: ignore[arg-type]
     )  # fmt: skip
-    private = {"shown": told, "default": default}
+    private = {"shown": told, "default": wanted.default, "schema": wanted.schema}
     event = Event(
         kind="asked", run=at.row.id, path=path, facts={**facts, "over": row.over}, private=private, subjects=at.subjects
     )

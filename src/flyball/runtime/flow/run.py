@@ -23,11 +23,11 @@ from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
-from flyball.core.signature import from_json, to_json
+from flyball.core.signature import from_json, schema_for, to_json
 from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
-from flyball.runtime.flow.ask import ask_person
+from flyball.runtime.flow.ask import Wanted, ask_person
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
 from flyball.runtime.flow.state import reduce
 from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
@@ -206,7 +206,8 @@ class Run(Generic[S]):
 
         async def work() -> T:
             shown = {"question": question, "about": to_json(about)}
-            data = await ask_person(self._activation, self._branch, path, shown, to, within, to_json(default))
+            wanted = Wanted(to=to, within=within, default=to_json(default), schema=schema_for(answer))
+            data = await ask_person(self._activation, self._branch, path, shown, wanted)
             return from_json(data, answer)  # type: ignore[no-any-return]
 
         return self._step("ask", work, path=path)

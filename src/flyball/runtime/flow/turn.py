@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from flyball.core.budget import Amounts, Limit, tightest
-from flyball.core.errors import FlyballError, Superseded
+from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, RunRow
 from flyball.core.outcome import Ended, outcome_event
@@ -117,7 +117,7 @@ class Turn:
         except Superseded as lost:
             return None, lost
         except Exception as bad:  # noqa: BLE001 - a station boundary: what a flow raises is a named ending of its run
-            await self._end(at, branch, stop_reason(bad), f"{type(bad).__name__}: {bad}", error=bad)
+            await self._end(at, branch, stop_reason(bad), said(bad), error=bad)
         else:
             await self._finish(at, branch, value)
         return None, None
@@ -167,7 +167,7 @@ class Turn:
         if known == "completed":
             private["result"] = to_json(value)
         if isinstance(error, (Blocked, Failed)):
-            private["error"] = {"reason": error.reason, "what": error.what, "action": error.action}
+            private["error"] = {"reason": error.reason, "what": recordable(error.what), "action": error.action}
         event = Event(
             kind="run_ended", run=at.row.id, facts={"reason": known, "ok": STOPS[known].ok}, private=private,
             subjects=at.subjects,

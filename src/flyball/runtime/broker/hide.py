@@ -1,0 +1,39 @@
+"""Hide: the text of a secret enters no record, whatever a tool returns, raises or tells."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flyball.core.call import Secret
+
+SHORTEST: Final = 4
+"""A shorter text is no secret: hiding it would hide half of every sentence."""
+
+
+class Hidden:
+    """The secrets that this process has handed out, and their texts replaced by their names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def learn(self, secret: Secret) -> Secret:
+        """From now on the secret's text is hidden."""
+        if len(secret.reveal()) >= SHORTEST:
+            self._names[secret.reveal()] = secret.name
+        return secret
+
+    def text(self, text: str) -> str:
+        """A text with `<secret NAME>` for the text of a secret."""
+        for secret, name in self._names.items():
+            text = text.replace(secret, f"<secret {name}>")
+        return text
+
+    def data(self, data: Any) -> Any:
+        """Plain data with every text and key of it so changed."""
+        if not self._names:
+            return data
+        if isinstance(data, str):
+            return self.text(data)
+        if isinstance(data, dict):
+            return {self.text(key): self.data(value) for key, value in data.items()}
+        return [self.data(value) for value in data] if isinstance(data, (list, tuple)) else data

@@ -1,0 +1,171 @@
+"""Policies that are none, and policies that move: the last good bundle decides, and nothing runs under an old verdict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyball import Blocked, Call, Completed, Executed, Flyball, FlyballError, Principal, Run, Stopped, Waiting, flow, tool
+from flyball.core.journal import KeyRow, PendingRow
+from flyball.core.policy import PolicyError, Source
+from tests.bad_input.bank import FAY, KIM, PERMIT, POLICY, Books, books, in_memory, memory, on_disk, pay, paying
+
+ADA = Principal("user:ada", groups=frozenset({"admin"}))
+FORBID = PERMIT + '@id("closed") forbid (principal, action == Action::"pay", resource);'
+MEANWHILE: list[Callable[[], Awaitable[Any]]] = []
+
+
+@tool(effect="irreversible")
+async def watched(call: Call, cents: int) -> str:
+    """Pay, while the world moves between the verdict and T1."""
+    return await call.get(books).happen("watched", call)  # type: ignore[no-any-return]
+
+
+@watched.requires
+async def meanwhile(call: Call, cents: int) -> str | None:
+    while MEANWHILE:
+        await MEANWHILE.pop()()
+    return None
+
+
+@flow
+async def watching(run: Run, cents: int) -> str:
+    return await run.call(watched, cents)
+
+
+@asynccontextmanager
+async def bank(folder: Path, kept: Books, policies: str = POLICY) -> AsyncIterator[Flyball]:
+    async with in_memory(memory(), folder, kept, policies, sys.modules[__name__]) as app:
+        yield app
+
+
+async def puts(app: Flyball, text: str) -> None:
+    """Somebody puts other policies in force."""
+    compiled = app.rooms.policies.check(Source(layer="project", name="bank", files={"bank.cedar": text}))
+    await app.rooms.policies.activate("local", compiled, ADA)
+
+
+BROKEN = {
+    "a syntax error": ('@id("x") forbid (principal, action resource);', "bank.cedar"),
+    "a misspelt annotation": (
+        '@id("x") @require_aproval("finance") forbid (principal, action, resource);', "require_approval"
+    ),
+    "an action that nobody knows": ('@id("x") forbid (principal, action == Action::"pya", resource);', "pya"),
+    "an argument that nobody knows": (
+        '@id("x") forbid (principal, action == Action::"pay", resource) when { context.input.cent > 1 };', "cents"
+    ),
+    "an approval without its cure": (
+        '@id("x") @require_approval("finance") forbid (principal, action == Action::"pay", resource);', "approvals"
+    ),
+    "the same id twice": ('@id("all") forbid (principal, action, resource);', "all"),
+    "a 1 000-fold nested policy": (
+        f'@id("x") forbid (principal, action, resource) when {{ {"(" * 1000}true{")" * 1000} }};', ""
+    ),
+    "1 000 times not": (f'@id("x") forbid (principal, action, resource) when {{ {"!" * 1000}true }};', ""),
+    "no text at all": ("\0\ufffe", ""),
+    "5 MB of policies": ('@id("x{n}") permit (principal, action, resource);\n' * 100_000, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_policies_that_are_none_are_refused_and_the_last_good_bundle_stays_in_force(
+    tmp_path: Path, broken: str
+) -> None:
+    text, said = BROKEN[broken]
+    async with bank(tmp_path, Books()) as app:
+        assert isinstance(await app.act(pay, {"cents": 5}, by=KIM, call_id="1"), Executed)
+        before = app.policies.in_force()
+        (tmp_path / "policies" / "bank.cedar").write_text(PERMIT + text)
+        with pytest.raises(PolicyError) as refused:
+            await app.policies.activate(by=ADA)
+        assert said in str(refused.value) and len(str(refused.value)) < 5_000
+        assert app.policies.in_force() == before
+        assert isinstance(await app.act(pay, {"cents": 5}, by=KIM, call_id="2"), Executed)
+        asked = await app.run(paying, {"cents": 500}, by=KIM)
+        assert isinstance(asked, Waiting) and (await app.ledger.verify()).ok
+
+
+async def test_a_project_whose_policies_on_disk_broke_opens_on_its_last_good_bundle(tmp_path: Path) -> None:
+    async with on_disk(tmp_path) as app:
+        assert isinstance(await app.act(pay, {"cents": 5}, by=KIM, call_id="1"), Executed)
+    async with on_disk(tmp_path, None, "permit (principal, action") as app:
+        assert isinstance(await app.act(pay, {"cents": 5}, by=KIM, call_id="2"), Executed)
+
+
+async def test_a_project_that_never_had_good_policies_runs_nothing(tmp_path: Path) -> None:
+    kept = Books()
+    async with on_disk(tmp_path, kept, "permit (principal, action") as app:
+        with pytest.raises(PolicyError):
+            await app.act(pay, {"cents": 5}, by=KIM, call_id="1")
+        assert not kept.calls
+
+
+async def test_a_policy_that_raises_while_it_is_evaluated_denies_and_never_lets_through(tmp_path: Path) -> None:
+    kept = Books()
+    text = POLICY + (
+        '@id("overflows") forbid (principal, action == Action::"pay", resource)\n'
+        "when { context.input.cents * 9223372036854775807 < 0 };"
+    )
+    async with bank(tmp_path, kept, text) as app:
+        told = await app.act(pay, {"cents": 5}, by=KIM, call_id="1")
+        assert isinstance(told, Blocked) and told.reason == "policy_denied" and "overflow" in str(told)
+        asked = await app.act(pay, {"cents": 500}, by=KIM, call_id="2")
+        assert isinstance(asked, Blocked) and not kept.calls  # nobody is asked to lift what is an error
+        assert isinstance(await app.act(pay, {"cents": 0}, by=KIM, call_id="3"), Executed)
+
+
+# policies that move -----------------------------------------------------------------------------------------------------
+async def test_policies_tightened_between_verdict_and_t1_are_asked_again_and_deny(tmp_path: Path) -> None:
+    kept = Books()
+    async with bank(tmp_path, kept, PERMIT) as app:
+        await app.runs.ready("local")
+        MEANWHILE.append(lambda: puts(app, FORBID.replace('"pay"', '"watched"')))
+        ended = await app.run(watching, 5, by=KIM)
+        assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not kept.calls
+        records = app.runs.records(ended.run)
+        assert not [r for r in records if r.kind == "intent" and r.facts["action"] == "watched"]
+        (decision,) = [r for r in records if r.kind == "decision"]
+        assert "project/closed" in decision.facts["policies"] and (await app.ledger.verify()).ok
+
+
+async def test_policies_that_only_moved_let_it_through_under_the_new_bundle(tmp_path: Path) -> None:
+    kept = Books()
+    async with bank(tmp_path, kept, PERMIT) as app:
+        await app.runs.ready("local")
+        before = app.policies.in_force()["project"]
+        MEANWHILE.append(lambda: puts(app, PERMIT + '@id("more") permit (principal, action, resource);'))
+        done = await app.run(watching, 5, by=KIM)
+        (intent,) = [r for r in app.runs.records(done.run, kind="intent") if r.facts["action"] == "watched"]
+        assert isinstance(done, Completed) and kept.calls == ["watched"] and intent.facts["bundles"] != [before]
+
+
+async def test_policies_that_never_stand_still_let_nothing_through(tmp_path: Path) -> None:
+    kept = Books()
+    async with bank(tmp_path, kept, PERMIT) as app:
+        await app.runs.ready("local")
+
+        async def again() -> None:
+            number = sum(r.kind == "policy_activated" for r in app.runs.records("-"))
+            await puts(app, PERMIT + f'@id("p{number}") permit (principal, action, resource);')
+            MEANWHILE.insert(0, again) if number < 40 else None
+
+        for _ in range(20):
+            MEANWHILE.append(lambda: puts(app, PERMIT))
+        MEANWHILE[:] = []
+        moving = [True]
+
+        async def turn() -> None:
+            await again_once(app)
+            moving.append(True)
+
+        del again, moving, turn
+        endless = _Endless(app)
+        MEANWHILE.append(endless)
+        ended = await app.run(watching, 5, by=KIM)
+        MEANWHILE.clear()
+        assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not kept.calls
