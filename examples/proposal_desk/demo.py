@@ -128,9 +128,10 @@ def _line(word: str, facts: Mapping[str, Any]) -> str:
     if word == "waiting" and facts.get("about"):
         return f"{at} waits for {', '.join(facts.get('groups', ()))}: {facts['about']}"
     if word == "answered":
-        return f"{at} {facts['what']} by {facts.get('by', '')}: {facts.get('reason', '')}"
-    if word in ("ended", "end"):
-        return f"      the run ended: {facts['reason']} {facts.get('detail', '') or facts.get('value', '')}".rstrip()
+        why = f": {facts['reason']}" if facts.get("reason") else ""
+        return f"{at} {facts['what']} by {facts.get('by', '')}{why}"
+    if word == "ended":
+        return f"      the run ended: {facts['reason']} {facts.get('detail', '')}".rstrip()
     return f"      run {facts['id']}" if word == "run" else ""
 
 
@@ -141,7 +142,9 @@ def _command() -> list[str]:
 
 def _indented(text: str) -> None:
     for line in text.splitlines():
-        print(f"      {line}", flush=True)
+        # Every command says that the model is a script; here it is said once, at the top.
+        if not line.startswith("note: scripted"):
+            print(f"      {line}", flush=True)
 
 
 @contextmanager
@@ -168,6 +171,8 @@ def main() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
     demo = Demo(_environment())
     demo.stage("The world: a CRM, documents, a mail server, a policy")
+    if "FLYBALL_MODEL" not in os.environ:
+        print("   no model thinks here: scripts/demo.toml is played, and every record says so", flush=True)
     seed(STATE)
     with mail_server(demo.env) as port:
         demo.env["DESK_SMTP_PORT"] = str(port)
@@ -212,7 +217,7 @@ def evidence(demo: Demo, first: str, second: str) -> None:
     demo.flyball("verify", out)
     demo.stage("Look further")
     for words in (f"show {first}", f"replay {first}", "runs", f"ledger prove {first}", "policy explain send_proposal"):
-        print(f"   cd {shlex.quote(str(HERE))} && flyball {words}")
+        print(f"   cd {shlex.quote(str(HERE))} && {shlex.join(_command())} {words}")
 
 
 if __name__ == "__main__":

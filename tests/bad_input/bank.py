@@ -18,6 +18,7 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project, collect
 from flyball.app.wiring import Ports
 from flyball.core.config import Config, Input
+from flyball.ports.clock import Clock
 from flyball.testing import Lab
 from flyball.testing.engine import cedar
 
@@ -121,12 +122,16 @@ def lab(kept: Books | None = None, policies: str = PERMIT, **settings: Any) -> L
     return Lab(policies=policies, by=KIM, resources=[books.use(kept or Books())], **settings)
 
 
-def on_disk(folder: Path, kept: Books | None = None, policies: str = PERMIT, *modules: ModuleType, **config: Any) -> Flyball:
+def on_disk(
+    folder: Path, kept: Books | None = None, policies: str = PERMIT, *modules: ModuleType, **config: Any
+) -> Flyball:
     """The bank over files, as a process of its own has it."""
     return Flyball(*_project(folder, policies, modules, config), uses=[books.use(kept or Books())])
 
 
-def in_memory(ports: Ports, folder: Path, kept: Books, policies: str = PERMIT, *modules: ModuleType, **config: Any) -> Flyball:
+def in_memory(
+    ports: Ports, folder: Path, kept: Books, policies: str = PERMIT, *modules: ModuleType, **config: Any
+) -> Flyball:
     """A process over a journal in memory, which several can share as machines share a database."""
     return Flyball(*_project(folder, policies, modules, config), ports, [books.use(kept)])
 
@@ -136,16 +141,32 @@ def _project(folder: Path, policies: str, modules: tuple[ModuleType, ...], confi
     place.mkdir(exist_ok=True)
     place.joinpath("bank.cedar").write_text(policies)
     bare = msgspec.structs.replace(Config.bare("bank", str(folder), home=str(folder / "home")), **config)
-    bare = msgspec.structs.replace(bare, project=msgspec.structs.replace(bare.project, policies=str(place), policy=None))
+    bare = msgspec.structs.replace(
+        bare, project=msgspec.structs.replace(bare.project, policies=str(place), policy=None)
+    )
     return bare, collect("bank", str(folder), [sys.modules[__name__], *modules])
 
 
-def memory() -> Ports:
-    """Ports in memory, with real time."""
+class Hasty:
+    """Time that moves on at once where somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._now = 1_772_442_000_000_000
+
+    def now(self) -> int:
+        self._now += 1
+        return self._now
+
+    async def wait(self, until: int) -> None:
+        self._now = max(self._now, until)
+
+
+def memory(clock: Clock | None = None) -> Ports:
+    """Ports in memory, with real time where no other is given."""
     entropy = adapter("entropy")()
     return Ports(
         journal=adapter("journal.memory")(entropy), keyring=adapter("keyring.memory")(), engine=cedar(),
-        signer=adapter("signer.memory")("bank"), clock=adapter("clock")(), entropy=entropy, models={},
+        signer=adapter("signer.memory")("bank"), clock=clock or adapter("clock")(), entropy=entropy, models={},
         prices=adapter("prices")(None),
     )  # fmt: skip
 

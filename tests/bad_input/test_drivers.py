@@ -30,7 +30,7 @@ async def striking(run: Run, times: int) -> str:
 
 
 class Gate:
-    """A journal whose appends of one kind of record wait until they are let through, before or after they are durable."""
+    """A journal whose appends of one kind of record wait to be let through, before or after they are durable."""
 
     def __init__(self, inner: Any, kind: str, *, after: bool) -> None:
         self._inner, self._kind, self._after = inner, kind, after

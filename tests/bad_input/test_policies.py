@@ -1,16 +1,33 @@
-"""Policies that are none, and policies that move: the last good bundle decides, and nothing runs under an old verdict."""
+"""Policies that are none, and policies that move: the last good bundle decides, nothing runs on an old verdict."""
 
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from flyball import Blocked, Call, Completed, Executed, Flyball, FlyballError, Principal, Run, Stopped, Waiting, flow, tool
+from flyball import (
+    Blocked,
+    Call,
+    Completed,
+    Executed,
+    Flyball,
+    FlyballError,
+    Principal,
+    Run,
+    Stopped,
+    Waiting,
+    flow,
+    tool,
+)
+from flyball.core.credential import enrolled
 from flyball.core.journal import KeyRow, PendingRow
 from flyball.core.policy import PolicyError, Source
 from tests.bad_input.bank import FAY, KIM, PERMIT, POLICY, Books, books, in_memory, memory, on_disk, pay, paying
@@ -28,8 +45,8 @@ async def watched(call: Call, cents: int) -> str:
 
 @watched.requires
 async def meanwhile(call: Call, cents: int) -> str | None:
-    while MEANWHILE:
-        await MEANWHILE.pop()()
+    if MEANWHILE:
+        await MEANWHILE.pop(0)()
     return None
 
 
@@ -119,7 +136,7 @@ async def test_a_policy_that_raises_while_it_is_evaluated_denies_and_never_lets_
         assert isinstance(await app.act(pay, {"cents": 0}, by=KIM, call_id="3"), Executed)
 
 
-# policies that move -----------------------------------------------------------------------------------------------------
+# policies that move -------------------------------------------------------------------------------------------
 async def test_policies_tightened_between_verdict_and_t1_are_asked_again_and_deny(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
@@ -148,24 +165,54 @@ async def test_policies_that_never_stand_still_let_nothing_through(tmp_path: Pat
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
         await app.runs.ready("local")
-
-        async def again() -> None:
-            number = sum(r.kind == "policy_activated" for r in app.runs.records("-"))
-            await puts(app, PERMIT + f'@id("p{number}") permit (principal, action, resource);')
-            MEANWHILE.insert(0, again) if number < 40 else None
-
-        for _ in range(20):
-            MEANWHILE.append(lambda: puts(app, PERMIT))
-        MEANWHILE[:] = []
-        moving = [True]
-
-        async def turn() -> None:
-            await again_once(app)
-            moving.append(True)
-
-        del again, moving, turn
-        endless = _Endless(app)
-        MEANWHILE.append(endless)
+        for number in range(10):
+            text = PERMIT + f'@id("p{number}") permit (principal, action, resource);'
+            MEANWHILE.append(partial(puts, app, text))
         ended = await app.run(watching, 5, by=KIM)
         MEANWHILE.clear()
         assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not kept.calls
+        assert "faster than" in ended.detail and (await app.ledger.verify()).ok
+
+
+async def test_a_key_revoked_between_verdict_and_t1_ends_the_run(tmp_path: Path) -> None:
+    kept, lea = Books(), Principal("user:lea", assurance="key")
+    async with bank(tmp_path, kept, PERMIT) as app:
+        await app.runs.ready("local")
+        public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        row = KeyRow(id=enrolled(public), person="user:lea", groups=(), public=b64encode(public).decode(), created=1)
+        await app.keys.enrol(row)
+        MEANWHILE.append(lambda: app.keys.revoke(row.id))
+        ended = await app.run(watching, 5, by=lea)
+        assert isinstance(ended, Stopped) and ended.reason == "auth_failed" and not kept.calls
+        assert (await app.ledger.verify()).ok
+
+
+async def test_a_policy_tightened_while_a_run_waits_denies_it_even_when_it_is_approved(tmp_path: Path) -> None:
+    kept = Books()
+    async with bank(tmp_path, kept) as app:
+        handle = await app.start(paying, {"cents": 500}, by=KIM)
+        asked = await handle.result()
+        assert isinstance(asked, Waiting)
+        await puts(
+            app, POLICY.replace("@id", '@id("none") forbid (principal, action == Action::"pay", resource);\n@id', 1)
+        )
+        ended = await handle.result()
+        assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not kept.calls
+        with pytest.raises(FlyballError):
+            await app.approvals.approve(asked.pending[0], by=FAY)
+        assert (await app.ledger.verify()).ok
+
+
+async def test_an_approval_granted_under_a_policy_that_changed_before_it_was_used_is_void(tmp_path: Path) -> None:
+    kept = Books()
+    async with bank(tmp_path, kept) as app:
+        handle = await app.start(paying, {"cents": 500}, by=KIM)
+        asked = await handle.result()
+        assert isinstance(asked, Waiting)
+        app.rooms.driver.hold()  # nobody drives it: what is granted waits to be used
+        await app.approvals.approve(asked.pending[0], by=FAY)
+        await puts(app, POLICY.replace("> 100", "> 200"))
+        rows = app.rooms.ports.journal.view("local").rows(PendingRow)
+        assert [row.state for row in rows] == ["void"] and not kept.calls
+        again = await app.runs.resume(handle.id)
+        assert isinstance(again, Waiting) and again.pending[0].over != asked.pending[0].over

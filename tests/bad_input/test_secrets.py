@@ -65,6 +65,12 @@ HOWS = (
 )  # fmt: skip
 
 
+def holding(text: str, folder: Path) -> list[Path]:
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    assert len(files) > 5
+    return [f for f in files if text.encode() in f.read_bytes()]
+
+
 @pytest.mark.parametrize("how", HOWS)
 async def test_the_text_of_a_secret_stands_in_no_file_record_or_answer(bank: Flyball, tmp_path: Path, how: str) -> None:
     async with bank as app:
@@ -74,8 +80,7 @@ async def test_the_text_of_a_secret_stands_in_no_file_record_or_answer(bank: Fly
         opened = [msgspec.json.encode([r.facts, r.private]).decode() for r in app.runs.records(run.id)]
         assert TEXT not in "".join(opened)
         await app.ledger.export(tmp_path / "evidence", disclose=(run.id,))
-    files = [f for f in tmp_path.rglob("*") if f.is_file()]
-    assert len(files) > 5 and not [f for f in files if TEXT.encode() in f.read_bytes()]
+    assert not holding(TEXT, tmp_path)
 
 
 async def test_a_secret_that_a_tool_did_not_declare_is_not_given(bank: Flyball) -> None:

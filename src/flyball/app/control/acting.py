@@ -175,7 +175,9 @@ async def stop(office: Office, caller: Caller, wanted: Stop) -> dict[str, Any]:
 def typed(text: str, kind: Any, max_bytes: int = MAX_BYTES) -> Any:
     """An input as the declared type: JSON, or the bare text where that fits. Raises FlyballError `bad_input`."""
     if not text and kind not in (Any, None, type(None)):
-        raise FlyballError("bad_input", "there is no input", f"it takes {getattr(kind, '__name__', kind)}", "Give JSON or text.")
+        raise FlyballError(
+            "bad_input", "there is no input", f"it takes {getattr(kind, '__name__', kind)}", "Give JSON or text."
+        )
     if kind is str and not text.lstrip().startswith('"'):
         return text
     try:

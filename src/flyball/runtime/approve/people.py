@@ -125,7 +125,9 @@ class People:
             raise self._not_eligible(by, row, asked, "")
         wrong = misfit(value, (asked.private or {}).get("schema", {}))
         if wrong is not None:
-            raise FlyballError("bad_answer", "the answer does not fit the question", wrong, "answer with JSON that fits")
+            raise FlyballError(
+                "bad_answer", "the answer does not fit the question", wrong, "answer with JSON that fits"
+            )
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         facts = {"cure": row.groups[0], **self._signature(signed)}
         await self._decide("answered", row, changed, by, facts, {"value": value, "reason": reason})
@@ -145,7 +147,9 @@ class People:
             raise self._not_eligible(by, row, asked, "")
         wrong = misfit(result, (asked.private or {}).get("schema", {})) if status == "executed" else None
         if wrong is not None:
-            raise FlyballError("bad_resolution", "the result does not fit what the tool returns", wrong, "--result JSON")
+            raise FlyballError(
+                "bad_resolution", "the result does not fit what the tool returns", wrong, "--result JSON"
+            )
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
             kind="resolution", run=row.run, path=row.path, attempt=1,

@@ -105,7 +105,7 @@ class Broker:
             if task is None or task.cancelling():
                 raise
             ended = self._lost(p, bad)  # nobody cancelled this run: something inside the tool was cancelled
-        except BaseException as bad:  # a station boundary: no Exception, but an ending, unless a flow parks or ends with it
+        except BaseException as bad:  # a station boundary: an ending too, unless a flow parks or ends with it
             if p.performer.lasting or isinstance(bad, (KeyboardInterrupt, GeneratorExit)):
                 raise
             ended = self._lost(p, bad)
@@ -176,7 +176,7 @@ class Broker:
             wanted = resources_of(performer.functions)
             try:
                 found = await self._resources.ready(wanted, place.tenant, stack)
-            except Exception as bad:  # a station boundary: the call has not begun, whatever its resource raised
+            except Exception as bad:  # a station boundary: the call has not begun, whatever it raised
                 raise NotDone(f"a resource could not be opened: {said(bad)}") from bad
             heard = self._listener(place)
             call = Call(

@@ -25,9 +25,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any]
 
 
-async def ask_person(
-    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted
-) -> Any:
+async def ask_person(at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted) -> Any:
     """The recorded answer; else asks, or goes on waiting, and parks."""
     past = at.history.past(path)
     asked, answered = past.last("asked"), past.last("answered")
@@ -43,9 +41,7 @@ async def ask_person(
     return await _wait(at, branch, path, asked, wanted.default)
 
 
-async def _ask(
-    at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted
-) -> Any:
+async def _ask(at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted) -> Any:
     expires = at.record.clock.now() + wanted.within // timedelta(microseconds=1)
     row_id = f"{at.row.id}/{path}#1"
     told = {**shown, "action": "ask", "by": at.authority.principal.id, "through": _agents(branch)}
@@ -55,8 +51,8 @@ async def _ask(
         "covers": {"pending": row_id, "cures": [f"project/{wanted.to}"], "expires": expires},
     }
     row = PendingRow(
-        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{wanted.to}",), expires=expires,
-        record=f"{at.row.id}/{path}/0/asked", over=over(facts["covers"]),  # type: ignore[arg-type]
+        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{wanted.to}",),
+        expires=expires, record=f"{at.row.id}/{path}/0/asked", over=over(facts["covers"]),  # type: ignore[arg-type]
     )  # fmt: skip
     private = {"shown": told, "default": wanted.default, "schema": wanted.schema}
     event = Event(
