@@ -86,14 +86,15 @@ class Rooms:
 def plug(config: Config) -> Ports:
     """The ports that a configuration names; opens files."""
     journal_path, signer_path = Path(config.journal.path), Path(config.signer.file)
-    # Keys are made for a new log only: a lost key beside an old log is an error, never silently another key.
-    new = not journal_path.exists()
     for folder in (journal_path.parent, signer_path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     clock, entropy = adapter("clock")(), adapter("entropy")()
     journal = adapter("journal.sqlite").open(
         journal_path, synchronous=config.journal.synchronous.lower(), entropy=entropy
     )
+    # Keys are made for a journal without a log only: a lost key beside a log is an error, never silently another key,
+    # and a first start that was killed before it had its keys is simply begun again.
+    new = not journal.tenants()
     root = adapter("keyring.root")(str(config.keys.root), create=new)
     return Ports(
         journal=journal, clock=clock, entropy=entropy,
