@@ -130,7 +130,7 @@ async def test_one_tenant_sees_decides_and_stops_nothing_of_another(tmp_path: Pa
     async with in_memory(memory(), tmp_path, kept, POLICY) as app:
         asked = await app.run(paying, {"cents": 500}, by=MIA, key="k")
         assert isinstance(asked, Waiting)
-        assert await app.act(look, {}, by=BEN, call_id="1")
+        assert isinstance(await app.act(look, {}, by=BEN, call_id="1"), Executed)
         assert app.approvals.list(tenant="acme") and not app.approvals.list(tenant="bolt")
         assert asked.run not in [row.id for row in app.runs.list(tenant="bolt")]
         assert not app.runs.records(asked.run, tenant="bolt")

@@ -1,6 +1,9 @@
-"""A real process that runs one governed tool and kills itself where it is told to; its parent counts the effects.
+"""A real process that makes governed calls and kills itself where it is told to; its parent counts the effects.
 
-worker.py DIRECTORY HOW WHERE      HOW: key, probe, none    WHERE: before_t1, before_effect, after_effect, never
+    worker.py WHERE FOLDER...    in each folder goes on with the one run whose tool the folder is named after
+                                 (key, probe or none), and says what became of each
+
+WHERE: before_t1, before_effect, after_effect (dies there by SIGKILL, so with one folder only), or never.
 """
 
 from __future__ import annotations
@@ -9,80 +12,112 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
-from flyball import Call, Critical, Flyball, Principal, Run, Waiting, flow, tool
-from flyball.adapters.config_toml import bare
+from flyball import Call, Critical, Flyball, Principal, Run, Tenant, Waiting, flow, resource, tool
 from flyball.app.project import collect
+from flyball.core.config import Config
 
-POLICY = '@id("all") permit (principal, action, resource);'
-HERE = Path(sys.argv[1])
-HOW, WHERE = sys.argv[2], sys.argv[3]
+WHERE, *FOLDERS = sys.argv[1:] or [""]
 KIM = Principal("user:kim")
+SHORT = timedelta(seconds=1)
 
 
-def die_once(where: str) -> None:
-    """Kills this process with SIGKILL the first time it gets to the place it was told to die at."""
-    marker = HERE / "died"
-    if where == WHERE and not marker.exists():
-        marker.touch()
+@resource()
+async def place(tenant: Tenant) -> AsyncIterator[Path]:
+    yield Path(tenant.id)
+
+
+def die(where: str) -> None:
+    """Kills this process with SIGKILL where it was told to die."""
+    if where == WHERE:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def effect(key: str) -> str:
-    """The remote: it remembers keys, and its own log of effects is the oracle."""
-    log = HERE / "effects"
-    done = log.read_text().split() if log.exists() else []
-    if HOW != "key" or key not in done:
-        with log.open("a") as f:
-            f.write(f"{key}\n")
-            f.flush()
-            os.fsync(f.fileno())
-    return key
+def effects(call: Call) -> list[str]:
+    """The remote's own log of effects, which is the oracle."""
+    log = call.get(place) / "effects"
+    return log.read_text().split() if log.exists() else []
 
 
-@tool(effect="irreversible", idempotency=HOW, timeout=timedelta(seconds=1))
-async def pay(call: Call, cents: Critical[int]) -> str:
-    die_once("before_effect")
-    told = effect(call.key)
-    die_once("after_effect")
+def happen(call: Call, *, remembers: bool = False) -> str:
+    """The effect, durable; a remote that remembers keys makes it once for each."""
+    if not (remembers and call.key in effects(call)):
+        with (call.get(place) / "effects").open("a") as log:
+            log.write(f"{call.key}\n")
+            log.flush()
+            os.fsync(log.fileno())
+    return call.key
+
+
+@tool(effect="irreversible", idempotency="key", timeout=SHORT)
+async def pay_key(call: Call, cents: Critical[int]) -> str:
+    die("before_effect")
+    told = happen(call, remembers=True)
+    die("after_effect")
     return told
 
 
-@pay.requires
-async def open_for_business(call: Call, cents: int) -> str | None:
-    die_once("before_t1")
+@tool(effect="irreversible", idempotency="probe", timeout=SHORT)
+async def pay_probe(call: Call, cents: Critical[int]) -> str:
+    die("before_effect")
+    told = happen(call)
+    die("after_effect")
+    return told
+
+
+@pay_probe.probe
+async def was_paid(call: Call, cents: int) -> str | None:
+    return call.key if call.key in effects(call) else None
+
+
+@tool(effect="irreversible", timeout=SHORT)
+async def pay_none(call: Call, cents: Critical[int]) -> str:
+    die("before_effect")
+    told = happen(call)
+    die("after_effect")
+    return told
+
+
+async def ready(call: Call, cents: int) -> str | None:
+    die("before_t1")
     return None
 
 
-@pay.probe
-async def was_paid(call: Call, cents: int) -> str | None:
-    log = HERE / "effects"
-    return call.key if log.exists() and call.key in log.read_text().split() else None
+TOOLS = {"key": pay_key, "probe": pay_probe, "none": pay_none}
+for each in TOOLS.values():
+    each.requires(ready)
 
 
-@flow(ensures=[pay])
-async def desk(run: Run, cents: int) -> str:
-    return await run.call(pay, cents=cents)
+@flow
+async def desk(run: Run, how: str) -> str:
+    return await run.call(TOOLS[how], cents=100)
+
+
+async def go(folder: Path) -> str:
+    """Starts or goes on with the one run of a folder; says in words what became of it."""
+    policies = folder / "policies"
+    policies.mkdir(exist_ok=True)
+    policies.joinpath("all.cedar").write_text('@id("all") permit (principal, action, resource);')
+    config = Config.bare("faults", str(folder), home=str(folder))
+    project = msgspec.structs.replace(config.project, policies=str(policies), policy=None)
+    config = msgspec.structs.replace(config, project=project)
+    values = collect("faults", str(folder), [sys.modules[__name__]])
+    async with Flyball(config, values, uses=[place.use(folder)]) as app:
+        result = await app.run(desk, folder.name, by=KIM, key="ticket-7")
+        report = await app.ledger.verify()
+        kinds = [p.kind for p in result.pending] if isinstance(result, Waiting) else []
+        return " ".join([result.reason, *kinds, "verified" if report.ok else "broken"])
 
 
 async def main() -> None:
-    """Starts or goes on with the one run, and says in one line what became of it."""
-    policies = HERE / "policies"
-    policies.mkdir(exist_ok=True)
-    policies.joinpath("all.cedar").write_text(POLICY)
-    config = bare("faults", HERE, environ={"HOME": str(HERE)}).config
-    config = msgspec.structs.replace(
-        config, project=msgspec.structs.replace(config.project, policies=str(policies), policy=None)
-    )
-    async with Flyball(config, collect("faults", str(HERE), [sys.modules[__name__]])) as app:
-        result = await app.run(desk, 100, by=KIM, key="ticket-7")
-        report = await app.ledger.verify()
-        kinds = [p.kind for p in result.pending] if isinstance(result, Waiting) else []
-        print(result.reason, *kinds, "verified" if report.ok else "broken", sep=" ")
+    """One line for each folder, in order."""
+    for said in await asyncio.gather(*[go(Path(folder)) for folder in FOLDERS]):
+        print(said)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,11 @@ class Flyball:
         scripted = tuple(sorted(name for name, port in self.rooms.ports.models.items() if port.scripted))
         self.office = Office.of(self.rooms, scripted=scripted, runs=self.runs)
         if self._ports is None:
-            self._server = await Server.start(self.office, Path(self._config.journal.path))
+            try:
+                self._server = await Server.start(self.office, Path(self._config.journal.path))
+            except BaseException:  # raised on: the project is only closed first
+                await self._opened.__aexit__(*sys.exc_info())
+                raise
         return self
 
     async def __aexit__(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from flyball.app.cases import failing
 from flyball.app.moving import settle
 from flyball.app.project import Project
 from flyball.app.release import Release, commit_of, release_of
-from flyball.app.wiring import Ports, Rooms, plug, sources, wire
+from flyball.app.wiring import Ports, Rooms, plugged, sources, wire
 from flyball.core.call import Use
 from flyball.core.config import Config
 from flyball.core.errors import FlyballError
@@ -27,21 +27,18 @@ async def opened(
 
     Without `drive` nothing that is due is taken up: only runs that are asked for by name go on.
     """
-    plugged = ports or plug(config)
-    rooms = wire(config, project, plugged, uses)
-    if not drive:
-        rooms.driver.hold()
-    try:
-        await begin(rooms, drive=drive)
-        yield rooms
-    finally:
-        await rooms.driver.close()
-        await rooms.resources.close()
-        await rooms.models.close()
-        await rooms.ledger.close()
-        if ports is None:
-            await plugged.journal.close()
-            plugged.keyring.close()
+    async with plugged(config) if ports is None else nullcontext(ports) as found:
+        rooms = wire(config, project, found, uses)
+        if not drive:
+            rooms.driver.hold()
+        try:
+            await begin(rooms, drive=drive)
+            yield rooms
+        finally:
+            await rooms.driver.close()
+            await rooms.resources.close()
+            await rooms.models.close()
+            await rooms.ledger.close()
 
 
 async def begin(rooms: Rooms, *, drive: bool = True) -> None:

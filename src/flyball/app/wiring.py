@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,26 +84,29 @@ class Rooms:
     watching: Watching
 
 
-def plug(config: Config) -> Ports:
-    """The ports that a configuration names; opens files."""
+@asynccontextmanager
+async def plugged(config: Config) -> AsyncIterator[Ports]:
+    """The ports that a configuration names. Opens files, and gives them back at the end and where one of them fails."""
     journal_path, signer_path = Path(config.journal.path), Path(config.signer.file)
     for folder in (journal_path.parent, signer_path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     clock, entropy = adapter("clock")(), adapter("entropy")()
-    journal = adapter("journal.sqlite").open(
-        journal_path, synchronous=config.journal.synchronous.lower(), entropy=entropy
-    )
-    # Keys are made for a journal without a log only: a lost key beside a log is an error, never silently another key,
-    # and a first start that was killed before it had its keys is simply begun again.
-    new = not journal.tenants()
-    root = adapter("keyring.root")(str(config.keys.root), create=new)
-    return Ports(
-        journal=journal, clock=clock, entropy=entropy,
-        keyring=adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=new),
-        signer=adapter("signer.file")(signer_path, config.project.name, create=new),
-        engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
-        prices=adapter("prices")(config.prices),
-    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+        durable = config.journal.synchronous.lower()
+        journal = adapter("journal.sqlite").open(journal_path, synchronous=durable, entropy=entropy)
+        stack.push_async_callback(journal.close)
+        # Keys are made for a journal without a log only: a lost key beside a log is an error, never silently another
+        # key, and a first start that was killed before it had its keys is simply begun again.
+        new = not journal.tenants()
+        root = adapter("keyring.root")(str(config.keys.root), create=new)
+        keyring = adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=new)
+        stack.callback(keyring.close)
+        yield Ports(
+            journal=journal, clock=clock, entropy=entropy, keyring=keyring,
+            signer=adapter("signer.file")(signer_path, config.project.name, create=new),
+            engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
+            prices=adapter("prices")(config.prices),
+        )  # fmt: skip
 
 
 def _model(config: ModelConfig) -> ModelPort:

@@ -19,7 +19,7 @@ from flyball.app.control.office import Office
 from flyball.app.flyball import Flyball
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, collect, load
-from flyball.app.wiring import Ports, plug, wire
+from flyball.app.wiring import Ports, plugged, wire
 from flyball.core.config import Config
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Answered, Append, Refused
@@ -118,19 +118,17 @@ async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office
 async def writing(config: Config, tenant: str) -> AsyncIterator[Office]:
     """An office that owns the journal for a moment. Raises FlyballError `journal_owned` where somebody else does."""
     records, project = _bare(config)
-    ports = plug(records)
-    rooms = wire(records, project, ports)
-    rooms.driver.hold()
-    try:
-        for known in {*ports.journal.tenants(), tenant}:
-            await rooms.ledger.open(known)
-        rooms.policies.install(tenant)
-        yield Office.of(rooms, scripted=scripted(config), code=False)
-    finally:
-        await rooms.driver.close()
-        await rooms.ledger.close()
-        await ports.journal.close()
-        ports.keyring.close()
+    async with plugged(records) as ports:
+        rooms = wire(records, project, ports)
+        rooms.driver.hold()
+        try:
+            for known in {*ports.journal.tenants(), tenant}:
+                await rooms.ledger.open(known)
+            rooms.policies.install(tenant)
+            yield Office.of(rooms, scripted=scripted(config), code=False)
+        finally:
+            await rooms.driver.close()
+            await rooms.ledger.close()
 
 
 @asynccontextmanager
