@@ -73,7 +73,7 @@ async def test_a_flow_that_is_handed_them_says_so_and_does_nothing(bad: str) -> 
     async with lab(kept) as bank:
         try:
             told = await bank.run(paying, make())
-            said = told.reason if isinstance(told, Stopped) else ""
+            said = str(told.reason) if isinstance(told, Stopped) else ""
         except FlyballError as refused:  # what no record could hold starts no run
             said = refused.code if not bank.records("x") else ""
         assert said in ("invalid_proposal", "invalid_json", "too_large", "too_deep", "not_data")

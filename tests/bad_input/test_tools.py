@@ -269,6 +269,17 @@ async def test_what_was_done_under_a_business_key_is_not_done_again_in_another_r
         assert (await bank.verify()).ok
 
 
+async def test_a_business_key_is_kept_by_what_may_have_happened_and_free_after_what_did_not() -> None:
+    kept = Books(*[not_done()] * 3)
+    async with lab(kept) as bank:
+        assert isinstance(await bank.act(settle, {"invoice": "A-1"}, call_id="1"), Failed)
+        assert isinstance(await bank.act(settle, {"invoice": "A-1"}, call_id="2"), Executed)
+        kept.will.extend([OSError("reset")] * 3)
+        assert isinstance(await bank.act(settle, {"invoice": "A-2"}, call_id="3"), Pending)
+        told = await bank.act(settle, {"invoice": "A-2"}, call_id="4")
+        assert isinstance(told, Blocked) and told.reason == "duplicate" and len(kept.calls) == 7
+
+
 # people say what became of it -----------------------------------------------------------------------------------------
 @flow
 async def ringing(run: Run, n: int) -> str:

@@ -16,6 +16,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,), "array": (list, tuple), "string": (str,), "integer": (int,), "number": (int, float),
     "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
+_MOST_SHOWN: Final = 100
 
 
 def misfit(value: Any, schema: Mapping[str, Any], at: str = "") -> str | None:
@@ -24,15 +25,20 @@ def misfit(value: Any, schema: Mapping[str, Any], at: str = "") -> str | None:
         told = [misfit(value, option, at) for option in schema["anyOf"]]
         return told[0] if all(told) else None
     if "enum" in schema:
-        return None if value in schema["enum"] else f"{at or 'it'} is none of {schema['enum']}: {value!r}"
+        return None if value in schema["enum"] else f"{at or 'it'} is none of {schema['enum']}: {_shown(value)}"
     word = schema.get("type")
     if isinstance(word, str) and word in _TYPES and not _is(value, word):
-        return f"{at or 'it'} is no {word}: {value!r}"
+        return f"{at or 'it'} is no {word}: {_shown(value)}"
     if isinstance(value, dict):
         return _object_misfit(value, schema, at)
     if isinstance(value, (list, tuple)) and isinstance(schema.get("items"), Mapping):
         return next(filter(None, (misfit(v, schema["items"], f"{at}/{n}") for n, v in enumerate(value))), None)
     return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _is(value: Any, word: str) -> bool:

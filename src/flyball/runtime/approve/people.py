@@ -101,7 +101,7 @@ class People:
         row, asked = await self._open(pending, by, "approval")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
-        args = dict((asked.private or {})["args"])
+        args, changes = dict((asked.private or {})["args"]), plain(changes, max_bytes=MAX_APPEND)
         strange = sorted(changes.keys() - args.keys())
         if strange or not changes:
             what = f"{asked.facts['covers']['action']} has no argument {', '.join(strange)}" if strange else "no change"
@@ -123,6 +123,7 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} is no person")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
+        value = plain(value, max_bytes=MAX_APPEND)
         wrong = misfit(value, (asked.private or {}).get("schema", {}))
         if wrong is not None:
             raise FlyballError(
@@ -145,6 +146,7 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
+        result = plain(result, max_bytes=MAX_APPEND)
         wrong = misfit(result, (asked.private or {}).get("schema", {})) if status == "executed" else None
         if wrong is not None:
             raise FlyballError(
