@@ -29,7 +29,7 @@ from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
 from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
 from flyball.core.policy_subject import chain, merged, resource_uid
 from flyball.core.proposal import Inputs, Proposal, Ruled
-from flyball.core.signature import Signature, from_json, to_json
+from flyball.core.signature import Signature, from_json, plain, to_json
 from flyball.ports.clock import Clock
 from flyball.ports.journal import Journal
 from flyball.ports.policy import Compiled
@@ -155,16 +155,11 @@ class Enforce:
         name = proposal.arguments.get(argument)
         if not isinstance(name, str) or not name:
             return proposal, f"argument {argument} names no {kind}"
+        uid = Uid(kind, name)
         try:
-            entity = await self._load(proposal, kind, name)
+            nodes = _nodes(uid, await self._load(proposal, kind, name))
         except Exception as bad:  # noqa: BLE001 - a station boundary: the object is unresolved, and so denied
             return proposal, f"{kind} {name!r} could not be loaded: {said(bad)}"
-        uid = Uid(kind, name)
-        as_of = int(entity.as_of.timestamp() * 1_000_000) if entity.as_of else None
-        nodes = (
-            Node(uid=uid, attrs=dict(entity.attrs), parents=entity.uids(), as_of=as_of),
-            *(Node(uid=parent) for parent in entity.uids()),
-        )
         return replace(proposal, resource=uid, entities=nodes), ""
 
     def _inputs(self, p: Proposal, unresolved: str) -> Inputs:
@@ -186,6 +181,16 @@ class Enforce:
             origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied,
             tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
         )  # fmt: skip
+
+
+def _nodes(uid: Uid, entity: Entity) -> tuple[Node, ...]:
+    """What a loader gave, as a decision reads it; raises where it gave something else, or what no record can hold."""
+    if not isinstance(entity, Entity):
+        raise TypeError(f"its loader gave {type(entity).__name__}, not an Entity")
+    parents, attrs = entity.uids(), dict(entity.attrs)
+    plain([attrs, parents])  # kept as they are: an attribute may be an entity
+    as_of = int(entity.as_of.timestamp() * 1_000_000) if entity.as_of else None
+    return Node(uid=uid, attrs=attrs, parents=parents, as_of=as_of), *(Node(uid=parent) for parent in parents)
 
 
 def decide_again(
