@@ -14,6 +14,7 @@ from flyball.core.approval import (
     cure_for,
     cure_name,
     cure_names,
+    leaf_cure,
     member,
     objection,
     over,
@@ -41,6 +42,17 @@ def cure(group: str, count: int = 1, layer: Layer = "project") -> Cure:
 
 
 COVERED = st.dictionaries(st.sampled_from(["tool", "args", "expires"]), st.integers(0, 3) | st.sampled_from(["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("cure", "written"),
+    [
+        ("project/finance", "project/finance"), ("platform/finance:2", "platform/finance:2"),
+        ("project/user:kim", "project/user:p-user:kim"),
+    ],
+)  # fmt: skip
+def test_a_leaf_names_groups_and_no_person(cure: str, written: str) -> None:
+    assert leaf_cure(cure, lambda person: f"p-{person}") == written
 
 
 @given(COVERED, COVERED)

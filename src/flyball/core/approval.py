@@ -7,7 +7,7 @@ salted commitment that the intent repeats verbatim, so that an outsider can chec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from flyball.core.canonical import encode
@@ -40,6 +40,13 @@ def people(cure: str) -> tuple[str, str, int]:
     group, _, count = rest.rpartition(":")
     # "finance:2" asks for two people; "user:kim" and "user:7" name one.
     return (layer, group, int(count)) if group not in _NAMED and count in _COUNTS else (layer, rest, 1)
+
+
+def leaf_cure(cure: str, pseudonym: Callable[[str], str]) -> str:
+    """How a cure stands in a leaf, which is permanent: a person whom it names ("user:kim") is a pseudonym there."""
+    layer, group, _ = people(cure)
+    kind, _, name = group.partition(":")
+    return f"{layer}/{kind}:{pseudonym(group)}" if name else cure
 
 
 def shown_group(cure: str) -> str:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from flyball.core.admission import MAX_APPEND
-from flyball.core.approval import cure_for, member, objection, people, shown_group, unmet
+from flyball.core.approval import cure_for, leaf_cure, member, objection, people, shown_group, unmet
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError
@@ -130,7 +131,8 @@ class People:
                 "bad_answer", "the answer does not fit the question", wrong, "answer with JSON that fits"
             )
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
-        facts = {"cure": row.groups[0], **self._signature(signed)}
+        cure = leaf_cure(row.groups[0], partial(self._record.person, by.tenant))
+        facts = {"cure": cure, **self._signature(signed)}
         await self._decide("answered", row, changed, by, facts, {"value": value, "reason": reason})
 
     async def resolve(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from flyball.core.approval import over, shown_group
+from flyball.core.approval import leaf_cure, over, shown_group
 from flyball.core.journal import PendingRow
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
@@ -44,14 +45,19 @@ async def ask_person(at: Activation, branch: Branch, path: str, shown: Mapping[s
 async def _ask(at: Activation, branch: Branch, path: str, shown: Mapping[str, Any], wanted: Wanted) -> Any:
     expires = at.record.clock.now() + wanted.within // timedelta(microseconds=1)
     row_id = f"{at.row.id}/{path}#1"
+    cure = f"project/{wanted.to}"
     told = {**shown, "action": "ask", "by": at.authority.principal.id, "through": _agents(branch)}
     facts = {
         "pending": row_id,
         "kind": "question",
-        "covers": {"pending": row_id, "cures": [f"project/{wanted.to}"], "expires": expires},
+        "covers": {
+            "pending": row_id,
+            "cures": [leaf_cure(cure, partial(at.record.person, at.tenant))],
+            "expires": expires,
+        },
     }
     row = PendingRow(
-        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(f"project/{wanted.to}",),
+        id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(cure,),
         expires=expires, record=f"{at.row.id}/{path}/0/asked", over=over(facts["covers"]),  # type: ignore[arg-type]
     )  # fmt: skip
     private = {"shown": told, "default": wanted.default, "schema": wanted.schema}
