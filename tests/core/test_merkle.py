@@ -14,6 +14,7 @@ from flyball.core.merkle import (
     Frontier,
     NodeGetter,
     consistency_proof,
+    frontier_at,
     inclusion_proof,
     leaf_hash,
     new_nodes,
@@ -47,6 +48,12 @@ def recursive_root(leaves: list[bytes]) -> bytes:
 
 def hashes(encoded: list[str] | None) -> list[bytes]:
     return [base64.b64decode(item) for item in encoded or []]
+
+
+@given(sizes, st.integers(0, 300))
+def test_the_nodes_of_a_tree_give_every_earlier_frontier(size: int, earlier: int) -> None:
+    _, node = grown(size)
+    assert frontier_at(min(earlier, size), node) == grown(min(earlier, size))[0]
 
 
 @pytest.mark.parametrize("file", vectors.files(*MERKLE, "inclusion"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,27 @@ def test_a_database_that_was_rolled_back_is_wrong(desk: Desk) -> None:
         desk.journal.with_name(f"desk.db{tail}").unlink(missing_ok=True)
     desk.journal.write_bytes(old)
     said = desk("doctor")
-    assert said.code == 1 and "rolled back or restored" in said.out and "Restore the newer database" in said.out
+    assert said.code == 1 and "rolled back, restored" in said.out and "restore the newest one" in said.out
+    assert desk("run", "looks", "1").code == 5
+
+
+def test_a_database_that_was_deleted_is_wrong_and_is_not_begun_anew(desk: Desk) -> None:
+    desk("run", "looks", "1")
+    for file in desk.journal.parent.glob("desk.*"):
+        file.unlink()
+    assert "it was deleted or moved" in findings(desk)["bad signer"][0]
+    said = desk("run", "looks", "1")
+    assert said.code == 5 and "was signed for the log" in said.err and "[signer] file" in said.err
+    Path("flyball.toml").write_text(TOML + '[signer]\nfile = "home/new.signer"\n')
+    assert desk("run", "looks", "1").code == 0
+    assert not [name for name in findings(desk) if name.startswith("bad")]
+
+
+def test_a_log_that_takes_the_place_of_the_signed_one_is_wrong(desk: Desk) -> None:
+    desk("run", "looks", "1")
+    with sqlite3.connect(desk.journal) as database:
+        database.execute("UPDATE log SET id = ?", ("00" * 16,))
+    assert "was signed for the log" in findings(desk)["bad signer"][0]
     assert desk("run", "looks", "1").code == 5
 
 

@@ -168,7 +168,7 @@ def test_a_deep_project_is_reached_by_a_short_path(people: Desk) -> None:
     deep = people.folder / ("d" * 80)
     deep.mkdir()
     toml = Path("flyball.toml")
-    toml.write_text(f'{toml.read_text()}[journal]\npath = "{deep}/desk.db"\n')
+    toml.write_text(f'{toml.read_text()}[journal]\npath = "{deep}/desk.db"\n[signer]\nfile = "deep.signer"\n')
     people.people(sam="finance")
     with people.process("run", "handle", "30", "--wait") as owner:
         asked = asked_by(people)

@@ -4,6 +4,7 @@ Rules:
 
 * Key and last-signed state share the file: whoever loses the state loses the key, so a copy that forgot what it signed
   cannot sign. The file belongs in no backup that a journal is restored from.
+* It holds every log that it ever signed, and forgets none: an origin has one log under this key.
 * Order: lock, read the file, extend the own frontier by the leaves shown, compare, write a new file, fsync, rename,
   fsync the folder; only then is the signature released. A crash between leaves a state that is ahead of what anybody
   saw, never behind.
@@ -27,7 +28,7 @@ import msgspec
 from flyball.core.errors import FlyballError
 from flyball.core.merkle import Frontier
 from flyball.core.note import VerifierKey, format_vkey, public_key, sign_checkpoint
-from flyball.core.signing import Signed, continued
+from flyball.core.signing import Signed, by_origin, check_log, continued
 
 VERSION: Final = 1
 
@@ -63,13 +64,18 @@ class FileSigner:
         """The frontier last signed for this log, by any process; empty where none was. Raises as `open_signer`."""
         return _signed(self._path, self._read(), log).frontier
 
+    def logs(self) -> Mapping[str, str]:
+        """Every origin that this key has signed for, in any process, with the id of its one log."""
+        return _origins(self._read())
+
     def sign(self, log: str, origin: str, frontier: Frontier, leaves: Callable[[int, int], Sequence[bytes]]) -> str:
         """A signed note for the frontier, released after the new state is durable.
 
-        Raises as `core.signing.continued` and `open_signer` do, and `FlyballError` ``signer_unwritable``.
+        Raises as `core.signing.continued`, `check_log` and `open_signer` do, and `FlyballError` ``signer_unwritable``.
         """
         with self._lock, _locked(self._path):
             state = self._read()
+            check_log(log, origin, _origins(state).get(origin, ""))
             signed, checkpoint = continued(_signed(self._path, state, log), origin, frontier, leaves)
             if self._durable.get(log) != signed:
                 _replace(self._path, msgspec.structs.replace(state, logs={**state.logs, log: _log(signed)}))
@@ -166,6 +172,10 @@ def _signed(path: Path, state: _State, log: str) -> Signed:
     if frontier.root().hex() != found.root or any(len(one) != 32 for one in frontier.hashes):
         raise _corrupt(path, "the root it signed is another one")
     return Signed(origin=found.origin, frontier=frontier)
+
+
+def _origins(state: _State) -> Mapping[str, str]:
+    return by_origin({log: kept.origin for log, kept in state.logs.items()})
 
 
 def _log(signed: Signed) -> _Log:

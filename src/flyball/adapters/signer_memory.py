@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flyball.core.merkle import Frontier
 from flyball.core.note import VerifierKey, format_vkey, public_key, sign_checkpoint
-from flyball.core.signing import Signed, continued
+from flyball.core.signing import Signed, by_origin, check_log, continued
 
 
 class MemorySigner:
@@ -31,8 +31,13 @@ class MemorySigner:
         """The frontier last signed for this log; empty where none was."""
         return self._logs.get(log, Signed()).frontier
 
+    def logs(self) -> Mapping[str, str]:
+        """Every origin that this key has signed for, with the id of its one log."""
+        return by_origin({log: signed.origin for log, signed in self._logs.items()})
+
     def sign(self, log: str, origin: str, frontier: Frontier, leaves: Callable[[int, int], Sequence[bytes]]) -> str:
-        """A signed note for the frontier; raises as `core.signing.continued` does."""
+        """A signed note for the frontier; raises as `core.signing.continued` and `check_log` do."""
         with self._lock:
+            check_log(log, origin, self.logs().get(origin, ""))
             self._logs[log], checkpoint = continued(self._logs.get(log, Signed()), origin, frontier, leaves)
             return sign_checkpoint(checkpoint, self._key.name, self._private)

@@ -45,7 +45,8 @@ async def begin(rooms: Rooms, *, drive: bool = True) -> None:
     """Every known tenant is checked against its signer before anything of it is recovered."""
     release = release_of(rooms)
     known = list(rooms.ports.journal.tenants())
-    for tenant in known:
+    # A log that was signed and is gone is refused as one that was cut is.
+    for tenant in sorted({*known, *rooms.ledger.signed()}):
         await rooms.ledger.open(tenant)
     for tenant in known:
         await enter(rooms, tenant, release)

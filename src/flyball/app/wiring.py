@@ -24,6 +24,7 @@ from flyball.core.policy import Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.result import Governed
+from flyball.core.signing import check_log
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
@@ -98,12 +99,15 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
         # Keys are made for a journal without a log only: a lost key beside a log is an error, never silently another
         # key, and a first start that was killed before it had its keys is simply begun again.
         new = not journal.tenants()
+        signer = adapter("signer.file")(signer_path, config.project.name, create=new)
+        if new:  # a database that was deleted after it was signed is not begun anew, nor are keys made for it
+            for origin, log in signer.logs().items():
+                check_log("", origin, log)
         root = adapter("keyring.root")(str(config.keys.root), create=new)
         keyring = adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=new)
         stack.callback(keyring.close)
         yield Ports(
-            journal=journal, clock=clock, entropy=entropy, keyring=keyring,
-            signer=adapter("signer.file")(signer_path, config.project.name, create=new),
+            journal=journal, clock=clock, entropy=entropy, keyring=keyring, signer=signer,
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
             prices=adapter("prices")(config.prices),
         )  # fmt: skip

@@ -78,6 +78,17 @@ def new_nodes(frontier: Frontier, leaf: bytes) -> tuple[Frontier, list[NewNode]]
     return Frontier(size=frontier.size + 1, hashes=tuple(hashes)), nodes
 
 
+def frontier_at(size: int, node: NodeGetter) -> Frontier:
+    """The frontier of the first ``size`` leaves of a tree whose complete subtrees ``node`` gives."""
+    hashes: list[bytes] = []
+    start = 0
+    for level in range(size.bit_length() - 1, -1, -1):
+        if size >> level & 1:
+            hashes.append(node(level, start >> level))
+            start += 1 << level
+    return Frontier(size=size, hashes=tuple(hashes))
+
+
 def root_from_leaves(leaves: Iterable[bytes]) -> bytes:
     """The root over leaf hashes (RFC 6962 section 2.1)."""
     hashes: list[bytes] = []

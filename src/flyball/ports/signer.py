@@ -6,7 +6,7 @@ a log that is not a continuation of what it signed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from flyball.core.merkle import Frontier
@@ -23,11 +23,16 @@ class Signer(Protocol):
         """The frontier last signed for this log; empty where none was."""
         ...
 
+    def logs(self) -> Mapping[str, str]:
+        """Every origin that this key has signed for, with the random id of its one log."""
+        ...
+
     def sign(self, log: str, origin: str, frontier: Frontier, leaves: Callable[[int, int], Sequence[bytes]]) -> str:
         """A signed note for the frontier. `leaves(start, end)` gives leaf hashes of the log.
 
         Extends its own frontier with them and compares; raises FlyballError `signer_ahead` where the log is shorter
-        than what was signed, `history_changed` where it is not a continuation. The state is durable before the
+        than what was signed, `history_changed` where it is not a continuation, `other_log` where another log was signed
+        for this origin. The state is durable before the
         signature is released.
         """
         ...

@@ -14,6 +14,7 @@ from typing import Any
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Append, Appended, CheckpointRow, KeyRow
 from flyball.core.record import Event
+from flyball.core.signing import check_log, check_standing
 from flyball.ports.recording import Recording
 from flyball.ports.signer import Signer
 
@@ -37,24 +38,25 @@ class Ledger:
         """The public key that checks them, NAME+ID+KEY."""
         return self._signer.verifier_key()
 
+    def signed(self) -> list[str]:
+        """The tenants whose logs the signer has signed: none of them may be missing."""
+        prefix = self.origin("")
+        return [origin.removeprefix(prefix) for origin in self._signer.logs() if origin.startswith(prefix)]
+
     async def open(self, tenant: str) -> None:
-        """Makes the tenant's log where there is none; checks that the signer never signed more than is there."""
-        log, frontier = self._record.journal.view(tenant).tree()
-        if not log:
-            log = self._record.salt()[:16].hex()
-            event = Event(kind="opened", path="log", facts={"log": log, "origin": self.origin(tenant)})
-            entry = self._record.seal(tenant, event)
-            answer = await self._record.append(Append(id=entry.id, tenant=tenant, log=log, entries=(entry,)))
-            if not isinstance(answer, Appended):
-                raise FlyballError("log_not_opened", f"the log of {tenant} could not be opened", str(answer))
+        """Makes the tenant's log where there is none; checks that it goes on from what the signer has signed."""
+        view = self._record.journal.view(tenant)
+        log, frontier = view.tree()
+        check_log(log, self.origin(tenant), self._signer.logs().get(self.origin(tenant), ""))
+        if log:
+            check_standing(self._signer.last(log), frontier, view.node)
             return
-        signed = self._signer.last(log)
-        if signed.size > frontier.size:
-            raise FlyballError(
-                "signer_ahead", f"the log of {tenant} holds {frontier.size} records, but {signed.size} were signed",
-                "the database was rolled back or restored", "restore the newer database; nothing runs on this one",
-                {"tenant": tenant, "signed": signed.size, "found": frontier.size},
-            )  # fmt: skip
+        log = self._record.salt()[:16].hex()
+        event = Event(kind="opened", path="log", facts={"log": log, "origin": self.origin(tenant)})
+        entry = self._record.seal(tenant, event)
+        answer = await self._record.append(Append(id=entry.id, tenant=tenant, log=log, entries=(entry,)))
+        if not isinstance(answer, Appended):
+            raise FlyballError("log_not_opened", f"the log of {tenant} could not be opened", str(answer))
 
     # signing ---------------------------------------------------------------------------------------------------------
     async def checkpoint(self, tenant: str) -> str:

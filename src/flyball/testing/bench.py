@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -88,7 +89,9 @@ class Bench:
     def rooms(self, journal: LabJournal, clock: Clock | None = None) -> Rooms:
         """The project's rooms over another journal: nothing of them meets this bench's own runs."""
         project = self.project()
-        return wire(self._configured(project), project, self._ports(project, journal, clock), self._resources)
+        # Another log, so another key: a signer signs one log under one origin.
+        ports = replace(self._ports(project, journal, clock), signer=adapter("signer.memory")(self.config.project.name))
+        return wire(self._configured(project), project, ports, self._resources)
 
     def _configured(self, project: Project) -> Config:
         models = {name: ModelConfig(name=name, adapter="scripted") for name in _model_names(project)}

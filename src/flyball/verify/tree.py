@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flyball.core.merkle import Frontier, node_hash
+from flyball.core.merkle import frontier_at, node_hash
 
 
 class Tree:
@@ -36,10 +36,4 @@ class Tree:
 
     def root(self, size: int) -> bytes:
         """The root over the first ``size`` leaves (RFC 6962 section 2.1)."""
-        hashes: list[bytes] = []
-        start = 0
-        for level in range(size.bit_length() - 1, -1, -1):
-            if size >> level & 1:
-                hashes.append(self.node(level, start >> level))
-                start += 1 << level
-        return Frontier(size=size, hashes=tuple(hashes)).root()
+        return frontier_at(size, self.node).root()

@@ -162,8 +162,12 @@ class SqliteView:
         if level < 0 or index < 0 or (index + 1) << level > self._head.frontier.size:
             raise KeyError((level, index))
         if level == 0:
-            return leaf_hash(self._lease.all(SQL["leaf"], (self._number * PLACE + index,))[0][0])
-        hash: bytes = self._lease.all(SQL["node"], (self._number, level, index))[0][0]
+            found = self._lease.all(SQL["leaf"], (self._number * PLACE + index,))
+        else:
+            found = self._lease.all(SQL["node"], (self._number, level, index))
+        if not found:  # the file was edited or damaged
+            raise KeyError((level, index))
+        hash: bytes = found[0][0] if level else leaf_hash(found[0][0])
         return hash
 
     def latest(self) -> int:

@@ -22,6 +22,7 @@ from flyball.core.config import Config
 from flyball.core.credential import SigningKey
 from flyball.core.errors import FlyballError
 from flyball.core.journal import BundleRow, KeyRow, RunRow
+from flyball.core.signing import check_log, check_standing
 
 Level = Literal["ok", "warn", "bad"]
 # What a tool is run at: in this process. A tool that demands more is refused.
@@ -45,7 +46,9 @@ async def examine(config: Config, tenant: str, acting: Callable[[], SigningKey |
             found += [f for check in _CHECKS for f in check(office, config, tenant)]
             found += _acting(office, tenant, acting)
     except FlyballError as bad:
-        if bad.code != "journal_missing":  # that nothing has run yet was said
+        if bad.code == "journal_missing":
+            found += _gone(config)
+        else:
             found.append(Finding(name="journal contents", level="bad", detail=str(bad)))
     return [*found, *_models(config), *_isolation()]
 
@@ -61,7 +64,7 @@ def _library() -> Iterator[Finding]:
 def _journal(config: Config) -> Iterator[Finding]:
     path = Path(config.journal.path)
     if not path.exists():
-        yield Finding(name="journal", level="ok", detail=f"{path} is not there yet: nothing has run")
+        yield Finding(name="journal", level="ok", detail=f"{path} is not there yet: nothing has run in it")
         return
     try:
         told: Mapping[str, Any] = adapter("journal.library").health(path)
@@ -106,23 +109,39 @@ def _signer(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
     path = Path(config.signer.file)
     with _reported("signer") as failed:
         signer = adapter("signer.file")(path, config.project.name, create=False)
-        for known in office.rooms.ports.journal.tenants():
-            log, frontier = office.rooms.ports.journal.view(known).tree()
-            signed = signer.last(log).size
-            if signed > frontier.size:
-                yield Finding(
-                    name="signer", level="bad", fix="Restore the newer database; nothing runs on this one.",
-                    detail=f"{known}: {signed} records were signed, {frontier.size} are there: rolled back or restored",
-                )  # fmt: skip
+        prefix, logs = office.rooms.ledger.origin(""), signer.logs()
+        gone = {origin.removeprefix(prefix) for origin in logs if origin.startswith(prefix)}
+        for known in sorted({*office.rooms.ports.journal.tenants(), *gone}):
+            view = office.rooms.ports.journal.view(known)
+            log, frontier = view.tree()
+            signed, origin = signer.last(log), f"{prefix}{known}"
+            try:
+                check_log(log, origin, logs.get(origin, ""))
+                check_standing(signed, frontier, view.node)
+            except FlyballError as bad:
+                detail = f"{known}: {bad.why}: rolled back, restored, replaced or changed"
+                yield Finding(name="signer", level="bad", detail=detail, fix=f"{bad.fix}. Nothing runs on this one.")
             else:
-                unsigned = frontier.size - signed
+                unsigned = frontier.size - signed.size
                 tail = f", the last {unsigned} not signed yet" if unsigned else ""
                 yield Finding(
-                    name="signer", level="ok", detail=f"{known}: {signed} of {frontier.size} records signed{tail}"
+                    name="signer", level="ok", detail=f"{known}: {signed.size} of {frontier.size} records signed{tail}"
                 )
         if path.parent in (Path(config.directory), Path(config.journal.path).parent):
             yield Finding(name="signer", level="warn", detail=f"{path} lies beside the project or its journal",
                           fix="Keep it outside both: whoever restores the one must not restore the other.")  # fmt: skip
+    yield from failed
+
+
+def _gone(config: Config) -> Iterator[Finding]:
+    """Without a journal there is nothing to read, but perhaps something that was signed."""
+    path = Path(config.signer.file)
+    if not path.exists():
+        return
+    with _reported("signer") as failed:
+        for origin, log in adapter("signer.file")(path, config.project.name, create=False).logs().items():
+            detail = f"{origin} was signed for the log {log}, and there is no journal: it was deleted or moved"
+            yield Finding(name="signer", level="bad", detail=detail, fix="Restore it, or set another [signer] file.")
     yield from failed
 
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class NoSigner:
         raise _unsigned()
 
     def last(self, log: str) -> Frontier:
+        """Refuses."""
+        raise _unsigned()
+
+    def logs(self) -> Mapping[str, str]:
         """Refuses."""
         raise _unsigned()
 

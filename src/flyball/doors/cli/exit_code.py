@@ -68,6 +68,7 @@ _ERRORS: Final[dict[str, ExitCode]] = {
     "unknown_signers": ExitCode.NOT_VERIFIED,
     "wrong_origin": ExitCode.NOT_VERIFIED,
     "signer_ahead": ExitCode.NOT_VERIFIED,
+    "other_log": ExitCode.NOT_VERIFIED,
     "history_changed": ExitCode.NOT_VERIFIED,
     "policy_case_invalid": ExitCode.GATE_FAILED,
     "policy_cases_failed": ExitCode.GATE_FAILED,

@@ -85,7 +85,17 @@ def logs_do_not_touch_each_other(opens: Opens) -> None:
     sign(signer, 9)
     sign(signer, 2, log="other", origin="conformance/t/other")
     assert (signer.last(LOG).size, signer.last("other").size) == (9, 2)
-    assert refusal(lambda: sign(signer, 9, origin="conformance/t/other")) == "wrong_origin"
+    assert refusal(lambda: sign(signer, 9, origin="conformance/t/new")) == "wrong_origin"
+
+
+def an_origin_has_one_log(opens: Opens) -> None:
+    """A database that was deleted and begun anew is never signed under the old name, whatever its size."""
+    sign(opens(), 9)
+    for size in (1, 9, 20):
+        assert refusal(lambda n=size: sign(opens(), n, log="another")) == "other_log"  # type: ignore[misc]
+    assert opens().logs() == {ORIGIN: LOG}
+    sign(opens(), 12)
+    assert opens().last("another") == Frontier()
 
 
 def many_at_once_leave_one_history(opens: Opens) -> None:
@@ -104,5 +114,6 @@ CHECKS: Final[tuple[Callable[[Opens], None], ...]] = (
     it_refuses_a_shorter_log,
     it_refuses_a_changed_history,
     logs_do_not_touch_each_other,
+    an_origin_has_one_log,
     many_at_once_leave_one_history,
 )
