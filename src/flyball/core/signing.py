@@ -53,7 +53,7 @@ def continued(
 
 def by_origin(logs: Mapping[str, str]) -> Mapping[str, str]:
     """Which log each origin belongs to, from the origin of each log in the order in which they were first signed."""
-    return {origin: log for log, origin in reversed(logs.items())}
+    return {origin: log for log, origin in reversed(list(logs.items()))}
 
 
 def check_log(log: str, origin: str, signed: str) -> None:
