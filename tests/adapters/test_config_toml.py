@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flyball.adapters.config_toml import Loaded, bare, find_project, load
 from flyball.adapters.config_toml.text import key_lines
-from flyball.core.config import Config, Handle
+from flyball.core.config import Config, Handle, Prices
 from flyball.core.errors import FlyballError
 
 HOME = {"HOME": "/home/kim"}
@@ -52,6 +52,7 @@ db = { host = "a", port = 1 }
 smtp = "env:SMTP_PASSWORD"
 [prices]
 file = "prices.toml"
+digest = "abababababababababababababababababababababababababababababababab"
 [platform]
 policies = "/etc/flyball/policies"
 [directory.people]
@@ -87,6 +88,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert (config.approvals.on_expiry, config.release.waiting) == ("escalate", "pin")
     assert config.people == {"fay": ("finance",)} and config.input.max_bytes == 2048
     assert config.secrets == {"smtp": Handle("env", "SMTP_PASSWORD")}
+    assert config.prices == Prices(file=str(tmp_path / "prices.toml"), digest="ab" * 32)
 
 
 def test_an_empty_table_of_a_tenant_is_a_tenant(tmp_path: Path) -> None:
@@ -176,6 +178,7 @@ def test_overlays_that_are_no_table_are_refused(tmp_path: Path) -> None:
         '[limits]\nrun = { usd = "free" }\n',
         '[limits]\nrun = { usd = "0.0000001" }\n',
         "[input]\nmax_bytes = 0\n",
+        '[prices]\ndigest = "abcd"\n',
         '[models.m]\nbase_url = "ftp://x"\n',
         '[models.m]\nbase_url = "http://[x"\n',
         '[models.m]\nadapter = "openai"\nmodel = "m"\nfallback = ["n"]\n',

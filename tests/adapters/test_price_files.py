@@ -50,6 +50,13 @@ def test_a_projects_prices_are_laid_over_the_shipped_ones(tmp_path: Path, suffix
     assert "gpt-5-mini" in table.prices and table.digest != default_prices().digest
 
 
+def test_a_pinned_table_is_that_table_or_none() -> None:
+    digest = default_prices().digest
+    assert load_prices(None, digest) == default_prices()
+    with pytest.raises(FlyballError, match=f"the price table is {digest}, and prices.digest pins {'0' * 64}"):
+        load_prices(None, "0" * 64)
+
+
 @pytest.mark.parametrize(
     ("name", "raw"),
     [

@@ -96,7 +96,11 @@ def test_limits_are_described_with_their_unit() -> None:
 def test_tenants_and_people_are_described_under_quoted_keys() -> None:
     tenants = {"acme.eu": TenantConfig(settings={"db": {"port": 5}, "on": True}, secrets={"s": Handle("env", "S")})}
     more = msgspec.structs.replace(
-        BARE, tenants=tenants, people={"user:fay": ("finance",)}, prices="/p.toml", platform_policies="/etc/p"
+        BARE,
+        tenants=tenants,
+        people={"user:fay": ("finance",)},
+        prices=config.Prices(file="/p.toml"),
+        platform_policies="/etc/p",
     )
     written = config.described(more)
     assert written['tenants."acme.eu".settings.db.port'] == 5 and written['tenants."acme.eu".secrets.s'] == "env:S"

@@ -4,13 +4,14 @@ import msgspec
 import pytest
 
 from flyball.core import event
-from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, StepStarted, Waiting
+from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, Proposed, StepStarted, Waiting
 
 PLACE = {"sequence": 7, "run": "r-1", "path": "3", "time": 1}
 EVENTS = [
     StepStarted(**PLACE, what="handle", kind="flow"),
     Decided(**PLACE, action="pay", outcome="deny", policies=("project/p",), arguments={"cents": 1}),
     Executed(**PLACE, action="pay", status="failed", code="timeout", attempt=2),
+    Proposed(**PLACE, action="model", status="executed", by="clerk", calls=({"name": "pay", "arguments": "{}"},)),
     Waiting(**PLACE, pending=("p-1",), about="pay", groups=("finance",)),
     Answered(**PLACE, what="approved", pending="p-1", by="user:fay"),
     Progress(**PLACE, message="half", done=0.5),

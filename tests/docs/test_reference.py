@@ -19,6 +19,7 @@ from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import ANNOTATIONS
 from flyball.app import rooms
 from flyball.app.policy_room import PolicyRoom
+from flyball.core import event
 from flyball.core.kinds import KINDS
 from flyball.core.modify import NAMES
 from flyball.core.record import Opened
@@ -109,6 +110,14 @@ def test_every_method_of_a_room_is_told(name: str, room: type) -> None:
     [told] = [coded(row[1]) for row in rows("reference/python.md", "Running") if row[0] == f"`app.{name}`"]
     internal = {"start", "ready", "act"}  # delegated to by Flyball itself
     assert set(told) == {each for each in vars(room) if not each.startswith("_")} - internal
+
+
+def test_every_event_is_told_with_its_fields() -> None:
+    told = {coded(row[0])[0]: set(coded(row[-1])) for row in rows("reference/python.md") if coded(row[0])}
+    kinds = [v for v in vars(event).values() if isinstance(v, type) and issubclass(v, event.Event)]
+    for kind in kinds:
+        above = {name for base in kind.__bases__ for name in getattr(base, "__struct_fields__", ())}
+        assert kind is event.Event or set(kind.__struct_fields__) - above <= told[kind.__name__], kind.__name__
 
 
 def test_every_command_and_option_is_told() -> None:

@@ -174,6 +174,17 @@ def test_budgets_are_shown_with_their_limits(desk: Desk) -> None:
     assert {"node": f"run/{run}", "spent": {"steps": 2, "calls": 2, "effects": 1}, "reserved": {}} in told["budgets"]
 
 
+def test_a_project_opens_with_the_prices_that_it_pins_and_no_others(desk: Desk) -> None:
+    desk("run", "handle", "3")
+    digest = desk.json("budget", "show")["prices"]
+    Path("flyball.toml").write_text(f'{TOML}[prices]\nfile = "prices.toml"\ndigest = "{digest}"\n')
+    Path("prices.toml").write_text("prices = 1\n")
+    assert desk("run", "handle", "3").code == 0
+    Path("prices.toml").write_text('prices = 1\n[models."gpt-5"]\ninput = 1\noutput = 1\n')
+    said = desk("run", "handle", "3")
+    assert said.code == 1 and f"prices.digest pins {digest}" in said.err and desk("runs").code == 0
+
+
 def test_a_policy_that_cannot_be_read_stops_the_run_and_not_the_reader(desk: Desk) -> None:
     desk("run", "handle", "3")
     Path("policies/desk.cedar").write_text(f"{POLICY} permit (")

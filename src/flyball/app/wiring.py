@@ -109,7 +109,7 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
         yield Ports(
             journal=journal, clock=clock, entropy=entropy, keyring=keyring, signer=signer,
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
-            prices=adapter("prices")(config.prices),
+            prices=adapter("prices")(config.prices.file, config.prices.digest),
         )  # fmt: skip
 
 

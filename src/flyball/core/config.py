@@ -112,6 +112,13 @@ class TenantConfig(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, Handle] = {}
 
 
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """`file`: prices laid over those of the package; `digest`: that of the table that must come of it, where pinned."""
+
+    file: str | None = None
+    digest: str | None = None
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """The most bytes of one set of arguments."""
 
@@ -137,7 +144,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     release: Release = Release()
     tenants: Mapping[str, TenantConfig] = {}
     secrets: Mapping[str, Handle] = {}
-    prices: str | None = None
+    prices: Prices = Prices()
     platform_policies: str | None = None
     people: Mapping[str, tuple[str, ...]] | None = None
     input: Input = Input()
@@ -238,7 +245,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "release": _plain(config.release),
         "tenants": {name: _plain(tenant) for name, tenant in config.tenants.items()},
         "secrets": _written(config.secrets),
-        "prices": {"file": config.prices} if config.prices else {},
+        "prices": _plain(config.prices),
         "platform": {"policies": config.platform_policies} if config.platform_policies else {},
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "input": _plain(config.input),

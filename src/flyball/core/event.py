@@ -44,6 +44,13 @@ class Executed(Event, frozen=True, kw_only=True):
     attempt: int = 1
 
 
+class Proposed(Executed, frozen=True, kw_only=True):
+    """A model answered, and proposes: each call with its `name` and the `arguments` as the model wrote them."""
+
+    by: str = ""
+    calls: tuple[Mapping[str, Any], ...] = ()
+
+
 class Waiting(Event, frozen=True, kw_only=True):
     """Something waits for people or for a time."""
 

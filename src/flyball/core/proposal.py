@@ -35,7 +35,8 @@ class Performer:
 
     `signature` parses the arguments and checks the result; None: the arguments are plain data, checked by the caller.
     `returns` is the type of a result that has no signature. `lasting`: an agent or flow, entered again after a crash.
-    `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied.
+    `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied. `facts` go
+    into the intent: what else it rests on that an operator wrote, by digest.
     """
 
     perform: Callable[[Call, Any], Any]
@@ -49,6 +50,7 @@ class Performer:
     alternatives: int = 1
     lasting: bool = False
     returns: Any = Any
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,7 @@ class Models:
         )  # fmt: skip
         performer = Performer(
             perform=perform, usage=used, returns=ModelReply, variant=variant, alternatives=len(names),
-            reserved=self._variant(self._configs[names[0]], tokens).reserved,
+            reserved=self._variant(self._configs[names[0]], tokens).reserved, facts={"prices": self._prices.digest},
         )  # fmt: skip
         return action, performer, arguments
 

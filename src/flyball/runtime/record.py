@@ -21,6 +21,7 @@ import msgspec
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
 from flyball.core.commitment import pseudonym
+from flyball.core.effect import ISOLATION_HERE
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import (
     Answered,
@@ -134,7 +135,8 @@ class Recorder:
         place, key = p.place, call_key(p)
         facts |= {
             "key": key, "idempotency": p.action.idempotency, "deadline": self.clock.now() + p.action.timeout_ms * 1000,
-            "isolation": "none", "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
+            "isolation": ISOLATION_HERE, **p.performer.facts,
+            "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
         }  # fmt: skip
         event = Event(
             kind="intent", run=place.run, path=place.path, attempt=p.attempt, facts=facts, private=private,

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, StepStarted, Waiting
+from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, Proposed, StepStarted, Waiting
 from flyball.core.record import Opened
+from flyball.core.steps import bare
+from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 
 POLL_S = 1.0
 MOST_HEARD = 1_000
+_ENDINGS = {"outcome", "late"}
 _PEOPLE = {"approved", "rejected", "edited", "answered", "resolution", "expired", "voided"}
+
+
+class _Intent(NamedTuple):
+    """What a step does, and which agent proposed it."""
+
+    action: str
+    kind: str
+    by: str
 
 
 class _Heard:
@@ -48,7 +59,7 @@ async def watch(
     hint, heard = asyncio.Event(), _Heard(tenant)
     watching.hints.add(hint)
     watching.watchers.add(heard)
-    cursor, actions = after - 1, dict[str, str]()
+    cursor, actions = after - 1, dict[str, _Intent]()
     try:
         while True:
             hint.clear()
@@ -60,6 +71,8 @@ async def watch(
             for stored in view.records(run=run, after=cursor, limit=1000):
                 cursor = stored.index
                 opened = record.open(tenant, stored, view)
+                if opened.kind in _ENDINGS and _step(opened) not in actions:
+                    actions |= _intents(record, tenant, view, opened.run)  # it began before the watching did
                 event = event_of(opened, actions)
                 if event is not None:
                     yield event
@@ -75,8 +88,21 @@ async def watch(
         watching.watchers.discard(heard)
 
 
-def event_of(r: Opened, actions: dict[str, str]) -> Event | None:
-    """A record as an event, or None where it says nothing to a watcher. `actions` remembers names by step."""
+def _intents(record: Recording, tenant: str, view: View, run: str) -> dict[str, _Intent]:
+    found = [record.open(tenant, s, view) for s in view.records(run=run, limit=1_000_000) if s.kind == "intent"]
+    return {_step(r): _intent(r) for r in found}
+
+
+def _step(r: Opened) -> str:
+    return f"{r.run}/{bare(r.path)}"
+
+
+def _intent(r: Opened) -> _Intent:
+    return _Intent(r.facts["action"], r.facts["action_kind"], (r.facts.get("chain") or [""])[-1])
+
+
+def event_of(r: Opened, actions: dict[str, _Intent]) -> Event | None:
+    """A record as an event, or None where it says nothing to a watcher. `actions` remembers what each step does."""
     at: dict[str, Any] = {"sequence": r.index + 1, "run": r.run, "path": r.path, "time": r.time}
     make = _MAKERS.get(r.kind)
     if make is not None:
@@ -90,26 +116,30 @@ def event_of(r: Opened, actions: dict[str, str]) -> Event | None:
     return None
 
 
-def _started(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, str]) -> Event:
+def _started(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, _Intent]) -> Event:
     return StepStarted(**at, what=r.facts["what"], kind=r.facts["kind"])
 
 
-def _decided(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actions: dict[str, str]) -> Event:
-    actions[f"{r.run}/{r.path}"] = r.facts["action"]
-    agents = r.facts.get("chain") or [""]
+def _decided(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actions: dict[str, _Intent]) -> Event:
+    intent = actions[_step(r)] = _intent(r)
     return Decided(
-        **at, action=r.facts["action"], outcome=r.facts["outcome"], by=agents[-1],
+        **at, action=intent.action, outcome=r.facts["outcome"], by=intent.by,
         reason=str(r.facts.get("reason", "")), policies=tuple(r.facts.get("policies", ())),
         arguments=private.get("args", {}),
     )  # fmt: skip
 
 
-def _executed(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actions: dict[str, str]) -> Event:
-    action = actions.get(f"{r.run}/{r.path}", "")
-    return Executed(**at, action=action, status=r.facts["status"], code=r.facts["code"], attempt=r.attempt)
+def _executed(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actions: dict[str, _Intent]) -> Event:
+    intent = actions.get(_step(r), _Intent("", "", ""))
+    ended = {**at, "action": intent.action, "status": r.facts["status"], "code": r.facts["code"], "attempt": r.attempt}
+    calls = (private.get("result") or {}).get("calls") if intent.kind == "model" else None
+    if not calls:
+        return Executed(**ended)
+    proposed = tuple({"name": call["name"], "arguments": call["arguments"]} for call in calls)
+    return Proposed(**ended, by=intent.by, calls=proposed)
 
 
-def _asked(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, str]) -> Event:
+def _asked(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, _Intent]) -> Event:
     shown, covers = private.get("shown", {}), r.facts.get("covers", {})
     return Waiting(
         **at, pending=(r.facts["pending"],), about=str(shown.get("question") or shown.get("action") or ""),
@@ -117,15 +147,15 @@ def _asked(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict
     )  # fmt: skip
 
 
-def _parked(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, str]) -> Event:
+def _parked(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, _Intent]) -> Event:
     return Waiting(**at, pending=tuple(r.facts["waits"]))
 
 
-def _ended(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, str]) -> Event:
+def _ended(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], _: dict[str, _Intent]) -> Event:
     return Ended(**at, reason=r.facts["reason"], ok=r.facts["ok"], detail=str(private.get("detail", "")))
 
 
-_Maker = Callable[[Opened, Mapping[str, Any], Mapping[str, Any], dict[str, str]], Event]
+_Maker = Callable[[Opened, Mapping[str, Any], Mapping[str, Any], dict[str, _Intent]], Event]
 _MAKERS: Mapping[str, _Maker] = {
     "run_started": _started, "decision": _decided, "intent": _decided, "outcome": _executed, "late": _executed,
     "asked": _asked, "run_parked": _parked, "run_ended": _ended,

@@ -6,6 +6,7 @@ A reader takes a value and where it stood, and gives what the record keeps or ra
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -250,6 +251,13 @@ def read_url(value: Any, at: At) -> str:
     return text
 
 
+def _digest(value: Any, at: At) -> str:
+    text = _text(value, at)
+    if re.fullmatch("[0-9a-f]{64}", text) is None:
+        raise at.refuse(f"{text[:80]!r} is no digest", "Write the 64 hex digits that flyball budget show says.")
+    return text
+
+
 def _setting(value: Any, at: At) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise at.refuse(f"{value} is no number that can be compared or written")
@@ -275,7 +283,7 @@ TABLES: Final[dict[str, Any]] = {
     "release": {"waiting": _choice(WaitingRuns)},
     "tenants": Each({"settings": Each(_setting), "secrets": Each(read_handle)}, named=True),
     "secrets": Each(read_handle),
-    "prices": {"file": _path},
+    "prices": {"file": _path, "digest": _digest},
     "platform": {"policies": _path},
     "directory": {"people": Each(_texts)},
     "input": {"max_bytes": _whole(1)},

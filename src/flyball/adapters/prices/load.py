@@ -20,13 +20,20 @@ def default_prices() -> PriceTable:
     return price_table(tomllib.loads(shipped.read_text(encoding="utf-8")))
 
 
-def load_prices(path: str | Path | None = None) -> PriceTable:
+def load_prices(path: str | Path | None = None, digest: str | None = None) -> PriceTable:
     """The package's table with the entries of a TOML (or, by its name, JSON) file laid over it; see `price_table`.
 
-    Raises FlyballError `bad_prices` naming the file and the place.
+    `digest` pins it. Raises FlyballError `bad_prices` naming the file and the place, `prices_changed` for another table
+    than was pinned.
     """
-    table = default_prices()
-    return table if path is None else overlaid(table, read_prices(path))
+    table = default_prices() if path is None else overlaid(default_prices(), read_prices(path))
+    if digest is not None and digest != table.digest:
+        raise FlyballError(
+            "prices_changed", f"the price table is {table.digest}, and prices.digest pins {digest}",
+            "the file, or the table that the package brings, has changed",
+            "Compare the prices, then pin the new digest.",
+        )  # fmt: skip
+    return table
 
 
 def read_prices(path: str | Path) -> PriceTable:

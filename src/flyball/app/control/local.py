@@ -109,7 +109,8 @@ async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office
     ports = Ports(
         journal=LookedAt(adapter("journal.reader")(path)), clock=adapter("clock")(), entropy=adapter("entropy")(),
         keyring=adapter("keyring.sqlite")(path.with_suffix(".keys"), root, create=False),
-        signer=NoSigner(), engine=adapter("policy.cedar")(), models={}, prices=adapter("prices")(config.prices),
+        signer=NoSigner(), engine=adapter("policy.cedar")(), models={},
+        prices=adapter("prices")(config.prices.file),
     )  # fmt: skip
     try:
         yield Office.of(wire(records, project, ports), scripted=scripted(config), code=code)

@@ -131,14 +131,14 @@ def result_data(result: Result[Any], state: str = "") -> dict[str, Any]:
 
 
 async def budget(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
-    """Every budget node: what is spent, what is reserved, and the configured limits of runs and tenants."""
+    """Every budget node: what is spent, what is reserved, the configured limits, and the digest of the price table."""
     limits = office.rooms.config.limits
     nodes = [
         {"node": row.id, "spent": amounts_data(row.spent), "reserved": amounts_data(row.reserved)}
         for row in office.budgets.list(tenant=caller.by.tenant)
     ]
     shown = {name: _limits(getattr(limits, name)) for name in ("run", "agent", "tenant")}
-    return {"budgets": nodes, "limits": shown, "micro": MICRO}
+    return {"budgets": nodes, "limits": shown, "micro": MICRO, "prices": office.rooms.ports.prices.digest}
 
 
 def _limits(limits: Any) -> dict[str, Any]:

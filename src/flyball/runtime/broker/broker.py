@@ -22,7 +22,7 @@ from typing import Any
 from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree
-from flyball.core.effect import ISOLATION_ORDER
+from flyball.core.effect import ISOLATION_HERE, ISOLATION_ORDER
 from flyball.core.errors import FlyballError, recordable, said
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
@@ -39,7 +39,6 @@ MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
 CALLED_OFF_SECONDS = 0.25
 _CODE = re.compile("[a-z][a-z0-9_]{0,39}")
-ISOLATION_HERE = "none"
 
 
 class Broker:

@@ -122,8 +122,9 @@ class Driver:
             if same and opened is not None and opened.facts["what"] == wanted.what:
                 self.wake(wanted.by.tenant, run)  # whoever started it may have been cancelled before driving it
                 return run
+            key = wanted.key.rpartition("\0")[2]  # of an action, its call id
             raise FlyballError(
-                "key_conflict", f"the key {wanted.key!r} started another run", f"{run} has another input",
+                "key_conflict", f"the key {key!r} started another run", f"{run} is of another action or input",
                 "use a key of its own for each request",
             )  # fmt: skip
         raise FlyballError("not_started", "the run could not be started", str(answer), "see flyball doctor")

@@ -1,0 +1,175 @@
+"""What a program calls: open, start, run, act, watch and the short form, on files as a user has them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyball import Blocked, Completed, Executed, Flyball, FlyballError, Run, Stopped, Waiting, flow
+from flyball.core.event import Answered, Decided, Ended, Event, StepStarted
+from flyball.core.event import Executed as WasExecuted
+from flyball.core.event import Waiting as Waits
+from flyball.core.result import Pending
+from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, pay
+
+ME = sys.modules[__name__]
+HOLD = timedelta(seconds=20)
+HELPER = """
+from flyball import Call, Run, flow, run, tool
+
+@tool(effect="read")
+def look(call: Call, n: int) -> str:
+    return f"{call.principal.assurance} {n}"
+
+@tool(effect="irreversible")
+def pay(call: Call, n: int) -> str:
+    return "paid"
+
+@flow
+async def looks(job: Run, n: int) -> str:
+    for each in range(n):
+        said = await job.call(look, each)
+    return said
+
+@flow
+async def pays(job: Run, n: int) -> str:
+    return await job.call(pay, n)
+
+if __name__ == "__main__":
+    print(run(looks, 2))
+    print(run(looks, 3, max_steps=2).reason)
+    print(run(pays, 1).pending[0].groups)
+"""
+
+
+@flow
+async def both(run: Run, cents: int) -> str:
+    await run.call(look)
+    return await run.call(pay, cents)
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[Flyball]:
+    async with in_memory(memory(), tmp_path, Books(), POLICY, ME) as opened:
+        yield opened
+
+
+async def until(found: Callable[[], Any]) -> Any:
+    """What is there in a moment."""
+    async with asyncio.timeout(10):
+        while not (there := found()):
+            await asyncio.sleep(0.01)
+    return there
+
+
+async def approved(app: Flyball) -> None:
+    (asked,) = await until(app.approvals.list)
+    await app.approvals.approve(asked, by=FAY, reason="fine")
+
+
+# act ------------------------------------------------------------------------------------------------------------------
+async def test_an_action_that_is_held_waits_for_the_person_and_comes_back_done(app: Flyball) -> None:
+    held = app.act(pay, {"cents": 900}, by=KIM, call_id="1", hold=HOLD)
+    told, _ = await asyncio.gather(held, approved(app))
+    assert isinstance(told, Executed) and told.value == "paid 900"
+
+
+async def test_an_action_that_is_not_held_comes_back_pending_and_then_as_it_ended(app: Flyball) -> None:
+    asked = await app.act("pay", {"cents": 900}, by=KIM, call_id="1")
+    assert isinstance(asked, Pending) and (asked.kind, asked.groups) == ("approval", ("finance",))
+    await app.approvals.deny(asked, by=FAY, reason="no")
+    told = await app.act("pay", {"cents": 900}, by=KIM, call_id="1")
+    assert isinstance(told, Blocked) and told.reason == "approval_rejected"
+
+
+async def test_one_call_id_is_one_action_and_another_request_under_it_is_refused(app: Flyball) -> None:
+    first = await app.act(pay, {"cents": 1}, by=KIM, call_id="1")
+    assert await app.act(pay, {"cents": 1}, by=KIM, call_id="1") == first
+    with pytest.raises(FlyballError, match="the key '1' started another run") as refused:
+        await app.act(pay, {"cents": 2}, by=KIM, call_id="1")
+    assert refused.value.code == "key_conflict"
+
+
+async def test_an_unknown_tool_is_named_before_anything_is_recorded(app: Flyball) -> None:
+    with pytest.raises(FlyballError, match="pya"):
+        await app.act("pya", {}, by=KIM, call_id="1")
+    assert app.runs.list() == []
+
+
+# start, watch, stop ---------------------------------------------------------------------------------------------------
+async def test_a_run_is_watched_from_its_start_to_its_end_and_from_anywhere_in_between(app: Flyball) -> None:
+    run = await app.start(both, 900, by=KIM)
+    seen: list[Event] = []
+
+    async def follow() -> None:
+        seen.extend([event async for event in run.watch()])
+
+    await asyncio.gather(follow(), approved(app))
+    kinds = [type(event) for event in seen]
+    assert kinds[0] is StepStarted and kinds[-1] is Ended and kinds.count(Answered) == 1
+    assert {Decided, WasExecuted, Waits} < set(kinds)
+    numbers = [event.sequence for event in seen]
+    assert numbers == sorted(set(numbers)) and numbers[0] > 0
+    again = [event async for event in run.watch(after=numbers[3])]
+    assert again == seen[4:]
+
+
+async def test_what_watching_says_of_a_verdict_is_what_the_record_says(app: Flyball) -> None:
+    run = await app.start(both, 5, by=KIM)
+    decided = [e async for e in run.watch() if isinstance(e, Decided)]
+    assert [(e.action, e.outcome, e.path) for e in decided] == [
+        ("both", "allow", "0"), ("look", "allow", "1"), ("pay", "allow", "2"),
+    ]  # fmt: skip
+    assert decided[-1].arguments["cents"] == 5 and decided[-1].policies == ("project/all",)
+
+
+async def test_a_started_run_is_stopped_by_its_handle(app: Flyball) -> None:
+    run = await app.start(both, 900, by=KIM)
+    assert isinstance(await run.result(), Waiting)
+    stopped = await run.stop("no longer wanted", by=KIM)
+    assert (stopped.reason, stopped.ok, stopped.retryable) == ("stopped", False, True)
+    assert await run.result() == stopped
+
+
+async def test_run_is_start_and_result(app: Flyball) -> None:
+    done = await app.run(both, 5, by=KIM, key="k")
+    assert isinstance(done, Completed) and (done.ok, done.reason, done.value) == (True, "completed", "paid 5")
+    assert await (await app.start(both, 5, by=KIM, key="k")).result() == done
+
+
+# open -----------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("named", ["flyball.toml", ""])
+async def test_a_project_is_opened_by_its_file_or_its_directory(tmp_path: Path, named: str) -> None:
+    (tmp_path / "opened_helper.py").write_text(HELPER)
+    (tmp_path / "flyball.toml").write_text('flyball = 1\n[project]\nname = "h"\nmodules = ["opened_helper"]\n')
+    async with Flyball.open(tmp_path / named) as app:
+        told = await app.act("look", {"n": 1}, by=KIM, call_id="1")
+        assert isinstance(told, Executed) and told.value == "host 1"
+
+
+# the short form -------------------------------------------------------------------------------------------------------
+def test_the_short_form_runs_a_script_as_the_operating_system_user_within_its_limits(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    env = {"HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run([sys.executable, "helper.py"], cwd=tmp_path, env=env, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert "value='os 1'" in first and second == "max_steps" and third == "('owner',)"
+    assert (tmp_path / ".flyball" / "helper.db").exists()
+
+
+async def test_the_operating_system_user_of_the_short_form_approves_nothing(app: Flyball) -> None:
+    from flyball.app.person import os_user
+
+    asked = await app.run(both, 900, by=os_user())
+    assert isinstance(asked, Waiting)
+    with pytest.raises(FlyballError):
+        await app.approvals.approve(asked.pending[0], by=os_user(), reason="me")
+    assert not isinstance(await app.runs.result(asked.run), (Completed, Stopped))
