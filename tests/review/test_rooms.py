@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -142,7 +141,7 @@ async def test_what_tainted_a_run_counts_although_the_memory_of_it_is_emptied_me
     rule = enforce.rule
 
     async def unaware(p: Any) -> Any:  # as a proposal made before its sibling read something
-        return await rule(replace(p, place=replace(p.place, tainted=False)))
+        return await rule(msgspec.structs.replace(p, place=msgspec.structs.replace(p.place, tainted=False)))
 
     enforce.rule = unaware  # type: ignore[method-assign]
     ended = await app.run(side_by_side, 5, by=KIM)

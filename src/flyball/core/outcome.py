@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,8 +23,7 @@ from flyball.core.record import Event, Opened
 from flyball.core.result import Executed, Failed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect."""
 
     status: str
@@ -42,8 +40,7 @@ class Ended:
     action: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifted:
+class Lifted(msgspec.Struct, frozen=True, kw_only=True):
     """A granted approval that lifts a verdict: the row, and the salts under which its arguments were committed."""
 
     row: PendingRow
@@ -51,8 +48,7 @@ class Lifted:
     first: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What the log holds of one step: its records in order."""
 
     records: tuple[Opened, ...] = ()

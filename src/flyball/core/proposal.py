@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit
 from flyball.core.call import Call
@@ -20,8 +20,7 @@ from flyball.core.policy_context import Facts
 from flyball.core.signature import Signature
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between the attempts of one action: the model that is asked, and what it may cost."""
 
     resource: Uid
@@ -29,8 +28,7 @@ class Variant:
     reserved: Amounts | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Performer:
+class Performer(msgspec.Struct, frozen=True, kw_only=True):
     """How an action is carried out: `perform(call, arguments)`, with its probe and precondition where it has them.
 
     `signature` parses the arguments and checks the result; None: the arguments are plain data, checked by the caller.
@@ -53,8 +51,7 @@ class Performer:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied."""
 
     tenant: str
@@ -72,8 +69,7 @@ class Place:
     rejected: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """One proposed action. `arguments` is plain JSON data.
 
     `given` are the arguments that were proposed, the others hold their default (None: all of `arguments`); `edited` are
@@ -94,8 +90,8 @@ class Proposal:
     typed: frozenset[str] = frozenset()
     resource: Uid | None = None
     entities: tuple[Node, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = {}
+    labels: Mapping[str, str] = {}
     digest: str = ""
     asked: bool = False
     doubt: int = 0
@@ -132,8 +128,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     trouble: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruled:
+class Ruled(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal with the verdict on it and everything the verdict read."""
 
     proposal: Proposal

@@ -11,11 +11,12 @@ Rules (GATE sections 2 and 3):
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.budget import NO_LIMIT, Limit
 from flyball.core.decision import Decision, Revalidate, decide
@@ -37,6 +38,7 @@ from flyball.ports.policy import Compiled
 # Epochs that every verdict reads, besides the run's own taint.
 EPOCHS = ("policy", "kill", "directory", "brake", "release")
 MOST_TAINTS = 10_000
+TAINT = "taint:"
 LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
 Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]
 
@@ -99,8 +101,11 @@ class Enforce:
             raise FlyballError("no_policy", f"tenant {tenant} has no policy in force", fix="flyball policy activate")
         return self._force[tenant][0]
 
-    def refresh(self, tenant: str) -> None:
-        """Reads the epochs again when they are next needed."""
+    def refresh(self, tenant: str, moved: str = "") -> None:
+        """Reads the epochs again when they are next needed; only that of a run's taint where it is what `moved`."""
+        if moved.startswith(TAINT):
+            self._taints.pop(moved, None)
+            return
         self._epochs.pop(tenant, None)
         self._taints.clear()
 
@@ -118,7 +123,7 @@ class Enforce:
 
     def _taint(self, p: Proposal) -> dict[str, int]:
         # Read apart from the run's own memory: a sibling branch may have read something untrusted meanwhile.
-        name = f"taint:{p.place.run}"
+        name = f"{TAINT}{p.place.run}"
         if name not in self._taints:
             if len(self._taints) > MOST_TAINTS:
                 self._taints.clear()
@@ -139,7 +144,7 @@ class Enforce:
         again = partial(revalidated, proposal.performer.signature)
         decision = decide_again(proposal.action, proposal.arguments, inputs, force, cures, again)
         origins = origins_after(inputs.origins, proposal.arguments, decision.arguments)
-        inputs = msgspec.structs.replace(inputs, origins=origins)
+        inputs = replace(inputs, origins=origins)
         return Ruled(
             proposal=replace(proposal, labels=origins), decision=decision, inputs=inputs, epochs=epochs,
             bundles=tuple(c.bundle.digest for c in force.layers), fingerprints=prints,
@@ -209,8 +214,8 @@ def decide_again(
     def ask(final: Mapping[str, Any], given: Mapping[Layer, frozenset[str]], plain: bool) -> tuple[Answer, ...]:
         facts = inputs.facts
         if final is not arguments:
-            facts = msgspec.structs.replace(facts, origin=origins_after(facts.origin, arguments, final))
-        return answers(action, final, msgspec.structs.replace(inputs, facts=facts), force, given, plain)
+            facts = replace(facts, origin=origins_after(facts.origin, arguments, final))
+        return answers(action, final, replace(inputs, facts=facts), force, given, plain)
 
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
     return decide(arguments, ask, known, again, held)

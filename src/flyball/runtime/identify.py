@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from msgspec import structs
+from msgspec.structs import replace
 
 from flyball.core.identity import Authority, Principal
 from flyball.core.journal import KeyRow
@@ -39,7 +37,7 @@ class Identify:
         groups = principal.groups & {group for row in rows if not row.revoked for group in row.groups}
         if groups == principal.groups:
             return proposal
-        authority = Authority(principal=structs.replace(principal, groups=groups), links=proposal.authority.links)
+        authority = Authority(principal=replace(principal, groups=groups), links=proposal.authority.links)
         return replace(proposal, authority=authority)
 
     def known(self, principal: Principal) -> bool:

@@ -12,8 +12,10 @@ because it may have happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from flyball.core.journal import Appended, Conflict
 from flyball.core.outcome import Ended, Lifted, Past
@@ -21,7 +23,7 @@ from flyball.core.proposal import Proposal, Ruled, at_attempt
 from flyball.core.result import Blocked, Governed, Pending
 from flyball.runtime.approve.lift import Again, Approve
 from flyball.runtime.broker.broker import Broker
-from flyball.runtime.enforce import Enforce
+from flyball.runtime.enforce import TAINT, Enforce
 from flyball.runtime.identify import Identify
 from flyball.runtime.label import label
 from flyball.runtime.record import Recorder
@@ -82,7 +84,7 @@ async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
         if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
         if isinstance(answer, Conflict) and answer.what.startswith(("epoch", "pending")):
-            s.enforce.refresh(proposal.place.tenant)
+            s.enforce.refresh(proposal.place.tenant, answer.what.removeprefix("epoch:"))
             continue  # what the verdict read has moved: the whole gate runs again, never only the append
         return await s.record.unappended(ruled, answer)
     what = "the policies moved faster than this proposal could be decided"
@@ -94,7 +96,10 @@ async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, An
     deadline = s.record.clock.now() + proposal.action.timeout_ms * 1000
     ended = await s.broker.perform(proposal, arguments)
     ended = await s.recover.settle(proposal, ended, deadline)
-    return await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))
+    ended = await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))
+    if ended.code == "untrusted" and not proposal.place.tainted:  # T2 moved the epoch that the next verdict reads
+        s.enforce.refresh(proposal.place.tenant, f"{TAINT}{proposal.place.run}")
+    return ended
 
 
 async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:

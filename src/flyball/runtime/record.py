@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
@@ -145,7 +145,7 @@ class Recorder:
         consume = None
         if lifted is not None:
             covered = about(ruled)
-            event = msgspec.structs.replace(
+            event = replace(
                 event, private={**private, **covered}, salts=lifted.salts,
                 facts={**facts, "approval": {"pending": lifted.row.id, "over": lifted.row.over}},
             )  # fmt: skip
@@ -155,7 +155,7 @@ class Recorder:
         return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
             fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p, key),
-            reserve=msgspec.structs.replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
+            reserve=replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
         ))  # fmt: skip
 
     def _keyed(self, p: Proposal) -> Callable[[str], str]:
@@ -194,12 +194,12 @@ class Recorder:
         )  # fmt: skip
         answer = await self.append(append)
         if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
-            late = msgspec.structs.replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
+            late = replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
             await self.write(place.tenant, late, urgent=True)
             # Whoever closed it has the run: its caller was told that other outcome.
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
         if not isinstance(answer, Appended):
-            minimal = msgspec.structs.replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
+            minimal = replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
             await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
         return replace(ended, attempt=p.attempt, action=event.id)
 
@@ -207,7 +207,7 @@ class Recorder:
         try:
             return self.seal(tenant, event)
         except LookupError:  # the subject was erased while the call ran: what happened is still recorded
-            return self.seal(tenant, msgspec.structs.replace(event, private={}))
+            return self.seal(tenant, replace(event, private={}))
 
     # endings without an effect -------------------------------------------------------------------------------------
     async def block(self, ruled: Ruled, blocked: Blocked) -> Blocked:

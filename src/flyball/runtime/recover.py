@@ -12,12 +12,12 @@ Rules (JOURNAL section 2):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.approval import over
 from flyball.core.effect import may_retry

@@ -6,9 +6,8 @@ Defaults are materialised here, so that what policy sees is what the tool gets. 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.canonical import check_tree
 from flyball.core.errors import FlyballError

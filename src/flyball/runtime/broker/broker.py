@@ -15,9 +15,10 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
