@@ -9,11 +9,12 @@ WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 DOJO := .venv-agentdojo
+PEERS := .venv-peers
 LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
-TYPED := src/flyball $(wildcard examples) typing_tests/positive
+TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test check lint types typing layers house wheel agentdojo lock format clean help
+.PHONY: demo test check lint types typing layers house wheel agentdojo bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +23,8 @@ help:
 	@echo "make check      lint, format, types, negative typing tests, layers, house rules (make -k check: all of them)"
 	@echo "make wheel      build the wheel, install it outside the repository, run the demo with it"
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
+	@echo "make bench      what everything costs, beside DBOS and LangGraph, which get an environment of their own;"
+	@echo "                QUICK=1: a minute instead of six; python -m benchmarks.NAME: one section"
 	@echo "make format     what ruff can repair by itself"
 	@echo "make lock       compile requirements/*.txt anew"
 	@echo "make clean      remove everything that make made"
@@ -69,20 +72,24 @@ wheel: $(VENV)/.dev
 agentdojo: $(DOJO)/.installed
 	@$(DOJO)/bin/python -m $(AGENTDOJO)
 
+bench: $(VENV)/.dev $(PEERS)/.installed
+	@$(PY) -m benchmarks --json bench.json $(if $(QUICK),--quick)
+
 lock:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "lock with the oldest supported Python: make lock PYTHON=python3.11" >&2; exit 1; }
 	@test -d $(LOCK) || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python $(PIP) install "pip-tools>=7.4" hatchling editables; }
 	@$(compile) --output-file requirements/runtime.txt pyproject.toml requirements/runtime.in
 	@$(compile) --output-file requirements/dev.txt --extra dev --constraint requirements/runtime.txt pyproject.toml requirements/runtime.in
 	@$(compile) --output-file requirements/agentdojo.txt --extra agentdojo --constraint requirements/runtime.txt pyproject.toml requirements/runtime.in
+	@$(compile) --output-file requirements/peers.txt requirements/peers.in
 
 clean:
-	@rm -rf $(VENV) $(DOJO) $(LOCK) dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(DOJO) $(PEERS) $(LOCK) .bench bench.json dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # set-up: each step leaves a stamp, so it is done once and again when what it read has changed --------------------------
 
-$(VENV)/.made $(DOJO)/.made:
+$(VENV)/.made $(DOJO)/.made $(PEERS)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "setting up $(@D) (once)"
 	@$(PYTHON) -m venv $(@D) || { echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
@@ -100,6 +107,10 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 $(DOJO)/.installed: $(DOJO)/.made requirements/agentdojo.txt pyproject.toml
 	@$(DOJO)/bin/python $(PIP) install --require-hashes -r requirements/agentdojo.txt
 	@$(DOJO)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PEERS)/.installed: $(PEERS)/.made requirements/peers.txt
+	@$(PEERS)/bin/python $(PIP) install --require-hashes -r requirements/peers.txt
 	@touch $@
 
 # Neither index nor local folder may end up in a file that other machines read.

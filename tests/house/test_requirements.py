@@ -22,7 +22,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[<>=!~; ]", each)[0].lower().replace("_", "-") for each in requirements}
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "peers"])
 def test_every_pin_has_its_hashes(lock: str) -> None:
     assert [name for name, rest in locked(lock).items() if "--hash=sha256:" not in rest] == []
 
