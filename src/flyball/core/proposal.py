@@ -48,7 +48,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: int = 1
     lasting: bool = False
     returns: Any = Any
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = {}
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
