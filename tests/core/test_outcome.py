@@ -25,6 +25,7 @@ from flyball.core.outcome import (
     given_back,
     outcome_event,
     own_amounts,
+    taints,
     told,
 )
 from flyball.core.policy import Uid
@@ -160,6 +161,22 @@ def test_an_outcome_closes_its_intent() -> None:
 def test_a_doubt_stands_until_an_attempt_certainly_happened(ends: list[str], doubt: int) -> None:
     records = [r for n, end in enumerate(ends, 1) for r in (opened("intent", n), opened("outcome", n, status=end))]
     assert Past(records=tuple(records)).doubt() == doubt
+
+
+@pytest.mark.parametrize(
+    ("ends", "late", "settled"),
+    [("unknown", "executed", True), ("unknown", "failed", False), ("executed", "executed", False)],
+)
+def test_late_evidence_settles_only_what_nobody_knew(ends: str, late: str, settled: bool) -> None:
+    evidence = opened("late", status=late)
+    past = Past(records=(opened("intent"), opened("outcome", status=ends), evidence))
+    assert (past.late() == evidence) == settled
+
+
+def test_what_a_tool_returned_untrusted_taints_its_run() -> None:
+    read = Ended(status="executed", code="untrusted")
+    assert taints(proposal(place(), kind="tool"), read) and not taints(proposal(place(), kind="model"), read)
+    assert not taints(proposal(place()), Ended(status="executed"))
 
 
 def test_a_business_key_is_claimed_by_a_keyed_digest_of_its_value() -> None:

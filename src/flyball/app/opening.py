@@ -36,6 +36,7 @@ async def opened(
             yield rooms
         finally:
             await rooms.driver.close()
+            await rooms.stations.broker.close()
             await rooms.resources.close()
             await rooms.models.close()
             await rooms.ledger.close()

@@ -143,7 +143,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )
     stations = Stations(
         identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
-        reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker.ask),
+        reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker),
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
     bodies = Bodies(project, Thinking(models.prepare, config.input.max_bytes))
@@ -159,7 +159,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         record, ports.engine, project.actions, project.attributes,
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
     )  # fmt: skip
-    enforce.reload = policies.install
+    enforce.reload, record.woken = policies.install, driver.wake
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, resources=resources, watching=watching,

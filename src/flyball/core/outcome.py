@@ -72,6 +72,11 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
                 found = r.attempt if lost else 0 if r.facts["status"] == "executed" else found
         return found
 
+    def late(self) -> Opened | None:
+        """What an attempt of which nobody knew came to after all: evidence that it happened."""
+        known = (r for r in self.records if r.kind == "late" and r.facts["status"] == "executed")
+        return next(known, None) if self.doubt() else None
+
     @property
     def attempts(self) -> int:
         """How many attempts began."""
@@ -143,6 +148,11 @@ def own_amounts(p: Proposal) -> Amounts:
     tool = p.action.kind == "tool"
     step = p.attempt == 1 and (p.action.kind == "model" or (tool and not p.authority.links))
     return Amounts(steps=int(step), calls=int(tool), effects=int(tool and p.action.effect != "read"), usd=p.action.cost)
+
+
+def taints(p: Proposal, ended: Ended) -> bool:
+    """Does what this attempt returned make its run tainted?"""
+    return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
 
 
 def amounts_data(amounts: Amounts) -> dict[str, int]:

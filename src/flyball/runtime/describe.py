@@ -121,7 +121,7 @@ def _state(records: Sequence[Opened]) -> str:
     last = next((r for r in reversed(records) if r.kind in _STATES), None)
     if last is None:
         return "done" if records[-1].kind in ("answered", "delivered", "state") else records[-1].kind
-    if last.kind in ("outcome", "resolution"):
+    if last.kind in ("outcome", "late", "resolution"):
         return str(last.facts["status"])
     if last.kind == "decision":
         return "blocked"
@@ -129,7 +129,7 @@ def _state(records: Sequence[Opened]) -> str:
 
 
 _STATES = {
-    "intent": "running", "decision": "blocked", "outcome": "", "resolution": "", "asked": "waiting",
+    "intent": "running", "decision": "blocked", "outcome": "", "late": "", "resolution": "", "asked": "waiting",
     "approved": "waiting", "rejected": "rejected", "edited": "edited", "answered": "answered", "expired": "expired",
     "voided": "asked again",
 }  # fmt: skip

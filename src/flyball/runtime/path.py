@@ -96,7 +96,10 @@ async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, An
     deadline = s.record.clock.now() + proposal.action.timeout_ms * 1000
     ended = await s.broker.perform(proposal, arguments)
     ended = await s.recover.settle(proposal, ended, deadline)
-    ended = await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))
+    try:
+        ended = await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))
+    finally:
+        s.broker.follow(proposal, s.record.late)  # a call that was given up on may still come to something
     if ended.code == "untrusted" and not proposal.place.tainted:  # T2 moved the epoch that the next verdict reads
         s.enforce.refresh(proposal.place.tenant, f"{TAINT}{proposal.place.run}")
     return ended

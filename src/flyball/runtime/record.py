@@ -39,7 +39,17 @@ from flyball.core.journal import (
     Stored,
 )
 from flyball.core.merkle import leaf_hash
-from flyball.core.outcome import Ended, Lifted, about, amounts_data, business_claim, call_key, given_back, outcome_event
+from flyball.core.outcome import (
+    Ended,
+    Lifted,
+    about,
+    amounts_data,
+    business_claim,
+    call_key,
+    given_back,
+    outcome_event,
+    taints,
+)
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
@@ -55,6 +65,7 @@ class Recorder:
     def __init__(self, journal: Journal, keyring: Keyring, clock: Clock, entropy: Entropy) -> None:
         self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
         self.hints: set[asyncio.Event] = set()
+        self.woken: Callable[[str, str], None] = lambda *_: None
 
     # sealing -------------------------------------------------------------------------------------------------------
     def person(self, tenant: str, name: str) -> str:
@@ -185,23 +196,39 @@ class Recorder:
         """
         place, held = p.place, final and ended.status == "unknown"
         event = outcome_event(place, p.attempt, ended, final=final)
-        taints = _taints(p, ended)
         append = Append(
             id=event.id, tenant=place.tenant, entries=(self._storable(place.tenant, event),),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
             urgent=True, unclaim=given_back(p, ended, self._keyed(p), final=final),
-            raises=(f"taint:{place.run}",) if taints and not place.tainted else (),
+            raises=(f"taint:{place.run}",) if taints(p, ended) and not place.tainted else (),
         )  # fmt: skip
         answer = await self.append(append)
         if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
-            late = replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
-            await self.write(place.tenant, late, urgent=True)
+            await self.late(p, ended)
             # Whoever closed it has the run: its caller was told that other outcome.
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
         if not isinstance(answer, Appended):
             minimal = replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
             await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
         return replace(ended, attempt=p.attempt, action=event.id)
+
+    async def late(self, p: Proposal, ended: Ended) -> None:
+        """Keeps what an attempt came to after its outcome was recorded: evidence, that the run is woken for.
+
+        Where the outcome was unknown the run goes on with this one, and nobody is asked any more (see `Recover`).
+        """
+        place, event = p.place, outcome_event(p.place, p.attempt, ended, final=True)
+        if event.id not in {s.id for s in self.journal.view(place.tenant).records(run=place.run, limit=1_000_000)}:
+            return  # no outcome yet: whoever records it finds this one
+        late = replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
+        intent = event.id.removesuffix("outcome") + "intent"
+        entry = self._storable(place.tenant, late)
+        await self.append(Append(
+            id=entry.id, tenant=place.tenant, entries=(entry,), urgent=True, wakes=(place.run,),
+            settle=Settle(id=intent, actual=ended.usage) if ended.status == "executed" else None,
+            raises=(f"taint:{place.run}",) if taints(p, ended) else (),
+        ))  # fmt: skip
+        self.woken(place.tenant, place.run)
 
     def _storable(self, tenant: str, event: Event) -> Entry:
         try:
@@ -276,10 +303,6 @@ class Recorder:
         if ruled.decision.errors:
             private["errors"] = list(ruled.decision.errors)
         return private | dict(p.extra)
-
-
-def _taints(p: Proposal, ended: Ended) -> bool:
-    return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
 
 
 def _closes(append: Append) -> bool:

@@ -34,18 +34,26 @@ GRACE_US = 2_000_000
 
 
 class Asks(Protocol):
-    """How a probe is asked: the broker's `ask`."""
+    """Who can say what became of a call: the broker."""
 
-    async def __call__(self, p: Proposal, /) -> Ended | None:
-        """What became of the call; None where it did not happen."""
+    async def ask(self, p: Proposal, /) -> Ended | None:
+        """What became of the call; None where its probe says that it did not happen."""
+        ...
+
+    def still(self, p: Proposal, /) -> bool:
+        """May this attempt still be at work in this process?"""
+        ...
+
+    def late(self, p: Proposal, /) -> Ended | None:
+        """What an attempt came to that was given up on; None where it says nothing."""
         ...
 
 
 class Recover:
     """Decides how a step goes on."""
 
-    def __init__(self, record: Recording, probe: Asks) -> None:
-        self._record, self._probe = record, probe
+    def __init__(self, record: Recording, calls: Asks) -> None:
+        self._record, self._calls = record, calls
 
     async def begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
         """What a step that the log knows is told, or the proposal with which it goes on."""
@@ -55,7 +63,7 @@ class Recover:
             return Blocked("subject_erased", what="what this step did was erased with its subject")
         ended = self.known(proposal, past)
         if ended is not None:
-            return ended
+            return await self._as_known(proposal, past, ended)
         doubt = _doubt(proposal, past)
         proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None, doubt=doubt)
         intent = past.open_intent()
@@ -71,7 +79,9 @@ class Recover:
         if settled is not None:
             return _resolved(proposal, settled)
         if _doubt(proposal, past):
-            return None  # what a later attempt was told says nothing about the one that may have happened
+            # What a later attempt was told says nothing about the one that may have happened; what it came to does.
+            late = past.late()
+            return told_again(proposal, late) if late is not None else None
         outcome = past.last("outcome")
         if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":
             return told_again(proposal, outcome)
@@ -79,6 +89,27 @@ class Recover:
         if decision is not None and decision.facts["outcome"] == "deny":
             return blocked_again(decision)
         return None
+
+    async def _as_known(self, proposal: Proposal, past: Past, ended: Governed[Any]) -> Governed[Any]:
+        """What is known now, once nobody is asked and nothing is open that late evidence has settled."""
+        late, intent = past.late(), past.open_intent()
+        if late is None or past.last("resolution") is not None:
+            return ended
+        place, row_id = proposal.place, f"{proposal.place.run}/{proposal.place.path}?{late.attempt}"
+        if intent is not None:
+            halted = Ended(status="interrupted", code="crash", usage=amounts_of(intent.facts["reserved"]))
+            await self.conclude(replace(proposal, attempt=intent.attempt), halted, final=True)
+        row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
+        if row is not None and row.state == "open":
+            gone = msgspec.structs.replace(row, state="void", version=row.version + 1)
+            event = Event(
+                kind="voided", run=place.run, path=f"{place.path}!{row.version}", attempt=late.attempt,
+                facts={"pending": row.id, "over": row.over, "why": "its outcome came late"},
+            )  # fmt: skip
+            await self._record.write(
+                place.tenant, event, put=(gone,), expect=((row.id, row.version),), fence=place.fence
+            )
+        return ended
 
     async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:
         """Closes the intent that a crash left open, and says how the step goes on."""
@@ -99,13 +130,17 @@ class Recover:
 
     async def settle(self, p: Proposal, ended: Ended, deadline: int) -> Ended:
         """Turns `unknown` into what the tool's probe says, where it has one. `deadline` in microseconds."""
-        if ended.status != "unknown" or p.action.idempotency == "none" or p.performer.probe is None:
+        if ended.status != "unknown":
             return ended
+        if p.action.idempotency == "none" or p.performer.probe is None:
+            return self._calls.late(p) or ended
         while True:
-            answer = await self._probe(p)
+            answer = await self._calls.ask(p)
             if answer is not None:
                 return answer if answer.status != "unknown" else ended
             if self._record.clock.now() >= deadline + GRACE_US:
+                if self._calls.still(p):
+                    return ended  # what it comes to will be told (see `Recorder.late`)
                 return Ended(status="failed", code="not_done", certain=True, message="the probe says it did not happen")
             await self._record.clock.wait(deadline + GRACE_US)
 

@@ -36,6 +36,7 @@ from flyball.core.journal import PendingRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.record import Opened
 from flyball.core.result import Blocked, Executed, Failed, Pending, Result, Stopped
+from flyball.core.steps import bare
 from flyball.core.tool import Tool
 from flyball.testing.bench import Bench, fresh_journal
 from flyball.testing.clock import VirtualClock
@@ -259,15 +260,18 @@ class Lab:
     def _effects(self, tenant: str) -> list[Effect]:
         intents: dict[tuple[str, str], Opened] = {}
         found = []
+        told: set[tuple[str, str]] = set()
         for record in self._bench.records(tenant, None):
             if record.kind == "intent" and record.facts["effect"] != "read":
                 intents[record.run, record.path] = record
-            done = record.kind in ("outcome", "resolution") and record.facts["status"] == "executed"
-            intent = intents.get((record.run, record.path))
-            if done and intent is not None:
+            done = record.kind in ("outcome", "late", "resolution") and record.facts["status"] == "executed"
+            step = (record.run, bare(record.path))
+            intent = intents.get(step)
+            if done and intent is not None and step not in told:
+                told.add(step)
                 found.append(Effect(
                     action=intent.facts["action"], arguments=(intent.private or {}).get("args", {}),
-                    value=(record.private or {}).get("result"), run=record.run, path=record.path,
+                    value=(record.private or {}).get("result"), run=record.run, path=step[1],
                 ))  # fmt: skip
         return found
 

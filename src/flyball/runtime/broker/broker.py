@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,12 +34,12 @@ from flyball.core.result import Blocked, NotDone
 from flyball.core.signature import from_json, to_json
 from flyball.ports.clock import Clock
 from flyball.runtime.broker.hide import Hidden
+from flyball.runtime.broker.left import Keep, Left, bounded, threaded
 from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
 from flyball.runtime.broker.throttle import Throttle
 
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
-CALLED_OFF_SECONDS = 0.25
 _CODE = re.compile("[a-z][a-z0-9_]{0,39}")
 
 
@@ -52,7 +53,7 @@ class Broker:
     ) -> None:  # fmt: skip
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result, self._hidden = max_result, hidden or Hidden()
-        self._throttle = Throttle()
+        self._throttle, self._left = Throttle(), Left()
 
     async def objection(self, ruled: Ruled) -> Blocked | None:
         """Why this attempt cannot run now although policy allows it; None where it can."""
@@ -90,11 +91,9 @@ class Broker:
             return Ended(status="not_started", code="precondition", message=unmet.what, certain=True)
         seconds = p.action.timeout_ms / 1000 or None
         try:
-            value = await self._inside(p, p.performer.perform, arguments, seconds)
+            value = await self._inside(p, p.performer.perform, arguments, seconds, partial(self._left.keep, p))
         except NotDone as told:
-            after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
-            message = self._hidden.text(recordable(str(told)))
-            ended = Ended(status="failed", code="not_done", message=message, certain=True, retry_after_ms=after)
+            ended = self._not_done(told)
         except ModelError as bad:
             ended = _model_ended(p, bad)
             ended = replace(ended, message=self._hidden.text(ended.message))
@@ -116,6 +115,11 @@ class Broker:
         good = ended.status == "executed" or ended.certain
         self._throttle.ended(p.place.tenant, _throttled(p), self._clock.now(), good=good)
         return ended
+
+    def _not_done(self, told: NotDone) -> Ended:
+        after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
+        message = self._hidden.text(recordable(str(told)))
+        return Ended(status="failed", code="not_done", message=message, certain=True, retry_after_ms=after)
 
     def _lost(self, p: Proposal, bad: BaseException) -> Ended:
         own = "internal_error" if p.performer.lasting else "tool_failed"
@@ -148,8 +152,12 @@ class Broker:
     async def ask(self, p: Proposal) -> Ended | None:
         """The probe's answer: executed with its result, None where it says that it did not happen.
 
-        A probe that fails says nothing: the outcome stays unknown.
+        A probe that fails says nothing: the outcome stays unknown. A call that was given up on and has ended since says
+        so itself.
         """
+        late = self.late(p)
+        if late is not None:
+            return late
         if p.performer.probe is None:
             return Ended(status="unknown", code="no_probe", message="the tool cannot be asked whether it happened")
         try:
@@ -157,6 +165,36 @@ class Broker:
         except Exception as bad:  # noqa: BLE001 - a station boundary: an unanswered question is not a no
             return Ended(status="unknown", code="probe_failed", message=self._hidden.text(said(bad)))
         return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
+
+    def still(self, p: Proposal) -> bool:
+        """May this attempt, which was given up on, still be at work here?"""
+        return self._left.still(p)
+
+    def late(self, p: Proposal) -> Ended | None:
+        """What an attempt that was given up on came to all the same; None where it says nothing."""
+        work = self._left.ended(p)
+        if work is None:
+            return None
+        try:
+            return self._checked(p, work.result())
+        except NotDone as told:
+            return self._not_done(told)
+        except BaseException:  # noqa: BLE001 - a station boundary: what it raised leaves its outcome unknown
+            return None
+
+    def follow(self, p: Proposal, keep: Callable[[Proposal, Ended], Awaitable[None]]) -> None:
+        """Hands over what an attempt that was given up on comes to, once it ends."""
+
+        async def tell() -> None:
+            late = self.late(p)
+            if late is not None:
+                await keep(p, late)
+
+        self._left.follow(p, tell)
+
+    async def close(self) -> None:
+        """What was given up on is given up for good."""
+        await self._left.close()
 
     async def read(self, p: Proposal, argument: Any) -> Any:
         """A governed helper read for a decision: an entity loader."""
@@ -167,7 +205,10 @@ class Broker:
             place.tenant, place.run, place.path, self._hidden.text(recordable(message)), done
         )
 
-    async def _inside(self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None) -> Any:
+    async def _inside(
+        self, p: Proposal, function: Callable[..., Any], arguments: Any, seconds: float | None,
+        keep: Keep = lambda _: None,
+    ) -> Any:  # fmt: skip
         """Calls a function of the tool with its resources open, the parsed arguments, and a time limit."""
         performer, place = p.performer, p.place
         tenant = self._tenants(place.tenant)
@@ -187,29 +228,7 @@ class Broker:
             if performer.signature is None:
                 async with asyncio.timeout(seconds):
                     return await _call(performer, function, call, arguments)
-            return await _bounded(_call(performer, function, call, arguments), seconds)
-
-
-async def _bounded(work: Coroutine[Any, Any, Any], seconds: float | None) -> Any:
-    """The work's result in time. In a task of its own, because work that ignores its cancellation must hold up nobody:
-    it is left alone then, and what it may still do is unknown."""
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-    except asyncio.CancelledError:
-        await _called_off(task)
-        raise
-    if not task.done() and not await _called_off(task):
-        raise TimeoutError(f"not done after {seconds:g} s")
-    return task.result()
-
-
-async def _called_off(task: asyncio.Task[Any]) -> bool:
-    """Cancels a task and gives it a moment to end. True where it has a result all the same."""
-    task.cancel()
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else asks for it
-    await asyncio.wait({task}, timeout=CALLED_OFF_SECONDS)
-    return task.done() and not task.cancelled() and task.exception() is None
+            return await bounded(_call(performer, function, call, arguments), seconds, keep)
 
 
 async def _call(performer: Performer, function: Callable[..., Any], call: Call, arguments: Any) -> Any:
@@ -227,9 +246,7 @@ async def _called(performer: Performer, function: Callable[..., Any], call: Call
     names = {name: getattr(parsed, name) for name in performer.signature.names}
     if inspect.iscoroutinefunction(function):
         return await function(call, **names)
-    # A sync tool must not hold up every other run; its thread cannot be stopped, so a timeout leaves it unknown.
-    given = await asyncio.to_thread(function, call, **names)
-    return await given if isinstance(given, Awaitable) else given
+    return await threaded(function, call, names)
 
 
 def _throttled(p: Proposal) -> str:

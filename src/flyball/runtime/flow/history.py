@@ -61,8 +61,9 @@ class History:
         return any(".".join(parts[:n]) in self._asked for n in range(1, len(parts)))
 
     def outcomes(self) -> list[Opened]:
-        """Every outcome and resolution, in order."""
-        found = [r for records in self._steps.values() for r in records if r.kind in ("outcome", "resolution")]
+        """Every outcome, late outcome and resolution, in order."""
+        kinds = ("outcome", "late", "resolution")
+        found = [r for records in self._steps.values() for r in records if r.kind in kinds]
         return sorted(found, key=lambda r: r.index)
 
     def actions(self) -> dict[str, str]:

@@ -1,0 +1,145 @@
+"""Late: what a call that was given up on comes to all the same settles what nobody knew."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from typing import Any
+
+from flyball import Call, Completed, Run, Waiting, flow, tool
+from flyball.core.journal import BudgetRow, PendingRow
+from flyball.testing import Lab
+from tests.runtime.till import FAY, Drawer, drawer, lab
+
+SOON = timedelta(milliseconds=20)
+
+
+class Gate(Drawer):
+    """A drawer that opens only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Event()
+
+    def wait(self, tool: str) -> None:
+        self.calls.append(tool)
+        self.open.wait(10)
+
+
+@tool(effect="irreversible", timeout=SOON)
+def push(call: Call, n: int) -> str:
+    """Push, in a thread that nobody can stop."""
+    call.get(drawer).wait("push")  # type: ignore[attr-defined]
+    return f"pushed {n}"
+
+
+@tool(effect="irreversible", timeout=SOON)
+async def shove(call: Call, n: int) -> str:
+    """Push, whatever is called off."""
+    gate: Any = call.get(drawer)
+    gate.calls.append("shove")
+    while not gate.open.is_set():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+    return f"shoved {n}"
+
+
+@tool(effect="irreversible", timeout=SOON, idempotency="probe")
+def pull(call: Call, n: int) -> str:
+    """Pull, in a thread; whoever is asked meanwhile sees nothing yet."""
+    call.get(drawer).wait("pull")  # type: ignore[attr-defined]
+    return f"pulled {n}"
+
+
+@pull.probe
+async def pulled(call: Call, n: int) -> str | None:
+    call.get(drawer).calls.append("pulled?")
+    return None
+
+
+@flow
+async def pushing(run: Run, n: int) -> str:
+    return await run.call(push, n)
+
+
+@flow
+async def shoving(run: Run, n: int) -> str:
+    return await run.call(shove, n)
+
+
+@flow
+async def pulling(run: Run, n: int) -> str:
+    return await run.call(pull, n)
+
+
+async def ended(bench: Lab, key: str) -> Any:
+    for _ in range(200):
+        told = await bench.resume(key)
+        if not isinstance(told, Waiting):
+            return told
+        await asyncio.sleep(0.01)
+    return told
+
+
+async def test_a_thread_that_ends_after_its_time_settles_what_was_unknown() -> None:
+    till = Gate()
+    bench = lab(till)
+    asked = await bench.run(pushing, 3, key="k")
+    assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"
+    till.open.set()
+    done = await ended(bench, "k")
+    assert isinstance(done, Completed) and done.value == "pushed 3" and till.calls == ["push"]
+    view = bench._bench.journal.view("local")
+    assert view.rows(PendingRow)[0].state == "void"
+    spent = view.row(BudgetRow, f"run/{done.run}")
+    assert spent is not None and spent.reserved.effects == 0 and spent.spent.effects == 1
+    assert [e.value for e in bench.effects] == ["pushed 3"] and (await bench.verify()).ok
+
+
+async def test_a_coroutine_that_ignores_its_time_settles_what_was_unknown() -> None:
+    till = Gate()
+    bench = lab(till)
+    assert isinstance(await bench.run(shoving, 3, key="k"), Waiting)
+    till.open.set()
+    done = await ended(bench, "k")
+    assert isinstance(done, Completed) and done.value == "shoved 3" and (await bench.verify()).ok
+
+
+async def test_a_probe_s_no_is_not_believed_while_the_thread_may_still_run() -> None:
+    till = Gate()
+    bench = lab(till)
+    asked = await bench.run(pulling, 3, key="k")
+    assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"
+    assert till.calls[0] == "pull" and set(till.calls[1:]) == {"pulled?"}
+    till.open.set()
+    done = await ended(bench, "k")
+    assert isinstance(done, Completed) and done.value == "pulled 3" and (await bench.verify()).ok
+
+
+async def test_late_evidence_counts_after_a_restart() -> None:
+    till = Gate()
+    bench = lab(till)
+    await bench.run(pushing, 3, key="k")
+    bench._bench._app.rooms.record.woken = lambda *_: None  # type: ignore[union-attr]
+    till.open.set()
+    while not any(r.kind == "late" for r in bench.records("k")):
+        await asyncio.sleep(0.01)
+    await bench.restart()
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == "pushed 3" and till.calls == ["push"]
+    assert (await bench.verify()).ok
+
+
+async def test_what_a_person_said_before_stands() -> None:
+    till = Gate()
+    bench = lab(till)
+    asked = await bench.run(pushing, 3, key="k")
+    assert isinstance(asked, Waiting)
+    told = await bench.resolve(asked.pending[0], "executed", by=FAY, result="seen")
+    till.open.set()
+    while not any(r.kind == "late" for r in bench.records("k")):
+        await asyncio.sleep(0.01)
+    assert isinstance(told, Completed) and told.value == "seen" and (await bench.verify()).ok
