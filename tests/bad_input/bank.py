@@ -157,6 +157,9 @@ class Hasty:
         self._now += 1
         return self._now
 
+    def begin_at(self, at: int) -> None:
+        self._now = max(self._now, at)
+
     async def wait(self, until: int) -> None:
         self._now = max(self._now, until)
 

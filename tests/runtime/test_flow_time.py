@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from flyball import Call, Completed, NotDone, Run, Stopped, Waiting, flow, tool
+from flyball.core.journal import RunRow
+from flyball.runtime.flow import drive
+from flyball.testing import Lab
+from flyball.testing.clock import VirtualClock
 from tests.runtime.till import FAY, KIM, Drawer, lab, look, pay
 
 DAY = timedelta(days=1)
+DAY_US = 86_400_000_000
 
 
 @tool(effect="read", timeout=timedelta(seconds=5))
@@ -175,3 +182,54 @@ async def test_time_does_not_move_on_by_itself_for_what_is_parked() -> None:
     before = bench.clock.now()
     await bench.run(hurried, 4, by=KIM)
     assert bench.clock.now() == before
+
+
+async def woken(bench: Lab, key: str) -> str:
+    """The state of a run once it has gone on by itself, or a second has passed."""
+    run = bench.records(key)[0].run
+    for _ in range(100):
+        row = bench._bench.journal.view("local").row(RunRow, run)
+        if row is not None and row.state == "ended":
+            break
+        await asyncio.sleep(0.01)
+    return row.state if row else ""
+
+
+async def test_a_wake_up_that_was_lost_is_only_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "POLL_S", 0.02)
+    bench = lab()
+    await bench.run(sleepy, 1, key="k")
+    driver = bench._bench._app.rooms.driver  # type: ignore[union-attr]
+    driver._due_at.clear()
+    driver._timing.cancel()
+    bench.clock.move(bench.clock.now() + 3 * DAY_US)
+    assert await woken(bench, "k") == "ended"
+
+
+async def test_a_run_that_cannot_be_woken_does_not_keep_the_others_asleep() -> None:
+    bench = lab()
+    await bench.run(sleepy, 1, key="first")
+    await bench.run(sleepy, 1, key="second")
+    driver = bench._bench._app.rooms.driver  # type: ignore[union-attr]
+    wake, seen = driver.wake, list[str]()
+
+    def once(tenant: str, run: str) -> None:
+        seen.append(run)
+        if len(seen) == 1:
+            raise RuntimeError("the journal cannot be read now")
+        wake(tenant, run)
+
+    driver.wake = once
+    bench.clock.move(bench.clock.now() + 3 * DAY_US)
+    assert "ended" in (await woken(bench, "second"), await woken(bench, "first")) and len(seen) == 2
+
+
+async def test_a_clock_set_back_while_nobody_ran_does_not_go_behind_the_log() -> None:
+    bench = lab()
+    await bench.run(sleepy, 1, key="k")
+    latest = bench._bench.journal.view("local").latest()
+    bench._bench.clock = VirtualClock(latest - DAY_US)
+    await bench.restart()
+    assert bench.clock.now() >= latest
+    await bench.advance(3 * DAY)
+    assert isinstance(await bench.resume("k"), Completed) and (await bench.verify()).ok

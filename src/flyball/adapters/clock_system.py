@@ -16,12 +16,20 @@ class SystemClock:
     """Wall-clock microseconds that never go back within this process."""
 
     def __init__(self) -> None:
-        self._last = 0
+        self._last = self._ahead = 0
 
     def now(self) -> int:
         """Microseconds since 1970, UTC; a clock that was set back stands still until it catches up."""
-        self._last = max(self._last, time.time_ns() // 1000)
+        self._last = max(self._last, time.time_ns() // 1000 + self._ahead)
         return self._last
+
+    def begin_at(self, at: int) -> None:
+        """Time goes on from `at` at least, in microseconds.
+
+        Where the machine's clock was set back while nobody ran, this one stays ahead of it by as much: standing still
+        until it catches up could take years, and nothing would ever expire or wake.
+        """
+        self._ahead += max(0, at - self.now())
 
     async def wait(self, until: int) -> None:
         """Returns when `now() >= until`."""

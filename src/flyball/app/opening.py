@@ -49,6 +49,8 @@ async def begin(rooms: Rooms, *, drive: bool = True) -> None:
     # A log that was signed and is gone is refused as one that was cut is.
     for tenant in sorted({*known, *rooms.ledger.signed()}):
         await rooms.ledger.open(tenant)
+        # A clock set back while nobody ran must not order new records before old ones, nor revive what has expired.
+        rooms.ports.clock.begin_at(rooms.ports.journal.view(tenant).latest())
     for tenant in known:
         await enter(rooms, tenant, release)
         await settle(rooms, tenant)

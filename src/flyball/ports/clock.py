@@ -12,6 +12,10 @@ class Clock(Protocol):
         """Microseconds since 1970, UTC."""
         ...
 
+    def begin_at(self, at: int) -> None:
+        """From now on time goes on from `at` at least, in microseconds: a log's time never goes back."""
+        ...
+
     async def wait(self, until: int) -> None:
         """Returns when `now() >= until`."""
         ...

@@ -29,6 +29,10 @@ class View(Protocol):
         """Records with an index above `after`, in order; of one run, or of the whole tenant."""
         ...
 
+    def latest(self) -> int:
+        """The greatest time of a record, in microseconds; 0 where there is none."""
+        ...
+
     def body(self, mac: str) -> bytes | None:
         """A sealed shared body."""
         ...

@@ -118,6 +118,9 @@ class _Until:
     def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         return self._view.rows(kind, **where)
 
+    def latest(self) -> int:
+        return self._view.latest()
+
     def body(self, mac: str) -> bytes | None:
         return self._view.body(mac)
 
@@ -155,6 +158,9 @@ class _Stopped:
 
     def now(self) -> int:
         return self._now
+
+    def begin_at(self, at: int) -> None:
+        self._now = max(self._now, at)
 
     async def wait(self, until: int) -> None:
         if until > self._now:

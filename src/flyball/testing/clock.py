@@ -20,6 +20,10 @@ class VirtualClock:
         """Microseconds since 1970, UTC."""
         return self._now
 
+    def begin_at(self, at: int) -> None:
+        """Time goes on from `at` at least, in microseconds."""
+        self.move(at)
+
     async def wait(self, until: int) -> None:
         """Returns once somebody has moved the clock to `until`, in microseconds."""
         if self._now >= until:

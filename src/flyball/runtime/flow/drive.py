@@ -32,6 +32,8 @@ from flyball.runtime.flow.step import Halted
 from flyball.runtime.flow.turn import Ending, Turn
 
 MOST_ACTIVE = 1_000
+# How often, in seconds of real time, the rows of a tenant are looked at for runs whose wake-up was lost.
+POLL_S = 15.0
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,8 @@ class Driver:
         self._due_at: list[tuple[int, str, str]] = []
         self._timing: asyncio.Task[None] | None = None
         self._timing_until = 0
+        self._polled: set[str] = set()
+        self._polling: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
         self._closing = False
         self._named: set[tuple[str, str]] | None = None
@@ -138,6 +142,7 @@ class Driver:
     # driving ---------------------------------------------------------------------------------------------------------
     def _drive(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
+        self._poll(tenant)
         task = asyncio.get_running_loop().create_task(self._activate(tenant, row))
         self._active[key] = task
         task.add_done_callback(lambda done: self._ended(key, done))
@@ -186,6 +191,7 @@ class Driver:
     async def resume_all(self, tenant: str) -> int:
         """Takes every run that is due, and sets the timers of those that wait. Called once at start."""
         view = self._record.journal.view(tenant)
+        self._poll(tenant)
         due = [row for state in sorted(DUE) for row in view.rows(RunRow, state=state)]
         for row in due:
             if not row.review:
@@ -199,7 +205,8 @@ class Driver:
         if not row.wake_at or self._closing:
             return
         heapq.heappush(self._due_at, (row.wake_at, tenant, row.id))
-        if self._timing is None or self._due_at[0][0] < self._timing_until:
+        idle = self._timing is None or self._timing.done()
+        if idle or self._due_at[0][0] < self._timing_until:
             if self._timing is not None:
                 self._timing.cancel()
             self._timing_until = self._due_at[0][0]
@@ -216,8 +223,33 @@ class Driver:
             await self._record.clock.wait(self._timing_until)
             while self._due_at and self._due_at[0][0] <= self._record.clock.now():
                 _, tenant, run = heapq.heappop(self._due_at)
-                self.wake(tenant, run)  # its row says whether it is still due
+                self._wake_if_due(tenant, run)  # its row says whether it is still due
         self._timing = None
+
+    def _wake_if_due(self, tenant: str, run: str) -> None:
+        try:
+            self.wake(tenant, run)
+        except Exception:  # noqa: BLE001 - a station boundary: what cannot be woken now must not keep the others asleep
+            return  # its row still says when: it is looked at again, see `_poll`
+
+    def _poll(self, tenant: str) -> None:
+        """From now on this tenant's rows are looked at: a wake-up that was lost in this process is only late."""
+        self._polled.add(tenant)
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while not self._closing:
+            await asyncio.sleep(POLL_S)
+            for tenant in sorted(self._polled):
+                try:
+                    view = self._record.journal.view(tenant)
+                    rows = [*view.rows(RunRow, state="ready"), *view.rows(RunRow, state="waiting")]
+                except Exception:  # noqa: BLE001 - a station boundary: what cannot be read now is looked at again
+                    continue
+                for row in rows:
+                    if (tenant, row.id) not in self._active and (row.state == "ready" or self._due(row)):
+                        self._wake_if_due(tenant, row.id)
 
     async def _activate(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
@@ -278,7 +310,8 @@ class Driver:
     async def close(self) -> None:
         """Stops driving; runs stay where their log stands and are taken up at the next start."""
         self._closing = True
-        tasks = [*self._active.values(), *([self._timing] if self._timing is not None else [])]
+        own = (t for t in (self._timing, self._polling) if t is not None)
+        tasks = [*self._active.values(), *own]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
