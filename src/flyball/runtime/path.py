@@ -33,6 +33,8 @@ from flyball.runtime.validate import Validate
 
 # How often the whole gate runs again because an epoch moved between its verdict and T1.
 MAX_ROUNDS = 8
+# How old, in microseconds, a verdict may be at T1: what waited for a rate or a precondition is decided again.
+FRESH_US = 1_000_000
 NOTHING = Past()
 
 
@@ -70,6 +72,7 @@ async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Gover
 
 async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
     """The gate, T1, the effect and T2 of one attempt."""
+    ready = False
     for _ in range(MAX_ROUNDS):
         admitted = await _admit(s, proposal)
         if isinstance(admitted, Again):
@@ -77,9 +80,14 @@ async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
         if isinstance(admitted, (Blocked, Pending)):
             return admitted
         ruled, lifted = admitted
-        objection = await s.broker.objection(ruled)
-        if objection is not None:
-            return await s.record.block(ruled, objection)
+        if not ready:
+            decided = s.record.clock.now()
+            objection = await s.broker.objection(ruled)
+            if objection is not None:
+                return await s.record.block(ruled, objection)
+            ready = True  # its place under the rate is taken; a precondition is asked again at execution
+            if s.record.clock.now() - decided > FRESH_US:
+                continue
         answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted)
         if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
