@@ -20,17 +20,16 @@ when { context.input.n > 1 } unless { context.approvals.contains("finance") };""
 
 
 @tool(effect="irreversible", rate="1/2h", timeout=timedelta(hours=3))
-async def courier(call: Call, n: int) -> str:
+async def courier(call: Call, n: int) -> None:
     """A courier who goes every two hours."""
     call.get(drawer).called(f"courier {n}")
-    return f"sent {n}"
 
 
 @flow
-async def sending(run: Run, n: int) -> list[str]:
-    first = await run.call(courier, 1)
+async def sending(run: Run, n: int) -> str:
+    await run.call(courier, 1)
     second = await run.attempt(courier, n)
-    return [first, getattr(second, "reason", "executed")]
+    return getattr(second, "reason", "executed")
 
 
 async def test_an_approval_that_expires_while_its_action_waits_for_its_turn_lifts_nothing() -> None:
@@ -40,7 +39,7 @@ async def test_an_approval_that_expires_while_its_action_waits_for_its_turn_lift
     asked = await bench.run(sending, 2)
     assert isinstance(asked, Waiting)
     done = await bench.approve(asked.pending[0], by=FAY)
-    assert isinstance(done, Completed) and done.value == ["sent 1", "approval_expired"]
+    assert isinstance(done, Completed) and done.value == "approval_expired"
     assert till.calls == ["courier 1"] and (await bench.verify()).ok
 
 
