@@ -10,14 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from flyball import Blocked, Completed, Executed, Flyball, FlyballError, Run, Stopped, Waiting, flow
+from flyball import Blocked, Completed, Executed, Flyball, FlyballError, Limits, Run, Stopped, Waiting, flow
 from flyball.core.event import Answered, Decided, Ended, Event, StepStarted
 from flyball.core.event import Executed as WasExecuted
 from flyball.core.event import Waiting as Waits
 from flyball.core.result import Pending
-from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, pay
+from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, pay, settle
 
 ME = sys.modules[__name__]
 HOLD = timedelta(seconds=20)
@@ -173,3 +174,67 @@ async def test_the_operating_system_user_of_the_short_form_approves_nothing(app:
     with pytest.raises(FlyballError):
         await app.approvals.approve(asked.pending[0], by=os_user(), reason="me")
     assert not isinstance(await app.runs.result(asked.run), (Completed, Stopped))
+
+
+# an action within a run -----------------------------------------------------------------------------------------------
+ROBOT = msgspec.structs.replace(KIM, agent="robot")
+ORIGINS = """
+@id("all") permit (principal, action, resource);
+@id("asked-for") forbid (principal, action == Action::"pay", resource) unless { context.origin.to == "request" };
+@id("clean") forbid (principal, action == Action::"settle", resource) when { context.run.tainted };
+"""
+
+
+@pytest.fixture
+async def origins(tmp_path: Path) -> AsyncIterator[Flyball]:
+    async with in_memory(memory(), tmp_path, Books(), ORIGINS, ME) as opened:
+        yield opened
+
+
+async def test_what_an_agent_proposes_through_a_door_is_not_what_its_person_asked_for(origins: Flyball) -> None:
+    to = {"cents": 1, "to": "stranger"}
+    mine = await origins.act(pay, to, by=KIM, call_id="1")
+    its = await origins.act(pay, to, by=ROBOT, call_id="2")
+    assert isinstance(mine, Executed) and isinstance(its, Blocked) and its.policies == ("project/asked-for",)
+
+
+@flow
+async def wished(run: Run, to: str) -> str:
+    return await run.ask("Go on?", str, to="desk", within=HOLD, default="no")
+
+
+async def test_within_a_run_an_action_is_traced_to_what_that_run_was_asked(origins: Flyball) -> None:
+    run = (await origins.run(wished, "customer", by=KIM)).run
+    told = [
+        await origins.act(pay, {"cents": 1, "to": to}, by=ROBOT, call_id=to, run=run) for to in ("customer", "stranger")
+    ]
+    assert isinstance(told[0], Executed) and isinstance(told[1], Blocked)
+    assert (await origins.releases.replay(origins.runs.list()[-1].id)).ok and (await origins.ledger.verify()).ok
+
+
+async def test_what_one_action_of_a_run_read_taints_the_next(origins: Flyball) -> None:
+    one, other = [(await origins.run(wished, to, by=KIM)).run for to in ("x", "y")]
+    assert isinstance(await origins.act(look, {}, by=ROBOT, call_id="1", run=one), Executed)
+    tainted = await origins.act(settle, {"invoice": "1"}, by=ROBOT, call_id="2", run=one)
+    clean = await origins.act(settle, {"invoice": "1"}, by=ROBOT, call_id="2", run=other)
+    assert isinstance(tainted, Blocked) and tainted.policies == ("project/clean",) and isinstance(clean, Executed)
+
+
+async def test_the_actions_of_a_run_spend_its_budget(app: Flyball) -> None:
+    run = (await app.start(wished, "x", by=KIM, limits=Limits(calls=2))).id
+    await app.runs.result(run)
+    told = [await app.act(look, {}, by=ROBOT, call_id=str(n), run=run) for n in range(3)]
+    assert [isinstance(each, Executed) for each in told] == [True, True, False]
+    assert isinstance(told[2], Blocked) and told[2].reason == "budget_exhausted" and run in str(told[2])
+
+
+async def test_an_action_within_a_run_that_is_not_there_ended_or_not_ones_own_is_refused(app: Flyball) -> None:
+    done = (await app.run(both, 5, by=KIM)).run
+    waits = (await app.run(wished, "x", by=KIM)).run
+    kept = await app.act(look, {}, by=KIM, call_id="1", run=waits)
+    await app.runs.stop(waits, "enough", by=KIM)
+    assert await app.act(look, {}, by=KIM, call_id="1", run=waits) == kept
+    for run, by, code in (("r-0", KIM, "unknown_run"), (done, KIM, "run_ended"), (waits, FAY, "not_eligible")):
+        with pytest.raises(FlyballError) as refused:
+            await app.act(look, {}, by=by, call_id="2", run=run)
+        assert refused.value.code == code

@@ -56,16 +56,34 @@ class Runs:
 
     async def _start(
         self, kind: str, what: str, input: Any, by: Principal, key: str, session: str, subject: str,
-        limits: Limits | None,
+        limits: Limits | None, parent: str = "",
     ) -> str:  # fmt: skip
         plain([key, session, subject])
         data = plain(input, max_bytes=self._rooms.config.input.max_bytes)
         await self.ready(by.tenant)
         release = release_of(self._rooms).digest
-        return await self._rooms.driver.start(Started(
-            kind=kind, what=what, input=data, by=by, release=release, key=key, session=session, subject=subject,
-            limits=limits or Limits(),
-        ))  # fmt: skip
+        wanted = Started(
+            kind=kind, what=what, input=data, by=by, release=release, key=key, session=session,
+            subject=self._within(parent, wanted_by=by) if parent else subject, limits=limits or Limits(), parent=parent,
+        )  # fmt: skip
+        if parent and self.row(parent, tenant=by.tenant).state == "ended":
+            self._known(wanted)
+        return await self._rooms.driver.start(wanted)
+
+    def _within(self, run: str, *, wanted_by: Principal) -> str:
+        """Whose data a run is about, for an action within it; raises FlyballError where it is somebody else's."""
+        self.row(run, tenant=wanted_by.tenant)
+        started = self.records(run, tenant=wanted_by.tenant, kind="run_started")[0].private
+        if started is None:
+            raise FlyballError("subject_erased", f"what run {run} is about was erased")
+        if started["principal"]["id"] != wanted_by.id:
+            raise FlyballError("not_eligible", f"run {run} is not of {wanted_by.id}", fix="act in a run of your own")
+        return str(started["subject"])
+
+    def _known(self, wanted: Started) -> None:
+        view = self._rooms.ports.journal.view(wanted.by.tenant)
+        if view.row(RunRow, self._rooms.driver.id_of(wanted)) is None:
+            raise FlyballError("run_ended", f"run {wanted.parent} has ended", fix="start another run")
 
     async def ready(self, tenant: str) -> None:
         """Makes a tenant ready the first time it is used."""
@@ -84,7 +102,7 @@ class Runs:
         name = tool if isinstance(tool, str) else self._rooms.project.known(tool).name
         self._rooms.project.tool(name)
         key = f"act\0{run or ''}\0{call_id}"
-        id = await self._start("act", name, self._proposed(arguments), by, key, "", "", None)
+        id = await self._start("act", name, self._proposed(arguments), by, key, "", "", None, run or "")
         result = await self.result(id, tenant=by.tenant)
         ends = self._rooms.ports.clock.now() + hold // timedelta(microseconds=1)
         while isinstance(result, Waiting) and self._rooms.ports.clock.now() < ends:

@@ -72,6 +72,7 @@ class Activation:
         self.authority: Authority
         self.limit: Limit = UNLIMITED
         self.agent_limit: Limit = UNLIMITED
+        self.above: tuple[str, Limit] | None = None
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
         self.wake_at = 0
@@ -219,19 +220,27 @@ class Activation:
         self.origins = with_output(self.origins, name, data, trusted)
         self.tainted = self.tainted or untrusted(data, trusted)
 
-    def recall(self, request: Any) -> None:
-        """Learns from the log what earlier activations did: a finished agent is folded, what it read still counts."""
+    def recall(self, request: Any, others: tuple[tuple[str, History], ...] = ()) -> None:
+        """Learns from the log what earlier activations did: a finished agent is folded, what it read still counts.
+
+        `others` are the runs that this one is one piece of work with, by id.
+        """
         self.origins = with_request(Origins(), request)
-        actions = self.history.actions()
-        for record in self.history.outcomes():
+        for run, history in others:
+            self._recall(run, history, f"{run}/")
+        self._recall(self.row.id, self.history)
+
+    def _recall(self, run: str, history: History, place: str = "") -> None:
+        actions = history.actions()
+        for record in history.outcomes():
             name, private = actions.get(bare(record.path), ""), record.private or {}
             trusted = self._trusted(name)
             good = record.facts["status"] == "executed" and not record.facts.get("result_invalid")
             if good and trusted is not None and "result" in private:
                 self._did(name, private["result"], trusted)
-        self.denied |= self.history.denials()
-        rows = self.record.journal.view(self.tenant).rows(PendingRow, run=self.row.id, state="rejected")
-        self.rejected |= self.history.rejections({row.id for row in rows})
+        self.denied |= {f"{place}{path}": name for path, name in history.denials().items()}
+        rows = self.record.journal.view(self.tenant).rows(PendingRow, run=run, state="rejected")
+        self.rejected |= history.rejections({row.id for row in rows})
 
     # writing ---------------------------------------------------------------------------------------------------------
     async def note(self, branch: Branch, *events: Event, rows: tuple[PendingRow, ...] = ()) -> None:

@@ -48,6 +48,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     subject: str = ""
     limits: Limits = Limits()
+    parent: str = ""
 
 
 class Driver:
@@ -92,7 +93,7 @@ class Driver:
         """The id of the run: a new one, or the one that this key already started."""
         tenant, now = wanted.by.tenant, self._record.clock.now()
         data = to_json(wanted.input)
-        run = self._run_id(wanted)
+        run = self.id_of(wanted)
         self.name(tenant, run)
         claims: tuple[Claim, ...] = ()
         if wanted.key:
@@ -102,13 +103,14 @@ class Driver:
         event = Event(
             kind="run_started", run=run, subjects=(subject,),
             facts={"kind": wanted.kind, "what": wanted.what, "release": wanted.release, "key": bool(wanted.key),
-                   "by": self._record.person(tenant, wanted.by.id), "generation": 1},
+                   "by": self._record.person(tenant, wanted.by.id), "generation": 1,
+                   **({"parent": wanted.parent} if wanted.parent else {})},
             private={"input": data, "principal": msgspec.to_builtins(wanted.by), "subject": subject,
                      "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key},
         )  # fmt: skip
         row = RunRow(
             id=run, kind=wanted.kind, what=wanted.what, state="running", epoch=1, release=wanted.release,
-            session=wanted.session, started=now,
+            session=wanted.session, parent=wanted.parent, started=now,
         )  # fmt: skip
         entry = self._record.seal(tenant, event, now)
         answer = await self._record.append(Append(
@@ -133,7 +135,8 @@ class Driver:
             )  # fmt: skip
         raise FlyballError("not_started", "the run could not be started", str(answer), "see flyball doctor")
 
-    def _run_id(self, wanted: Started) -> str:
+    def id_of(self, wanted: Started) -> str:
+        """The id of a run that is started so: with a key always the same one."""
         if wanted.key:
             return "r-" + self._record.person(wanted.by.tenant, f"run\0{wanted.by.id}\0{wanted.key}")[:20]
         # Ids that begin with the time keep a run's rows together on the journal's pages.

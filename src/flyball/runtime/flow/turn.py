@@ -24,6 +24,7 @@ from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern, Trusted
 from flyball.runtime.flow.history import History
+from flyball.runtime.flow.kin import kin_of
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
@@ -69,14 +70,19 @@ class Turn:
         private = started.private
         at.authority = authority_of(msgspec.convert(private["principal"], Principal))
         at.subjects = (private["subject"],)
-        own = msgspec.convert(private["limits"], Limit)
-        at.limit = tightest(own, self._limits.get("run", Limit()))
+        at.limit = self._limit(private)
         at.agent_limit = self._limits.get("agent", Limit())
-        at.recall(private["input"])  # what `continue_as` hands on is the flow's own, not the principal's request
+        kin = kin_of(self._record, tenant, row, started)
+        at.recall(kin.request, kin.others)  # what `continue_as` hands on is the flow's own, not the principal's request
+        if kin.above is not None and kin.above.private is not None:
+            at.above = row.parent, self._limit(kin.above.private)
         stopped = next((r for r in at.history.run if r.kind == "run_stopped"), None)
         if stopped is not None:
             at.halting = Halted("stopped", str((stopped.private or {}).get("reason", "")))
         return at
+
+    def _limit(self, started: Mapping[str, Any]) -> Limit:
+        return tightest(msgspec.convert(started["limits"], Limit), self._limits.get("run", Limit()))
 
     def _input(self, at: Activation, first: Any) -> Any:
         continued = [r for r in at.history.run if r.kind == "run_continued"]
@@ -86,6 +92,8 @@ class Turn:
         day = at.row.started // 86_400_000_000
         none = Amounts()
         holds = [Hold(node=f"run/{at.row.id}", amounts=none, limit=at.limit)]
+        if at.above is not None:
+            holds.append(Hold(node=f"run/{at.above[0]}", amounts=none, limit=at.above[1]))
         if "tenant" in self._limits:
             holds.append(Hold(node=f"tenant/{day}", amounts=none, limit=self._limits["tenant"]))
         return Branch(prefix=root(self._generation(at)), authority=at.authority, holds=tuple(holds))
