@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from benchmarks.once import ROOT
+
 PEERS: Final = ROOT / ".venv-peers" / "bin" / "python"
 
 Told = dict[str, Any]

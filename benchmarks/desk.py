@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -49,10 +49,22 @@ async def pay(call: Call, number: int, cents: Critical[int]) -> Receipt:
     return Receipt(number, cents)
 
 
+class Seen:
+    """What this process saw happen: payments that it really made, and runs of which one of those is durable.
+
+    `first` and `later`: how long a run's first payment in this process takes, and any other, in seconds.
+    """
+
+    first = later = 0.05
+    paid: ClassVar[set[tuple[str | None, int]]] = set()
+    durable: ClassVar[set[str]] = set()
+
+
 @tool(effect="irreversible", idempotency="key")
 async def slow_pay(call: Call, number: int, cents: Critical[int]) -> Receipt:
     """Pay an invoice at somebody who takes a moment."""
-    await asyncio.sleep(0.05)
+    Seen.paid.add((call.run, number))
+    await asyncio.sleep(Seen.later if call.run in Seen.durable else Seen.first)
     return Receipt(number, cents)
 
 
@@ -67,6 +79,16 @@ async def pay_all(run: Run, steps: int) -> int:
     """So many payments, one after the other."""
     for number in range(steps):
         await run.call(pay, number=number, cents=1200)
+    return steps
+
+
+@flow
+async def keep_paying(run: Run, steps: int) -> int:
+    """So many payments, each of which takes a moment; notes when one that this process made is durable."""
+    for number in range(steps):
+        await run.call(slow_pay, number=number, cents=1200)
+        if (run.id, number) in Seen.paid:
+            Seen.durable.add(run.id)
     return steps
 
 

@@ -29,6 +29,12 @@ def resident_mib() -> float:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def say(told: Mapping[str, Any]) -> None:
+    """Says one line to whoever started this process."""
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
 def take_turns(rounds: Round, *packages: str) -> None:
     """Says that it is ready, naming the versions of `packages`; then does a round for each line until there is none.
 
