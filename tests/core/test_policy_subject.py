@@ -7,7 +7,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Principal
 from flyball.core.input_shape import input_shape
 from flyball.core.policy import Node, Uid
-from flyball.core.policy_subject import chain, merged, principal_nodes, principal_uid, resource_uid
+from flyball.core.policy_subject import chain, entities_of, merged, principal_nodes, principal_uid, resource_uid
 
 KIM = Principal("user:kim", tenant="acme", groups=frozenset({"b", "a"}), scopes=frozenset({"s"}))
 
@@ -53,3 +53,11 @@ def test_the_resource_is_what_the_ref_names_else_the_action_itself() -> None:
 def test_merged_slices_have_each_entity_once() -> None:
     one, two = Node(uid=Uid("A", "1"), attrs={"x": 1}), Node(uid=Uid("A", "1"))
     assert merged((one,), (two, Node(uid=Uid("B", "1")))) == (one, Node(uid=Uid("B", "1")))
+
+
+def test_the_slice_of_a_chain_is_the_very_same_for_the_same_question() -> None:
+    chained, tool = Authority(principal=KIM).through("clerk", "planner"), Uid("Tool", "look")
+    found = entities_of(chained, tool)
+    assert found == merged(*chain(chained), (Node(uid=tool),))
+    assert entities_of(Authority(principal=KIM).through("clerk", "planner"), tool) is found
+    assert entities_of(Authority(principal=KIM), tool) != found

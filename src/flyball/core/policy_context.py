@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -27,6 +28,7 @@ from flyball.core.recipients import addresses, domains, host
 MAX_ITEMS: Final = 1_000
 MAX_CONTEXT: Final = 65_536
 MAX_TEXT: Final = 8_192
+SHORT: Final = 256
 UNLIMITED: Final = 2**53 - 1
 LEFT: Final = ("steps", "calls", "effects", "tokens", "usd")
 # A host that can never exist (RFC 2606): what does not parse is in nobody's list of allowed ones.
@@ -92,6 +94,17 @@ def exact_decimal(value: Any) -> Decimal:
     if int(number.as_tuple().exponent) < -4 and number.normalize().as_tuple().exponent < -4:  # type: ignore[operator]
         raise ValueError("it has more than four decimal places")
     return number
+
+
+Addressed = tuple[frozenset[str] | None, frozenset[str | None]]
+
+
+def _read(text: str, kind: str | None) -> Addressed:
+    parsed = addresses(text) if kind == "addresses" else None
+    return parsed, frozenset(domains(parsed)) if parsed else frozenset({host(text)} if kind == "url" else ())
+
+
+_addressed = lru_cache(maxsize=1024)(_read)  # the same few people and hosts are addressed again and again
 
 
 class _Encoder:
@@ -170,8 +183,7 @@ class _Encoder:
         found: set[str] = set()
         hosts: set[str] = set()
         for text in (t for t in texts if t is not None):
-            parsed = addresses(text) if shape.derived == "addresses" else None
-            there = domains(parsed) if parsed else frozenset({host(text)} if shape.derived == "url" else ())
+            parsed, there = _addressed(text, shape.derived) if len(text) <= SHORT else _read(text, shape.derived)
             if not there or None in there:
                 if shape.strict:
                     self.refuse(name, "it is no list of addresses" if shape.derived == "addresses" else "it is no URL")

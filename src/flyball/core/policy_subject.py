@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from flyball.core.effect import Action
@@ -54,6 +55,7 @@ def agent_nodes(link: Link, principal: Principal) -> tuple[Node, ...]:
     return Node(uid=Uid("Agent", link.agent), attrs=attrs, parents=(tenant, role)), Node(uid=tenant), Node(uid=role)
 
 
+@lru_cache(maxsize=1024)  # a chain asks for many actions
 def chain(authority: Authority) -> tuple[tuple[Node, ...], ...]:
     """One entity slice per link; the first node of each is that evaluation's principal."""
     agents = (agent_nodes(link, authority.principal) for link in authority.links)
@@ -66,6 +68,13 @@ def resource_uid(action: Action, shape: InputShape, arguments: Mapping[str, Any]
     if shape.entity and named is not None:
         return Uid(shape.entity, str(named))
     return Uid(_RESOURCES[action.kind], name or action.name)
+
+
+@lru_cache(maxsize=4096)
+def entities_of(authority: Authority, resource: Uid) -> tuple[Node, ...]:
+    """The slice of a chain that acts on what nothing had to be loaded for: the very same tuple for the same question,
+    so that an engine may know it again."""
+    return merged(*chain(authority), (Node(uid=resource),))
 
 
 def merged(*slices: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ Rules (GATE sections 2 and 3):
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
 from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
-from flyball.core.policy_subject import chain, merged, resource_uid
+from flyball.core.policy_subject import chain, entities_of, merged, resource_uid
 from flyball.core.proposal import Inputs, Proposal, Ruled
 from flyball.core.signature import Signature, from_json, plain, to_json
 from flyball.ports.clock import Clock
@@ -39,44 +39,46 @@ from flyball.ports.policy import Compiled
 EPOCHS = ("policy", "kill", "directory", "brake", "release")
 MOST_TAINTS = 10_000
 TAINT = "taint:"
+MOST_SHAPES = 10_000
 LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
 Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]
 
 
-_SHAPES: dict[tuple[Any, ...], InputShape] = {}
+_SHAPES: dict[int, tuple[Action, InputShape]] = {}
 
 
 def shape_of(action: Action) -> InputShape:
-    """The shape of an action's arguments as policies see them, derived once for everything that it is made of."""
-    key = (
-        action.kind, action.name, action.schema_digest, action.effect, action.egress, action.risk, action.critical,
-        *sorted(action.refs.items()),
-    )  # fmt: skip
-    if key not in _SHAPES:
-        _SHAPES[key] = input_shape(action)
-    return _SHAPES[key]
+    """The shape of an action's arguments as policies see them, derived once for each action."""
+    known = _SHAPES.get(id(action))
+    if known is None or known[0] is not action:
+        if len(_SHAPES) >= MOST_SHAPES:
+            _SHAPES.clear()
+        known = _SHAPES[id(action)] = (action, input_shape(action))
+    return known[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """The bundles of a tenant, outermost layer first."""
+    """The bundles of a tenant, outermost layer first.
+
+    `enforced` are those that decide; a bundle wholly in shadow only says what it would. `cures` are their curable
+    forbids and `fingerprints` what each policy says, both by `layer/id`; `digests` name the bundles.
+    """
 
     layers: tuple[Compiled, ...]
+    enforced: tuple[Compiled, ...] = field(init=False)
+    cures: Mapping[str, Cure] = field(init=False)
+    fingerprints: Mapping[str, str] = field(init=False)
+    digests: tuple[str, ...] = field(init=False)
 
-    @property
-    def enforced(self) -> tuple[Compiled, ...]:
-        """Those that decide; a bundle wholly in shadow only says what it would."""
-        return tuple(c for c in self.layers if c.bundle.enforced)
-
-    @property
-    def cures(self) -> Mapping[str, Cure]:
-        """Every curable forbid by `layer/id`."""
-        return {f"{c.bundle.layer}/{i}": cure for c in self.layers for i, cure in c.bundle.cures.items()}
-
-    @property
-    def fingerprints(self) -> Mapping[str, str]:
-        """What each policy says, by `layer/id`."""
-        return {f"{c.bundle.layer}/{i}": f for c in self.layers for i, f in c.bundle.fingerprints.items()}
+    def __post_init__(self) -> None:
+        bundles = [c.bundle for c in self.layers]
+        cures = {f"{b.layer}/{i}": cure for b in bundles for i, cure in b.cures.items()}
+        prints = {f"{b.layer}/{i}": told for b in bundles for i, told in b.fingerprints.items()}
+        object.__setattr__(self, "enforced", tuple(c for c in self.layers if c.bundle.enforced))
+        object.__setattr__(self, "cures", cures)
+        object.__setattr__(self, "fingerprints", prints)
+        object.__setattr__(self, "digests", tuple(b.digest for b in bundles))
 
 
 class Enforce:
@@ -85,21 +87,21 @@ class Enforce:
     def __init__(self, journal: Journal, clock: Clock, load: LoadEntity, given: Given, environment: str = "") -> None:
         self._journal, self._clock, self._load, self._given = journal, clock, load, given
         self._environment = environment
-        self._force: dict[str, tuple[InForce, Mapping[str, Cure], Mapping[str, str]]] = {}
+        self._force: dict[str, InForce] = {}
         self._epochs: dict[str, dict[str, int]] = {}
         self._taints: dict[str, int] = {}
         self.reload: Callable[[str], None] = lambda _: None
 
     def activate(self, tenant: str, force: InForce) -> None:
         """From now on these bundles decide for the tenant."""
-        self._force[tenant] = (force, force.cures, force.fingerprints)
+        self._force[tenant] = force
         self.refresh(tenant)
 
     def in_force(self, tenant: str) -> InForce:
         """The bundles that decide for a tenant; raises FlyballError `no_policy` where none was activated."""
         if tenant not in self._force:
             raise FlyballError("no_policy", f"tenant {tenant} has no policy in force", fix="flyball policy activate")
-        return self._force[tenant][0]
+        return self._force[tenant]
 
     def refresh(self, tenant: str, moved: str = "") -> None:
         """Reads the epochs again when they are next needed; only that of a run's taint where it is what `moved`."""
@@ -115,7 +117,7 @@ class Enforce:
         if known is None:
             view = self._journal.view(tenant)
             active = {r.digest for r in view.rows(BundleRow)}
-            if tenant in self._force and active != {c.bundle.digest for c in self._force[tenant][0].layers}:
+            if tenant in self._force and active != set(self._force[tenant].digests):
                 self.reload(tenant)  # whoever activated was interrupted between the log and the gate
             rows = {r.id: r.value for r in view.rows(EpochRow) if r.id in EPOCHS}
             known = self._epochs[tenant] = {name: rows.get(name, 0) for name in EPOCHS}
@@ -136,18 +138,19 @@ class Enforce:
         tenant = proposal.place.tenant
         taint = self._taint(proposal)
         epochs = dict(self.epochs(tenant)) | taint  # before the bundles: they are never older than their epoch
-        force, cures, prints = self._force.get(tenant) or (self.in_force(tenant), {}, {})
+        force = self.in_force(tenant)
         if any(taint.values()):  # as the epoch says that T1 carries, whatever is read again while this waits
             proposal = replace(proposal, place=replace(proposal.place, tainted=True))
         proposal, trouble = await self._resolve(proposal)
         inputs = self._inputs(proposal, trouble)
         again = partial(revalidated, proposal.performer.signature)
-        decision = decide_again(proposal.action, proposal.arguments, inputs, force, cures, again)
+        decision = decide_again(proposal.action, proposal.arguments, inputs, force, again)
         origins = origins_after(inputs.origins, proposal.arguments, decision.arguments)
-        inputs = replace(inputs, origins=origins)
+        if origins is not inputs.origins:
+            proposal, inputs = replace(proposal, labels=origins), replace(inputs, origins=origins)
         return Ruled(
-            proposal=replace(proposal, labels=origins), decision=decision, inputs=inputs, epochs=epochs,
-            bundles=tuple(c.bundle.digest for c in force.layers), fingerprints=prints,
+            proposal=proposal, decision=decision, inputs=inputs, epochs=epochs,
+            bundles=force.digests, fingerprints=force.fingerprints,
             shadow=_shadow(proposal.action, decision, inputs, force),
         )  # fmt: skip
 
@@ -175,7 +178,7 @@ class Enforce:
         links = chain(p.authority)
         return Inputs(
             action=action_word(p.action), links=tuple(nodes[0].uid for nodes in links),
-            resource=resource, entities=merged(*links, p.entities, (Node(uid=resource),)), origins=p.labels,
+            resource=resource, entities=_entities(p, resource), origins=p.labels,
             facts=self._facts(p), approvals=dict(self._given(p)), proposed=p.digest,
             trouble=trouble,
         )  # fmt: skip
@@ -186,6 +189,12 @@ class Enforce:
             origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied,
             tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
         )  # fmt: skip
+
+
+def _entities(p: Proposal, resource: Uid) -> tuple[Node, ...]:
+    if not p.entities:
+        return entities_of(p.authority, resource)
+    return merged(*chain(p.authority), p.entities, (Node(uid=resource),))
 
 
 def _nodes(uid: Uid, entity: Entity) -> tuple[Node, ...]:
@@ -199,9 +208,8 @@ def _nodes(uid: Uid, entity: Entity) -> tuple[Node, ...]:
 
 
 def decide_again(
-    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce,
-    cures: Mapping[str, Cure] | None = None, again: Revalidate = lambda _: None,
-) -> Decision:  # fmt: skip
+    action: Action, arguments: Mapping[str, Any], inputs: Inputs, force: InForce, again: Revalidate = lambda _: None
+) -> Decision:
     """The verdict from recorded inputs: what `rule` decides with, and what a replay derives again.
 
     `again` validates arguments that a modifier has changed (see `revalidated`); what was changed is of unknown origin.
@@ -209,7 +217,6 @@ def decide_again(
     if inputs.trouble:
         reason, *errors = inputs.trouble
         return Decision(outcome="deny", arguments=arguments, reason=reason, errors=tuple(errors))
-    known = force.cures if cures is None else cures
 
     def ask(final: Mapping[str, Any], given: Mapping[Layer, frozenset[str]], plain: bool) -> tuple[Answer, ...]:
         facts = inputs.facts
@@ -218,7 +225,7 @@ def decide_again(
         return answers(action, final, replace(inputs, facts=facts), force, given, plain)
 
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
-    return decide(arguments, ask, known, again, held)
+    return decide(arguments, ask, force.cures, again, held)
 
 
 def origins_after(origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, str]:

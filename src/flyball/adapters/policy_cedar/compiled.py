@@ -7,24 +7,40 @@ Rules:
 * Entities are always parsed under the schema; without it action groups would be unknown and group forbids never fire.
 * Text that policy reads as a digest only, and that one of the policies would match by a pattern, is an error.
 * Answers name policies as `layer/id`. Nothing here raises.
+* What was asked before is answered as before: a key is all that Cedar is given, byte for byte (`remembered`).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cedarpy
 import orjson
 
 from flyball.adapters.policy_cedar.encode import Unencodable, context_json, entities_json
 from flyball.adapters.policy_cedar.evaluate import evaluate
+from flyball.adapters.policy_cedar.remembered import Remembered
 from flyball.adapters.policy_cedar.shape import Policy
 from flyball.adapters.policy_cedar.slices import Slice, Slices, slices
-from flyball.core.policy import Answer, Bundle, Request, Uid
+from flyball.core.policy import Answer, Bundle, Node, Request, Uid
 
 REMEMBERED: Final = 512
+ANSWERS: Final = 2_048
+LONGEST_CONTEXT: Final = 2_048
+"""Characters of a context whose answer is remembered: what is longer hardly comes twice."""
+
+
+class _Slice(NamedTuple):
+    """Entities that were checked and parsed. `nodes`: the very tuple, held so that none other gets its identity."""
+
+    nodes: tuple[Node, ...]
+    present: frozenset[Uid]
+    raw: bytes
+    parsed: cedarpy.Entities
+
+
+_Asked = tuple[int, str, Uid, Uid, bytes, str]
 
 
 class CedarCompiled:
@@ -36,7 +52,9 @@ class CedarCompiled:
         self._slices = slices(policies, bundle.shadow, schema)
         types = schema[""]["entityTypes"]
         self._attributes = {name: kind["shape"]["attributes"] for name, kind in types.items()}
-        self._entities: OrderedDict[bytes, cedarpy.Entities] = OrderedDict()
+        self._entities: Remembered[bytes, cedarpy.Entities] = Remembered(REMEMBERED)
+        self._known: Remembered[int, _Slice] = Remembered(REMEMBERED)
+        self._answers: Remembered[_Asked, Answer] = Remembered(ANSWERS)
 
     @property
     def bundle(self) -> Bundle:
@@ -59,35 +77,48 @@ class CedarCompiled:
         return self._answer(request, found, found.shadow) if found else _unknown(request)
 
     def _answer(self, request: Request, action: Slices, chosen: Slice) -> Answer:
-        unresolved = _unresolved(request)
-        if unresolved:
-            return _refused(f"entity_unresolved: {unresolved}")
+        known = self._known.get(id(request.entities))
+        if known is None or not {request.principal, request.resource} <= known.present:
+            unresolved = _unresolved(request)
+            if unresolved:
+                return _refused(f"entity_unresolved: {unresolved}")
         hidden = chosen.matched.intersection(request.context.get("digested", ()))
         if hidden:
             return _refused(f"text_too_long: a policy matches {min(hidden)} by a pattern, but it is read as a digest")
         try:
-            context = context_json(request, action.declared, action.read)
-            entities = self._parsed(entities_json(request.entities, self._attributes))
+            context = self._context(request, action)
+            entities = known or self._slice(request.entities)
         except Unencodable as bad:
             return _refused(f"request_invalid: {bad}")
-        who = (request.principal, Uid("Action", request.action), request.resource)
-        answer = evaluate(chosen.policies, action.schema, entities, who, context)
+        asked = (id(chosen), request.action, request.principal, request.resource, entities.raw, context)
+        return self._answers.get(asked) or self._evaluated(asked, action, chosen, entities)
+
+    def _context(self, request: Request, action: Slices) -> str:
+        quick = action.quick.text({**request.context, "approvals": sorted(request.approvals)})
+        return context_json(request, action.declared, action.read) if quick is None else quick
+
+    def _evaluated(self, asked: _Asked, action: Slices, chosen: Slice, entities: _Slice) -> Answer:
+        _, word, principal, resource, _, context = asked
+        who = (principal, Uid("Action", word), resource)
+        answer = evaluate(chosen.policies, action.schema, entities.parsed, who, context)
         prefix = f"{self._bundle.layer}/"
         named = tuple([prefix + name for name in answer.determining])
-        return Answer(allow=answer.allow, determining=named, errors=answer.errors)
+        answer = Answer(allow=answer.allow, determining=named, errors=answer.errors)
+        return self._answers.keep(asked, answer) if len(context) <= LONGEST_CONTEXT else answer
+
+    def _slice(self, nodes: tuple[Node, ...]) -> _Slice:
+        raw = entities_json(nodes, self._attributes)
+        made = _Slice(nodes, frozenset([node.uid for node in nodes]), raw, self._parsed(raw))
+        return self._known.keep(id(nodes), made)
 
     def _parsed(self, raw: bytes) -> cedarpy.Entities:
         known = self._entities.get(raw)
         if known is not None:
             return known
         try:
-            parsed = cedarpy.Entities.from_json_str(raw.decode(), self._schema)
+            return self._entities.keep(raw, cedarpy.Entities.from_json_str(raw.decode(), self._schema))
         except ValueError as bad:
             raise Unencodable(f"entities: {bad}") from bad
-        self._entities[raw] = parsed
-        while len(self._entities) > REMEMBERED:
-            self._entities.popitem(last=False)
-        return parsed
 
 
 def _unknown(request: Request) -> Answer:

@@ -103,11 +103,12 @@ def _typed(value: Any, kind: Mapping[str, Any], at: str, name: str) -> Any:
         if isinstance(value, Uid) and value.type == kind["name"]:
             return {"__entity": _uid(value)}
     else:
-        return _decimal(value, f"{at}.{name}")
+        return decimal_json(value, f"{at}.{name}")
     raise Unencodable(f"{at}.{name} is no {kind.get('name', word)}")
 
 
-def _decimal(value: Any, at: str) -> dict[str, Any]:
+def decimal_json(value: Any, at: str) -> dict[str, Any]:
+    """A number as Cedar's decimal; raises Unencodable for what is not exactly one."""
     try:
         return {"__extn": {"fn": "decimal", "arg": f"{exact_decimal(value):.4f}"}}
     except ValueError as bad:

@@ -15,6 +15,7 @@ import msgspec
 import orjson
 
 from flyball.adapters.policy_cedar.encode import Reads, Types
+from flyball.adapters.policy_cedar.quick import Quick
 from flyball.adapters.policy_cedar.shape import Policy, walk
 
 
@@ -26,8 +27,8 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slices(msgspec.Struct, frozen=True, kw_only=True):
-    """The three sets of one action. `declared` is the type of its context, `read` the part that these policies read,
-    `schema` what a request with that part is checked against."""
+    """The three sets of one action. `declared` is the type of its context, `read` the part that these policies read
+    (`quick` is both at once), `schema` what a request with that part is checked against."""
 
     full: Slice
     plain: Slice
@@ -35,6 +36,7 @@ class Slices(msgspec.Struct, frozen=True, kw_only=True):
     declared: Types
     read: Types
     schema: cedarpy.Schema
+    quick: Quick
 
 
 def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[str, Any]) -> Mapping[str, Slices]:
@@ -58,6 +60,7 @@ def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[s
         found[action] = Slices(
             full=slice_of(enforced), plain=slice_of(plain), shadow=slice_of(mine),
             declared=declared, read=read, schema=_request_schema(action, schema, read),
+            quick=Quick(declared, read),
         )  # fmt: skip
     return found
 
