@@ -63,3 +63,12 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlyballError) as refused:
         health(tmp_path / "x.db")
     assert refused.value.code == "not_a_journal"
+
+
+def test_a_journal_that_cannot_be_looked_through_is_damaged(journal: Path, tmp_path: Path) -> None:
+    data = bytearray(journal.read_bytes())
+    data[4096:12288] = b"\xff" * 8192
+    journal.write_bytes(data)
+    with pytest.raises(FlyballError) as refused:
+        health(journal, tmp_path / "no-mounts")
+    assert refused.value.code == "journal_corrupt"

@@ -179,6 +179,16 @@ def test_a_damaged_file_is_refused(path: Path) -> None:
     assert refused(path).code == "journal_corrupt"
 
 
+def test_a_reader_of_a_damaged_file_says_so(path: Path) -> None:
+    written(path, 300)
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(FlyballError) as refused:
+        open_reader(path)
+    assert (refused.value.code, str(path) in refused.value.what) == ("journal_corrupt", True)
+
+
 def test_a_file_that_was_cut_short_is_refused(path: Path) -> None:
     written(path, 300)
     os.truncate(path, path.stat().st_size // 2)

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from flyball.adapters.journal_sqlite.opening import migrations, network_type, open_readonly
+from flyball.adapters.journal_sqlite.opening import explained, migrations, network_type, open_readonly
 
 Version = tuple[int, ...]
 
@@ -47,9 +47,10 @@ def health(path: Path, mounts: Path = Path("/proc/mounts")) -> dict[str, Any]:
     """What a look at a journal file tells, without owning it. Raises as `open_readonly` does."""
     connection = open_readonly(path, migrations())
     try:
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)").fetchall()]
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        with explained(path):
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)").fetchall()]
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
     finally:
         connection.close()
     wal = path.with_name(path.name + "-wal")

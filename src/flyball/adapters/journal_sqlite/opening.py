@@ -59,7 +59,7 @@ def migrations(folder: Path | None = None) -> list[Migration]:
 
 def open_writer(path: Path, synchronous: Synchronous, steps: Sequence[Migration]) -> sqlite3.Connection:
     """The one connection that writes, on a file that `prepare` has seen; up to date and sound afterwards."""
-    with _explained(path):
+    with explained(path):
         connection = _connect(path, "rw")
         try:
             _check_identity(connection, path, steps)
@@ -76,7 +76,7 @@ def open_readonly(path: Path, steps: Sequence[Migration]) -> sqlite3.Connection:
     """A connection that only reads, from this or another process."""
     if not path.exists():
         raise FlyballError("journal_missing", f"there is no journal at {path}", fix="check the path")
-    with _explained(path):
+    with explained(path):
         connection = _connect(path, "ro")
         try:
             connection.execute("PRAGMA query_only = ON")
@@ -186,14 +186,14 @@ def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= WHOLE_CHECK_BYTES:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise _corrupt(path, str(found))
+            raise corrupt(path, str(found))
     torn = connection.execute(SQL["torn"]).fetchone()
     if torn is not None:
-        raise _corrupt(path, f"the log of tenant {torn[0]} is not as long as it says")
+        raise corrupt(path, f"the log of tenant {torn[0]} is not as long as it says")
 
 
 @contextmanager
-def _explained(path: Path) -> Generator[None, None, None]:
+def explained(path: Path) -> Generator[None, None, None]:
     """Turns what SQLite raises into what, why and fix."""
     try:
         yield
@@ -204,7 +204,7 @@ def _explained(path: Path) -> Generator[None, None, None]:
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
             raise read_only(path, str(bad)) from bad
         if code == sqlite3.SQLITE_CORRUPT:
-            raise _corrupt(path, str(bad)) from bad
+            raise corrupt(path, str(bad)) from bad
         raise FlyballError("journal_unavailable", f"the journal {path} cannot be opened", str(bad)) from bad
 
 
@@ -225,7 +225,8 @@ def read_only(path: Path, why: str) -> FlyballError:
     )
 
 
-def _corrupt(path: Path, why: str) -> FlyballError:
+def corrupt(path: Path, why: str) -> FlyballError:
+    """The error for a file that holds something else than was written."""
     return FlyballError(
         "journal_corrupt", f"the journal {path} is damaged", why, "restore a backup; do not repair the file by hand"
     )

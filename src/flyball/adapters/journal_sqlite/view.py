@@ -11,9 +11,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from flyball.adapters.journal_sqlite.opening import corrupt, primary_code
 from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, head_of
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Row, Stored
@@ -42,18 +44,25 @@ class Lease:
         return time.monotonic() > self._deadline
 
     def all(self, sql: str, values: Sequence[object] | Mapping[str, object]) -> list[Any]:
-        """The rows of a query; raises FlyballError `view_expired` after the deadline or the end of the view."""
+        """The rows of a query; raises FlyballError `view_expired` after the deadline or the end of the
+        view, `journal_corrupt` where the file is damaged."""
         try:
             with self._lock:
                 if self._connection is not None and not self.over():
                     return self._connection.execute(sql, values).fetchall()
-        except sqlite3.OperationalError as bad:
+        except sqlite3.DatabaseError as bad:
+            if primary_code(bad) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise corrupt(self._place(), str(bad)) from bad
             if not self.over():
                 raise FlyballError("journal_unavailable", "the journal cannot be read", str(bad)) from bad
         self.end()
         raise FlyballError(
             "view_expired", "this view of the journal has ended", "a view is a short snapshot", "take a new view"
         )
+
+    def _place(self) -> Path:
+        connection = self._connection
+        return Path(connection.execute("PRAGMA database_list").fetchone()[2] if connection is not None else "")
 
     def end(self) -> None:
         """Ends the transaction and gives the connection back; ending twice is fine."""
