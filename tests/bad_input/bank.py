@@ -18,7 +18,7 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project, collect
 from flyball.app.wiring import Ports
 from flyball.core.config import Config, Input
-from flyball.ports.clock import Clock
+from flyball.ports.clock import Clock, Jump
 from flyball.testing import Lab
 from flyball.testing.engine import cedar
 
@@ -162,6 +162,9 @@ class Hasty:
 
     async def wait(self, until: int) -> None:
         self._now = max(self._now, until)
+
+    def jumps(self) -> tuple[Jump, ...]:
+        return ()
 
 
 def memory(clock: Clock | None = None) -> Ports:

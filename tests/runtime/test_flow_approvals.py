@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flyball import Blocked, Completed, FlyballError, Principal, Run, Stopped, Waiting, flow
+from flyball.testing import Crash
 from tests.runtime.till import FAY, NOOR, POLICY, Drawer, lab, pay
 
 TWO = POLICY.replace('"finance")', '"finance:2")')
@@ -136,6 +137,32 @@ async def test_what_nobody_approved_in_time_expires() -> None:
     done = await bench.resume("k")
     assert isinstance(done, Completed) and done.value == "approval_expired" and not till.paid
     assert (await bench.verify()).ok
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_what_expired_only_because_the_clock_was_set_is_asked_again(granted: bool) -> None:
+    till = Drawer()
+    bench = lab(till)
+    asked = await asked_by(bench, 200, reacting)
+    if granted:
+        bench.crash_at("T1", pay)
+        with pytest.raises(Crash):
+            await bench.approve(asked.pending[0], by=FAY)
+    bench.clock.set_forward(49 * 3_600_000_000)
+    again = await bench.resume("k")
+    assert isinstance(again, Waiting) and again.pending[0].id != asked.pending[0].id and not till.paid
+    assert isinstance(await bench.approve(again.pending[0], by=FAY), Completed) and len(till.paid) == 1
+    assert [(r.facts["by"]) for r in bench.records() if r.kind == "clock_set"] == [49 * 3_600_000_000]
+    assert (await bench.verify()).ok
+
+
+async def test_an_approval_asked_for_after_the_clock_was_set_expires_in_its_time() -> None:
+    bench = lab(Drawer())
+    bench.clock.set_forward(49 * 3_600_000_000)
+    await asked_by(bench, 200, reacting)
+    await bench.advance(timedelta(hours=49))
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == "approval_expired"
 
 
 async def test_what_expired_cannot_be_approved() -> None:

@@ -6,21 +6,41 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
+
+from flyball.ports.clock import Jump
 
 # A wait is cut into pieces, so that a clock that was set forward is noticed.
 MOST_SLEEP = 60.0
 PORTION = 4096
+# What a clock may go beside another one between two looks; more than that, and somebody has set it.
+STEP = 5_000_000
+
+
+def _steady() -> int:
+    # Where there is one: the clock that nobody can set and that goes on while the machine sleeps.
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SystemClock:
     """Wall-clock microseconds that never go back within this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = _steady) -> None:
+        """`wall` and `steady` are the machine's clocks in nanoseconds: the one that can be set, one that cannot."""
+        self._wall, self._steady = wall, steady
         self._last = self._ahead = 0
+        self._apart = (wall() - steady()) // 1000
+        self._jumps: tuple[Jump, ...] = ()
 
     def now(self) -> int:
-        """Microseconds since 1970, UTC; a clock that was set back stands still until it catches up."""
-        self._last = max(self._last, time.time_ns() // 1000 + self._ahead)
+        """Microseconds since 1970, UTC. Where the machine's clock is set back this one goes on, ahead of it."""
+        wall = self._wall()
+        apart = (wall - self._steady()) // 1000
+        jump, self._apart = apart - self._apart, apart
+        self._ahead += -jump if jump <= -STEP else 0
+        self._last = max(self._last, wall // 1000 + self._ahead)
+        if abs(jump) >= STEP:
+            self._jumps = (*self._jumps, Jump(self._last, jump))
         return self._last
 
     def begin_at(self, at: int) -> None:
@@ -30,6 +50,10 @@ class SystemClock:
         until it catches up could take years, and nothing would ever expire or wake.
         """
         self._ahead += max(0, at - self.now())
+
+    def jumps(self) -> Sequence[Jump]:
+        """How often the machine's clock was set in this process's life. What happened before nobody can tell."""
+        return self._jumps
 
     async def wait(self, until: int) -> None:
         """Returns when `now() >= until`."""

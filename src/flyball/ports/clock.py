@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Jump(NamedTuple):
+    """The machine's clock was set: seen at `at`, and it went `by` microseconds more than time did (less: negative)."""
+
+    at: int
+    by: int
 
 
 class Clock(Protocol):
@@ -18,6 +26,10 @@ class Clock(Protocol):
 
     async def wait(self, until: int) -> None:
         """Returns when `now() >= until`."""
+        ...
+
+    def jumps(self) -> Sequence[Jump]:
+        """How often the machine's clock was set since this clock is there, oldest first."""
         ...
 
 

@@ -66,6 +66,7 @@ class Recorder:
         self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
         self.hints: set[asyncio.Event] = set()
         self.woken: Callable[[str, str], None] = lambda *_: None
+        self._jumps: dict[str, int] = {}
 
     # sealing -------------------------------------------------------------------------------------------------------
     def person(self, tenant: str, name: str) -> str:
@@ -128,7 +129,19 @@ class Recorder:
         if isinstance(answer, Appended):
             for hint in self.hints:
                 hint.set()
+            if self._jumps.get(append.tenant, 0) < len(self.clock.jumps()):
+                await self._note_jumps(append.tenant)
         return answer
+
+    async def _note_jumps(self, tenant: str) -> None:
+        """Somebody set the machine's clock: a reader of the log's times must know. After an append, so that a log is
+        there and this is not its opening."""
+        jumps, noted = self.clock.jumps(), self._jumps.get(tenant, 0)
+        self._jumps[tenant] = len(jumps)
+        for jump in jumps[noted:]:
+            facts = {"at": jump.at, "by": jump.by}
+            entry = self.seal(tenant, Event(kind="clock_set", path=f"clock:{jump.at}:{jump.by}", facts=facts))
+            await self.journal.append(Append(id=entry.id, tenant=tenant, entries=(entry,)))
 
     async def write(self, tenant: str, *events: Event, id: str = "", **rest: Any) -> Appended:
         """Appends events that must not be refused; raises FlyballError `conflict` or `refused` where they are."""

@@ -23,7 +23,7 @@ from flyball.core.journal import Answered, Append, Appended, Entry, Row, Stored
 from flyball.core.merkle import Frontier
 from flyball.core.record import Event, Opened
 from flyball.core.steps import bare
-from flyball.ports.clock import Clock
+from flyball.ports.clock import Clock, Jump
 from flyball.ports.journal import Journal, View
 from flyball.ports.recording import Recording
 
@@ -165,6 +165,9 @@ class _Stopped:
     async def wait(self, until: int) -> None:
         if until > self._now:
             await asyncio.Event().wait()
+
+    def jumps(self) -> tuple[Jump, ...]:
+        return ()
 
 
 class LogOnly:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
+
+from flyball.ports.clock import Jump
 
 # 2 March 2026, 09:00 UTC: a Monday morning, far from any change of clocks.
 START_US: Final = 1_772_442_000_000_000
@@ -14,6 +17,7 @@ class VirtualClock:
 
     def __init__(self, start: int = START_US) -> None:
         self._now = start
+        self._jumps: tuple[Jump, ...] = ()
         self._waiting: dict[asyncio.Future[None], tuple[int, asyncio.Task[object] | None]] = {}
 
     def now(self) -> int:
@@ -46,6 +50,15 @@ class VirtualClock:
         for _, future in sorted(due, key=lambda each: each[0]):
             if not future.done():
                 future.set_result(None)
+
+    def set_forward(self, by: int) -> None:
+        """Somebody sets the machine's clock `by` microseconds forward."""
+        self._jumps = (*self._jumps, Jump(self._now + by, by))
+        self.move(self._now + by)
+
+    def jumps(self) -> Sequence[Jump]:
+        """How often it was set forward."""
+        return self._jumps
 
     def forget(self) -> None:
         """Nobody waits any more: the loop in which they waited is gone."""

@@ -7,6 +7,7 @@ Rules (GATE section 4):
 * A granted approval is used once, in T1; it covers all attempts of its one intent.
 * What was rejected (this tool with these critical arguments) is denied without asking again.
 * A change of a determining policy voids it; an unrelated policy edit or deploy does not.
+* What expires only because the machine's clock was set forward is asked again.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class Approve:
         if ruled.decision.outcome == "require_approval":  # more is needed than was given: a policy was tightened
             return await self._void(ruled, row)
         if row.state == "granted" and 0 < row.expires <= self._record.clock.now():
+            if self._set_forward(row, asked):
+                return await self._void(ruled, row)
             return await self._block(ruled, Blocked("approval_expired", what="the approval expired before it was used"))
         # Only what the intent repeats verbatim: a salt under two different values would tie one to the other.
         salts = {name: asked.salts[name] for name in COVERED}
@@ -203,14 +206,22 @@ class Approve:
 
     async def _expire(self, ruled: Ruled, row: PendingRow) -> Blocked | Again:
         """Nobody decided in time: denied, or asked about once more where the project escalates. Never allowed."""
-        once_more = row.default == "escalate" and row.id.endswith("#1")
-        state, why = ("void", "escalated") if once_more else ("expired", "time")
+        set_forward = self._set_forward(row, self._asked(ruled.proposal, row))
+        once_more = set_forward or (row.default == "escalate" and row.id.endswith("#1"))
+        state, why = ("void", "clock" if set_forward else "escalated") if once_more else ("expired", "time")
         if not await self._close(ruled, row, state, "expired", why):
             return Again()
         if once_more:
             return Again()
         what = f"nobody approved {ruled.proposal.action.name} in time"
         return await self._block(ruled, Blocked("approval_expired", policies=row.policies, cures=row.groups, what=what))
+
+    def _set_forward(self, row: PendingRow, asked: Opened | None) -> bool:
+        """Did it expire only because somebody set the machine's clock forward since it was asked?"""
+        clock = self._record.clock
+        since = asked.time if asked is not None else 0
+        ahead = sum(jump.by for jump in clock.jumps() if jump.by > 0 and jump.at > since)
+        return clock.now() - ahead < row.expires
 
     async def _close(self, ruled: Ruled, row: PendingRow, state: str, kind: Any, why: str) -> bool:
         place = ruled.proposal.place
