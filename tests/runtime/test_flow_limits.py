@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from flyball import Blocked, Call, Completed, Limits, NotDone, Run, Stopped, Waiting, agent, flow, tool
+from flyball import Blocked, Call, Completed, Failed, Limits, NotDone, Run, Stopped, Waiting, agent, flow, tool
+from flyball.core.config import Config, LimitSet
 from flyball.testing import Say, propose
 from tests.runtime.till import FAY, Drawer, lab, look, pay, scripted
 
@@ -78,6 +80,27 @@ cashier = agent("cashier", instructions="Pay.", tools=[pay, look], limits=Limits
 @flow
 async def delegating(run: Run, n: int) -> str:
     return await run.agent(cashier, "pay")
+
+
+@tool(effect="read")
+async def broken_look(call: Call, n: int) -> int:
+    """Never answers."""
+    raise OSError("no answer")
+
+
+@flow
+async def looking_twice(run: Run, n: int) -> list[str]:
+    first = await run.attempt(broken_look, n)
+    return [first.reason if isinstance(first, Blocked | Failed) else "done", str(await run.call(look, n))]
+
+
+async def test_a_step_with_all_its_attempts_stays_within_its_own_limit() -> None:
+    till = Drawer()
+    config = Config.bare("till", "/tills", home="/home")
+    bench = lab(till, config=msgspec.structs.replace(config, limits=LimitSet(step=Limits(calls=2))))
+    done = await bench.run(looking_twice, 1, key="k")
+    assert isinstance(done, Completed) and done.value == ["budget_exhausted", "2"]
+    assert [r.attempt for r in bench.records("k") if r.kind == "intent" and r.path == "1"] == [1, 2]
 
 
 @pytest.mark.parametrize(

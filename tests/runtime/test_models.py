@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -143,3 +144,35 @@ async def test_a_call_records_the_digest_of_the_prices_and_the_version_that_answ
         outcomes = [r.private["result"]["model"] for r in app.runs.records(done.run)
                     if r.kind == "outcome" and "usage" in str(r.private) and r.path == intent.path]  # fmt: skip
         assert outcomes == ["two-2026"]
+
+
+@dataclass
+class Busy(Provider):
+    """A provider that takes its time, or never comes to an end; knows how many calls were under way at most."""
+
+    stuck: bool = False
+    now: int = 0
+    most: int = 0
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(3600 if self.stuck else 0.01)
+        finally:
+            self.now -= 1
+        return GOOD
+
+
+async def test_runs_that_were_interrupted_ask_again_a_few_at_a_time(tmp_path: Path) -> None:
+    provider = Busy([], Hasty(), stuck=True)
+    ports = replace(memory(provider.clock), models={"default": provider}, prices=PRICES)
+    for at_once in (12, 3):
+        models = {"default": ModelConfig(name="default", model="one", max_tokens=50, at_once=at_once)}
+        async with in_memory(ports, tmp_path, Books(), PERMIT, ME, models=models) as app:
+            runs = [await app.start(patient, "hello", by=KIM, key=f"k{n}") for n in range(12)]
+            while provider.now < at_once:
+                await asyncio.sleep(0.01)
+            if not provider.stuck:
+                assert all([(await run.result()).ok for run in runs]) and provider.most == 3
+        provider.stuck, provider.most = False, 0

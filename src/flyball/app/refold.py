@@ -126,7 +126,7 @@ class Refold:
         rooms = self._rooms
         hidden = frozenset(r.id for r in records if r.kind == "outcome" and _closed_from_outside(r))
         log = LogOnly(rooms.record, before=part.before, now=part.now, hidden=hidden)
-        bodies = Bodies(rooms.project, Thinking(rooms.models.prepare, rooms.config.input.max_bytes))
+        bodies = Bodies(rooms.project, Thinking(rooms.models.prepare, rooms.models.place, rooms.config.input.max_bytes))
         places: list[str] = []
 
         async def body(at: Any, branch: Branch, kind: str, what: str, input: Any, /) -> Any:

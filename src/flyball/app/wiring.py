@@ -146,7 +146,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker),
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
-    bodies = Bodies(project, Thinking(models.prepare, config.input.max_bytes))
+    bodies = Bodies(project, Thinking(models.prepare, models.place, config.input.max_bytes))
     ledger = Ledger(record, ports.signer, config.project.name)
 
     async def step(proposal: Proposal, past: Any) -> Governed[Any]:
@@ -191,9 +191,8 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
 
 
 def run_limits(config: Config) -> Mapping[str, Limit]:
-    """The limits of every run, agent and tenant that the configuration sets."""
-    own = config.limits
-    limits = {"run": counted(own.run), "agent": counted(own.agent), "tenant": counted(own.tenant)}
+    """The limits of every run, agent, step and tenant that the configuration sets."""
+    limits = {name: counted(getattr(config.limits, name)) for name in ("run", "agent", "step", "tenant")}
     return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
 
 

@@ -85,10 +85,12 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitSet(msgspec.Struct, frozen=True, kw_only=True):
-    """The most that one run, one agent and (per day) one tenant may use, unless something asks for less."""
+    """The most that one run, one agent, one step with all its attempts and (per day) one tenant may use, unless
+    something asks for less."""
 
     run: Limits = Limits()
     agent: Limits = Limits()
+    step: Limits = Limits()
     tenant: Limits = Limits()
 
 

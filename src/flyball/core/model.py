@@ -111,7 +111,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` names where the key is (`env:NAME`, `file:PATH`, empty for none), never the key. `price` is the name in the
     price table where it differs from `model`; `limit_field` the wire name of `max_tokens`, by the host if "auto";
-    `script` the file that a scripted model plays. Times are milliseconds.
+    `script` the file that a scripted model plays; `at_once` the most calls under way. Times are milliseconds.
     """
 
     name: str
@@ -129,6 +129,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     limit_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
     price: str = ""
     script: str = ""
+    at_once: int = 32
 
     @property
     def priced_as(self) -> str:

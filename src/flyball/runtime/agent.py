@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -69,14 +70,15 @@ class Desk(Protocol):
 
 
 Prepare = Callable[[Agent[Any, Any], ModelRequest], tuple[Action, Performer, Mapping[str, Any]]]
+Waits = Callable[[Agent[Any, Any]], AbstractAsyncContextManager[None]]
 
 
 class Thinking:
-    """Runs agents. `prepare` makes the governed model call of a request (see `runtime.model`); `max_bytes` bounds the
-    arguments of one proposal."""
+    """Runs agents. `prepare` makes the governed model call of a request, `place` is where it waits while too many are
+    under way (see `runtime.model`); `max_bytes` bounds the arguments of one proposal."""
 
-    def __init__(self, prepare: Prepare, max_bytes: int = MAX_BYTES) -> None:
-        self._prepare, self._max_bytes = prepare, max_bytes
+    def __init__(self, prepare: Prepare, place: Waits, max_bytes: int = MAX_BYTES) -> None:
+        self._prepare, self._place, self._max_bytes = prepare, place, max_bytes
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
@@ -98,7 +100,9 @@ class Thinking:
     async def _reply(self, desk: Desk, agent: Agent[Any, Any], talk: _Talk) -> ModelReply:
         request = talk.request()
         action, performer, arguments = self._prepare(agent, request)
-        told = await desk.perform(action, performer, arguments, {"new": talk.take_new()})
+        new = talk.take_new()
+        async with self._place(agent):
+            told = await desk.perform(action, performer, arguments, {"new": new})
         if isinstance(told, Executed):
             return told.value  # type: ignore[no-any-return]
         raise told

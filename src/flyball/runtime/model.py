@@ -6,6 +6,7 @@ model that the data may not reach is denied even as a fallback. An unknown price
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,12 @@ class Models:
 
     def __init__(self, configs: Mapping[str, ModelConfig], ports: Mapping[str, ModelPort], prices: PriceTable) -> None:
         self._configs, self._ports, self._prices = configs, ports, prices
+        self._places = {name: asyncio.Semaphore(config.at_once) for name, config in configs.items()}
+
+    def place(self, agent: Agent[Any, Any]) -> asyncio.Semaphore:
+        """Where a call of an agent's model waits for its place, before it is decided: a thousand runs that were
+        interrupted ask again a few at a time."""
+        return self._places[candidates(self._configs, agent.model)[0]]
 
     def prepare(self, agent: Agent[Any, Any], request: ModelRequest) -> tuple[Action, Performer, Mapping[str, Any]]:
         """The governed call of a request: what the gate is asked about, and how it is carried out."""

@@ -233,7 +233,8 @@ def _model(name: str, table: dict[str, Any], root: At) -> ModelConfig:
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:
     tenant = {key.removesuffix("_per_day"): value for key, value in table.get("tenant", {}).items()}
-    return LimitSet(run=Limits(**table.get("run", {})), agent=Limits(**table.get("agent", {})), tenant=Limits(**tenant))
+    own = {name: Limits(**table.get(name, {})) for name in ("run", "agent", "step")}
+    return LimitSet(**own, tenant=Limits(**tenant))
 
 
 def _in_ms(table: dict[str, Any], key: str) -> dict[str, Any]:

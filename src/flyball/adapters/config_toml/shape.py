@@ -275,10 +275,14 @@ TABLES: Final[dict[str, Any]] = {
     "signer": {"file": _path},
     "models": Each({
         "adapter": _text, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts, "region": _text,
-        "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
+        "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path, "at_once": _whole(1),
     }),
     "keys": {"root": read_handle},
-    "limits": {"run": _LIMITS, "agent": _LIMITS, "tenant": {f"{name}_per_day": read for name, read in _LIMITS.items()}},
+    "limits": {
+        "run": _LIMITS, "agent": _LIMITS, "tenant": {f"{name}_per_day": read for name, read in _LIMITS.items()},
+        # How long a step takes is its tool's timeout, and it is one step.
+        "step": {name: _LIMITS[name] for name in ("tokens", "usd", "calls", "effects")},
+    },
     "approvals": {"expires": _duration, "on_expiry": _choice(OnExpiry)},
     "release": {"waiting": _choice(WaitingRuns)},
     "tenants": Each({"settings": Each(_setting), "secrets": Each(read_handle)}, named=True),

@@ -137,7 +137,7 @@ async def budget(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
         {"node": row.id, "spent": amounts_data(row.spent), "reserved": amounts_data(row.reserved)}
         for row in office.budgets.list(tenant=caller.by.tenant)
     ]
-    shown = {name: _limits(getattr(limits, name)) for name in ("run", "agent", "tenant")}
+    shown = {name: _limits(getattr(limits, name)) for name in ("run", "agent", "step", "tenant")}
     return {"budgets": nodes, "limits": shown, "micro": MICRO, "prices": office.rooms.ports.prices.digest}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import UNLIMITED, Amounts, Limit, left
+from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit, left
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
@@ -73,6 +73,7 @@ class Activation:
         self.limit: Limit = UNLIMITED
         self.agent_limit: Limit = UNLIMITED
         self.above: tuple[str, Limit] | None = None
+        self.step_limit: Limit = UNLIMITED
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
         self.wake_at = 0
@@ -195,9 +196,16 @@ class Activation:
         return Place(
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
-            denied=frozenset(self.denied.values()), tainted=self.tainted, holds=branch.holds, left=self.left(),
-            rejected=frozenset(self.rejected),
+            denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
+            left=self.left(), rejected=frozenset(self.rejected),
         )  # fmt: skip
+
+    def _holds(self, branch: Branch, path: str) -> tuple[Hold, ...]:
+        """The budget path of a step. Only where steps are limited has it a node of its own, for all its attempts."""
+        if self.step_limit == UNLIMITED:
+            return branch.holds
+        step = Hold(node=f"step/{self.row.id}/{path}", amounts=ZERO, limit=self.step_limit)
+        return (*branch.holds, step)
 
     def left(self) -> Limit:
         """What remains of the run's own limits."""

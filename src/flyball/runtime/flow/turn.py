@@ -72,6 +72,7 @@ class Turn:
         at.subjects = (private["subject"],)
         at.limit = self._limit(private)
         at.agent_limit = self._limits.get("agent", Limit())
+        at.step_limit = self._limits.get("step", Limit())
         kin = kin_of(self._record, tenant, row, started)
         at.recall(kin.request, kin.others)  # what `continue_as` hands on is the flow's own, not the principal's request
         if kin.above is not None and kin.above.private is not None:
