@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -36,3 +37,10 @@ def desk(tmp_path: Path, mail_port: tuple[int, Path]) -> Iterator[Desk]:
     with closing(sqlite3.connect(tmp_path / "crm.db", check_same_thread=False)) as db:
         db.row_factory = sqlite3.Row
         yield Desk(tmp_path, db, post, post.store)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project that a test may change."""
+    left_out = shutil.ignore_patterns(".demo", "__pycache__", "tests", ".pytest_cache")
+    return Path(shutil.copytree(HERE, tmp_path / "desk", ignore=left_out))

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from bench import HERE
 from mailstore import MailStore
 
 CONTACT, OTHER, STRANGER = "amara.okafor@elbe-pharma.example", "cormorant-dairy.example", "tenders@procure-fast.example"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the project that a test may change."""
-    left_out = shutil.ignore_patterns(".demo", "__pycache__", "tests", ".pytest_cache")
-    return Path(shutil.copytree(HERE, tmp_path / "desk", ignore=left_out))
 
 
 def change(file: Path, pattern: str, replacement: str) -> None:
