@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -103,11 +104,22 @@ def _imported(name: str, directory: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name != name:
-            raise
+            raise _failed(name, missing, directory) from missing
         raise FlyballError(
             "module_not_found", f"module {name} cannot be imported", f"looked in {directory} first",
             "correct modules in flyball.toml",
         ) from missing  # fmt: skip
+    except FlyballError:
+        raise  # what a definition says of itself is said as it is
+    except (Exception, SystemExit) as bad:  # a project's own module may raise anything while it is imported
+        raise _failed(name, bad, directory) from bad
+
+
+def _failed(name: str, bad: BaseException, directory: Path) -> FlyballError:
+    steps = [(Path(step.filename), step.lineno) for step in traceback.extract_tb(bad.__traceback__)]
+    own = [f" ({file.relative_to(directory)}:{line})" for file, line in steps if file.is_relative_to(directory)]
+    why = f"{type(bad).__name__}: {bad}{own[-1] if own else ''}"
+    return FlyballError("module_failed", f"module {name} failed while it was imported", why, "python -m " + name)
 
 
 def collect(name: str, directory: str, modules: Iterable[ModuleType]) -> Project:
