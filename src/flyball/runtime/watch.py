@@ -131,7 +131,13 @@ def _decided(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actio
 
 def _executed(r: Opened, at: Mapping[str, Any], private: Mapping[str, Any], actions: dict[str, _Intent]) -> Event:
     intent = actions.get(_step(r), _Intent("", "", ""))
-    ended = {**at, "action": intent.action, "status": r.facts["status"], "code": r.facts["code"], "attempt": r.attempt}
+    ended: dict[str, Any] = {
+        **at,
+        "action": intent.action,
+        "status": r.facts["status"],
+        "code": r.facts["code"],
+        "attempt": r.attempt,
+    }
     calls = (private.get("result") or {}).get("calls") if intent.kind == "model" else None
     if not calls:
         return Executed(**ended)
