@@ -45,6 +45,16 @@ async def test_who_finds_the_queue_full_waits_for_room() -> None:
     assert queue.put(job(2)) is True
 
 
+async def test_a_tenant_that_sends_large_appends_waits_for_room_too() -> None:
+    queue = Queue(tenant_bytes=job(0).size + 1)
+    assert queue.put(job(0)) is True and queue.put(job(1)) is True
+    room = queue.put(job(2))
+    assert isinstance(room, asyncio.Future) and queue.put(job(3, "other")) is True
+    assert ids(queue.take()) == ["a0", "a3", "a1"]
+    await asyncio.wait_for(room, 5)
+    assert queue.put(job(2)) is True and ids(queue.take()) == ["a2"]
+
+
 async def test_who_gives_up_waiting_does_not_take_anothers_place() -> None:
     queue = Queue(per_tenant=1)
     queue.put(job(0))

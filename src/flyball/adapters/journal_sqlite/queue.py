@@ -1,7 +1,7 @@
 """The queue before the writer: urgent appends first, then tenant by tenant in turn, first in first out in each tenant.
 
-It is bounded for each tenant: whoever finds it full waits for room and holds up nobody else. Urgent appends (outcomes,
-kills) always have room; there are never more of them than effects under way.
+It is bounded for each tenant, in appends and in bytes: whoever finds it full waits for room and holds up nobody else.
+Urgent appends (outcomes, kills) always have room; there are never more of them than effects under way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from flyball.core.journal import Answered, Append
 
 PER_TENANT: Final = 2_048
+TENANT_BYTES: Final = 64 * 1024 * 1024
 BATCH: Final = 512
 BATCH_BYTES: Final = 16 * 1024 * 1024
 
@@ -39,8 +40,9 @@ class Job:
 class Queue:
     """Filled by event loops, emptied by the writer's thread."""
 
-    def __init__(self, per_tenant: int = PER_TENANT) -> None:
-        self._per_tenant = per_tenant
+    def __init__(self, per_tenant: int = PER_TENANT, tenant_bytes: int = TENANT_BYTES) -> None:
+        self._per_tenant, self._tenant_bytes = per_tenant, tenant_bytes
+        self._bytes: dict[str, int] = {}
         self._changed = threading.Condition()
         self._urgent: deque[Job] = deque()
         self._turns: dict[str, deque[Job]] = {}
@@ -57,11 +59,12 @@ class Queue:
                 self._urgent.append(job)
             else:
                 line = self._turns.setdefault(append.tenant, deque())
-                if len(line) >= self._per_tenant:
+                if self._free(append.tenant) <= 0:
                     room: asyncio.Future[None] = job.loop.create_future()
                     self._rooms.setdefault(append.tenant, deque()).append(room)
                     return room
                 line.append(job)
+                self._bytes[append.tenant] = self._bytes.get(append.tenant, 0) + job.size
             self._changed.notify()
         return True
 
@@ -94,15 +97,23 @@ class Queue:
         tenant = next(iter(self._turns))
         line = self._turns.pop(tenant)
         job = line.popleft()
+        self._bytes[tenant] -= job.size
         if line:
             self._turns[tenant] = line
+        else:
+            del self._bytes[tenant]
         return job
+
+    def _free(self, tenant: str) -> int:
+        """How many more appends of a tenant get in; none while its bytes are over. The first always gets in."""
+        over = self._bytes.get(tenant, 0) >= self._tenant_bytes
+        return 0 if over else self._per_tenant - len(self._turns.get(tenant, ()))
 
     def _make_room(self) -> None:
         for tenant in list(self._rooms):
             # Who has given up takes nobody's place.
             waiting = deque(room for room in self._rooms.pop(tenant) if not room.done())
-            free = len(waiting) if self._closed else self._per_tenant - len(self._turns.get(tenant, ()))
+            free = len(waiting) if self._closed else self._free(tenant)
             tell([(waiting.popleft(), None) for _ in range(min(free, len(waiting)))])
             if waiting:
                 self._rooms[tenant] = waiting
