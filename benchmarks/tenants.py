@@ -36,12 +36,13 @@ async def _measured(size: Size, folder: Path) -> list[Row]:
     async with desk.opened(folder, desk) as app:
         await _round(app, one)
         memory = resident_mib()
-        first, _ = await _round(app, many)
+        first, spent = await _round(app, many)
         memory = resident_mib() - memory
         rounds = [(await _round(app, many), await _round(app, one)) for _ in range(min(size.rounds, 3))]
     done, what = size.tenants * STEPS, f"{size.tenants:,} tenants at once"
     return [
         row(NAME, f"{what}: opened, and one flow run in each", [first], "s"),
+        row(NAME, f"{what}: processor time of that for one", [spent / size.tenants * 1000], "ms"),
         row(NAME, f"{what}: memory of one", [memory / size.tenants * 1024], "KiB"),
         row(NAME, f"{what}: governed actions", [done / a[0] for a, _ in rounds], "1/s"),
         row(NAME, "as many runs in one tenant: governed actions", [done / b[0] for _, b in rounds], "1/s"),

@@ -238,3 +238,10 @@ async def test_an_action_within_a_run_that_is_not_there_ended_or_not_ones_own_is
         with pytest.raises(FlyballError) as refused:
             await app.act(look, {}, by=by, call_id="2", run=run)
         assert refused.value.code == code
+
+
+async def test_tenants_share_one_compiled_bundle(app: Flyball) -> None:
+    for tenant in ("a", "b"):
+        await app.runs.ready(tenant)
+    (one,), (other,) = app.rooms.enforce.in_force("a").layers, app.rooms.enforce.in_force("b").layers
+    assert one is other

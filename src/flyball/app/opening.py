@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 from flyball.app.cases import failing
@@ -71,7 +72,7 @@ async def _policies(rooms: Rooms, tenant: str) -> None:
     for source in sources(rooms.config):
         if source.layer in active:
             continue
-        compiled = rooms.policies.check(source)
+        compiled = rooms.policies.look(source)
         bad = failing(rooms, compiled, source, rooms.policies.loaded(tenant))
         if bad:
             raise FlyballError(
@@ -85,8 +86,14 @@ async def _release(rooms: Rooms, tenant: str, release: Release) -> None:
     view = rooms.ports.journal.view(tenant)
     if view.row(BlobRow, release.digest) is not None:
         return
-    checkout = await asyncio.to_thread(commit_of, rooms.project.directory)
+    checkout = await asyncio.to_thread(_checkout, rooms.project.directory, release.digest)
     facts = {"digest": release.digest, "parts": release.names, **checkout}
     event = Event(kind="release_loaded", path=release.digest, facts=facts)
     rows = [BlobRow(id=digest, content=content) for digest, content in release.parts.items()]
     await rooms.record.write(tenant, event, put=tuple(rows))
+
+
+@lru_cache(maxsize=64)
+def _checkout(directory: str, _release: str) -> dict[str, Any]:
+    # The code of one release came from one checkout: asked once, not once for every tenant.
+    return commit_of(directory)

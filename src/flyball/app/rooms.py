@@ -43,7 +43,7 @@ class Runs:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._entered: set[str] = set()
-        self._entering = asyncio.Lock()
+        self._entering: dict[str, asyncio.Lock] = {}
 
     async def start(
         self, what: Any, input: Any, by: Principal, key: str | None, session: str | None, subject: str | None,
@@ -89,7 +89,7 @@ class Runs:
         """Makes a tenant ready the first time it is used."""
         if tenant in self._entered:
             return
-        async with self._entering:
+        async with self._entering.setdefault(tenant, asyncio.Lock()):  # one tenant does not wait for another
             if tenant not in self._entered:
                 await enter(self._rooms, tenant)
                 self._entered.add(tenant)
