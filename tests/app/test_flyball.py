@@ -18,7 +18,7 @@ from flyball.core.event import Answered, Decided, Ended, Event, StepStarted
 from flyball.core.event import Executed as WasExecuted
 from flyball.core.event import Waiting as Waits
 from flyball.core.result import Pending
-from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, pay, settle
+from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, on_disk, pay, settle
 
 ME = sys.modules[__name__]
 HOLD = timedelta(seconds=20)
@@ -240,8 +240,9 @@ async def test_an_action_within_a_run_that_is_not_there_ended_or_not_ones_own_is
         assert refused.value.code == code
 
 
-async def test_tenants_share_one_compiled_bundle(app: Flyball) -> None:
-    for tenant in ("a", "b"):
-        await app.runs.ready(tenant)
-    (one,), (other,) = app.rooms.enforce.in_force("a").layers, app.rooms.enforce.in_force("b").layers
-    assert one is other
+async def test_tenants_share_one_compiled_bundle(tmp_path: Path) -> None:
+    async with on_disk(tmp_path) as app:
+        for tenant in ("a", "b"):
+            await app.runs.ready(tenant)
+        (one,), (other,) = app.rooms.enforce.in_force("a").layers, app.rooms.enforce.in_force("b").layers
+        assert one is other
