@@ -345,6 +345,17 @@ def test_a_model_that_the_environment_does_not_name_whole_is_refused(tmp_path: P
     assert refused(tmp_path, HEAD, environ={**HOME, "FLYBALL_MODEL": named}).code in ("config_value", "config_missing")
 
 
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [(HEAD + '[models.m]\nadapter = "opnai"\nmodel = "m"\n', {}), (HEAD, {"FLYBALL_MODEL": "opnai:m"})],
+)
+def test_an_adapter_that_is_not_known_is_refused_with_the_nearest(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    bad = refused(tmp_path, text, environ={**HOME, **environ})
+    assert bad.code == "config_value" and bad.fix == "Did you mean openai?" and "openai, scripted" in bad.why
+
+
 def test_a_bad_address_from_the_environment_names_its_variable(tmp_path: Path) -> None:
     environ = {**HOME, "FLYBALL_MODEL": "openai:m", "FLYBALL_MODEL_BASE_URL": "localhost"}
     assert "FLYBALL_MODEL_BASE_URL" in refused(tmp_path, HEAD, environ=environ).what

@@ -63,6 +63,11 @@ def test_what_an_error_says_fits_every_record(error: Exception, words: str) -> N
     assert said(error) == words and said(error).encode()
 
 
+def test_an_error_of_our_own_is_a_sentence_without_its_class() -> None:
+    assert said(FlyballError("late", "too late", "it is noon", "Hurry.")) == "too late: it is noon. Hurry."
+    assert said(FlyballError("late", "")) == "FlyballError"
+
+
 def test_a_superseded_driver_is_stopped_by_no_handler_of_errors() -> None:
     lost = Superseded(FlyballError("fenced", "another one drives it"))
     assert not isinstance(lost, Exception) and (lost.error.code, str(lost)) == ("fenced", "another one drives it")

@@ -157,8 +157,15 @@ def test_a_fallback_that_is_not_configured_is_named_with_the_nearest() -> None:
 
 
 def test_a_model_that_is_not_configured_is_refused() -> None:
-    with pytest.raises(FlyballError, match="another name"):
+    with pytest.raises(FlyballError, match="configured are: small") as caught:
+        candidates({"small": config("small")}, "writer")
+    assert caught.value.fix == "Write [models.writer] in flyball.toml."
+
+
+def test_without_any_model_the_variable_that_names_one_is_told() -> None:
+    with pytest.raises(FlyballError, match="no model is configured") as caught:
         candidates({}, "default")
+    assert "FLYBALL_MODEL=openai:NAME" in caught.value.fix and "OPENAI_API_KEY" in caught.value.fix
 
 
 def test_nearest_says_nothing_where_nothing_is_alike() -> None:

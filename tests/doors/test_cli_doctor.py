@@ -109,3 +109,62 @@ def test_a_missing_signer_is_wrong(desk: Desk) -> None:
     for file in (desk.folder / "home").rglob("*.signer"):
         file.unlink()
     assert findings(desk)["bad signer"]
+
+
+def test_a_group_without_an_admin_is_worth_knowing(desk: Desk) -> None:
+    desk.people(fay="finance")
+    assert "nobody is in the group admin" in findings(desk)["warn keys"][0]
+    desk.people(ada="admin")
+    assert "warn keys" not in findings(desk)
+
+
+def test_a_misspelt_module_is_wrong_and_named(desk: Desk) -> None:
+    Path("flyball.toml").write_text(TOML.replace("paydesk", "paydesc"))
+    said = desk("doctor")
+    assert said.code == 1 and "bad  modules: module paydesc cannot be imported" in said.out
+    assert "Did you mean paydesk?" in said.out
+
+
+def test_a_module_that_is_no_python_is_told_with_its_line(desk: Desk) -> None:
+    Path("paydesk.py").write_text("import flyball\ndef f(:\n")
+    assert "paydesk.py:2" in findings(desk)["bad modules"][0]
+    said = desk("run", "handle", "1")
+    assert said.code == 1 and "error: paydesk.py:2: module paydesk failed while it was imported" in said.err
+    assert "Correct it there." in said.err and "flyball failed" not in said.err
+
+
+def test_a_project_without_any_value_is_told_where_to_name_modules(desk: Desk) -> None:
+    Path("flyball.toml").write_text(TOML.replace('["paydesk"]', "[]").replace('policies = "policies"\n', ""))
+    assert findings(desk)["warn modules"] == ["there is no tool, agent or flow"]
+
+
+def test_a_script_that_is_not_there_is_wrong(desk: Desk) -> None:
+    Path("flyball.toml").write_text(TOML + SCRIPTED)
+    Path("script.toml").unlink()
+    assert "script.toml cannot be read" in findings(desk)["bad model"][0]
+
+
+def test_a_model_without_a_price_or_key_is_wrong(desk: Desk) -> None:
+    model = '[models.default]\nadapter = "openai"\nmodel = "nobody-knows-it"\nkey = "env:NOT_THERE"\n'
+    Path("flyball.toml").write_text(TOML + model)
+    told = " ".join(findings(desk)["bad model"])
+    assert "nobody-knows-it has no price" in told and "NOT_THERE" in told
+
+
+def test_an_agent_whose_model_is_not_configured_is_told(desk: Desk) -> None:
+    assert findings(desk)["warn model"] == ["clerk: there is no model 'default', no model is configured"]
+
+
+def test_policies_on_disk_that_are_refused_or_not_in_force_are_told(desk: Desk) -> None:
+    desk("run", "looks", "1")
+    file = Path("policies/desk.cedar")
+    file.write_text(file.read_text() + '@id("more") permit (principal, action == Action::"pay", resource);\n')
+    assert "are not those in force" in findings(desk)["warn policy"][0]
+    file.write_text(file.read_text().replace('Action::"pay"', 'Action::"pya"'))
+    assert "there is no action pya" in findings(desk)["bad policy"][0]
+
+
+def test_a_secret_that_is_not_set_is_told(desk: Desk) -> None:
+    Path("flyball.toml").write_text(TOML + '[secrets]\nshop = "env:NOT_THERE"\n[tenants.a.secrets]\nb = "file:gone"\n')
+    told = findings(desk)["warn secret"]
+    assert told[0] == "[secrets] shop: the environment has no NOT_THERE" and "[tenants.a.secrets] b: " in told[1]

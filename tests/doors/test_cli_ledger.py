@@ -52,6 +52,24 @@ def test_what_is_no_export_or_cannot_be_read_is_an_error(desk: Desk, ran: str) -
     assert desk("verify", "out", "--older", "nowhere").code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--vkey", "garbage"), ("--vkey is no verifier key", "NAME+ID+KEY", "flyball ledger export")),
+        (("--vkey", "@out/checkpoint"), ("--vkey is no verifier key", "@FILE")),
+        (("--older", "flyball.toml"), ("flyball.toml is no checkpoint", "flyball ledger checkpoint")),
+        (("--older", "desk.bin"), ("desk.bin cannot be read", "it is no text")),
+    ],
+)
+def test_what_is_no_key_or_checkpoint_is_a_wrong_use(
+    desk: Desk, ran: str, option: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    desk("ledger", "export", "out")
+    Path("desk.bin").write_bytes(b"\xff\xfe\x00")
+    said = desk("verify", "out", *option)
+    assert said.code == 2 and all(word in said.err for word in words) and "key create" not in said.err
+
+
 def test_private_fields_leave_only_where_a_run_is_disclosed(desk: Desk, ran: str) -> None:
     desk("ledger", "export", "closed")
     said = desk("ledger", "export", "open", "--disclose", ran)

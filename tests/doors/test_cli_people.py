@@ -150,6 +150,28 @@ def test_an_unknown_outcome_is_settled_by_a_person(desk: Desk) -> None:
     assert "resolution by user:fay" in desk("show", asked.partition("/")[0]).out
 
 
+def test_an_unknown_outcome_is_shown_with_what_may_have_happened(desk: Desk) -> None:
+    desk("run", "risky", "7")
+    assert "/n\n   | 7\n" in desk("approvals").out
+    (one,) = desk.json("approvals")["approvals"]
+    assert [(block["at"], block["value"]) for block in one["blocks"]] == [("/n", "7")]
+
+
+def test_what_was_approved_already_says_so(desk: Desk, asked: str) -> None:
+    desk("approve", asked, "--reason", "x", who="fay")
+    said = desk("approve", asked, "--reason", "x", who="noor")
+    assert said.code == 1 and "why: it is approved already" in said.err
+    desk("resume", asked.partition("/")[0])
+    assert "what it allowed has run" in desk("approve", asked, "--reason", "x", who="noor").err
+
+
+def test_a_group_without_anybody_in_it_is_told_with_how_to_fill_it(desk: Desk) -> None:
+    desk.people(lea="legal")
+    desk("run", "handle", "30")
+    said = desk("approve", desk.waiting(), "--reason", "x", who="lea")
+    assert said.code == 3 and "flyball key create NAME --group GROUP" in said.err
+
+
 def test_a_failed_outcome_is_told_to_the_run(desk: Desk) -> None:
     desk.people(fay="owner")
     desk("run", "risky", "1")

@@ -55,6 +55,25 @@ def test_findings_name_file_line_and_id(desk: Desk) -> None:
     assert not told["ok"] and told["findings"][0]["fix"] == "Did you mean cents?"
 
 
+def test_one_finding_is_one_finding(desk: Desk) -> None:
+    write(desk, POLICY.replace("cents > 20", "sents > 20"))
+    assert "1 finding. The bundle" in desk("policy", "check").out
+
+
+def test_a_misspelt_agent_flow_or_tool_is_a_finding_with_the_nearest(desk: Desk) -> None:
+    write(
+        desk,
+        POLICY
+        + """
+@id("who") forbid (principal == Agent::"clark", action, resource);
+@id("what") forbid (principal, action, resource) when { resource == Tool::"pya" || resource == Flow::"nap" };
+""",
+    )
+    said = desk("policy", "check")
+    assert said.code == 8 and "desk.cedar:9 who: there is no agent clark (clerk). Did you mean clerk?" in said.out
+    assert "what: there is no tool pya (look, lose, pay). Did you mean pay?" in said.out and "2 findings." in said.out
+
+
 def test_cases_pass_and_fail(desk: Desk) -> None:
     write(desk, POLICY, SMALL)
     assert desk("policy", "test").out.strip() == "1 of 1 cases pass"

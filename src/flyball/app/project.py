@@ -19,8 +19,9 @@ from flyball.core.agent import Agent
 from flyball.core.call import Resource
 from flyball.core.effect import Action
 from flyball.core.entity import EntityType
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, said
 from flyball.core.flow import Flow
+from flyball.core.model import nearest
 from flyball.core.tool import Tool
 
 Value = Tool[..., Any] | Agent[Any, Any] | Flow[Any, Any] | EntityType | Resource[Any]
@@ -63,9 +64,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def tool(self, name: str) -> Any:
         """A tool by its name."""
         if name not in self.tools:
-            raise FlyballError(
-                "unknown_tool", f"there is no tool {name!r}", fix=f"there are {', '.join(sorted(self.tools))}"
-            )
+            near, there = nearest(name, self.tools), ", ".join(sorted(self.tools)) or "none"
+            fix = f"Did you mean {near}?" if near else "Name its module under [project] modules in flyball.toml."
+            raise FlyballError("unknown_tool", f"there is no tool {name!r}", f"there are: {there}", fix)
         return self.tools[name]
 
 
@@ -102,24 +103,45 @@ def _imported(name: str, directory: Path) -> ModuleType:
         del sys.modules[name]
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name != name:
-            raise _failed(name, missing, directory) from missing
-        raise FlyballError(
-            "module_not_found", f"module {name} cannot be imported", f"looked in {directory} first",
-            "correct modules in flyball.toml",
-        ) from missing  # fmt: skip
     except FlyballError:
-        raise  # what a definition says of itself is said as it is
-    except (Exception, SystemExit) as bad:  # a project's own module may raise anything while it is imported
-        raise _failed(name, bad, directory) from bad
+        raise
+    except ModuleNotFoundError as missing:
+        if missing.name != name and not name.startswith(f"{missing.name}."):
+            raise _broken(name, directory, missing) from missing
+        raise _not_found(name, directory) from missing
+    except (Exception, SystemExit) as bad:  # a station boundary: a module of the user's may raise anything
+        raise _broken(name, directory, bad) from bad
 
 
-def _failed(name: str, bad: BaseException, directory: Path) -> FlyballError:
-    steps = [(Path(step.filename), step.lineno) for step in traceback.extract_tb(bad.__traceback__)]
-    own = [f" ({file.relative_to(directory)}:{line})" for file, line in steps if file.is_relative_to(directory)]
-    why = f"{type(bad).__name__}: {bad}{own[-1] if own else ''}"
-    return FlyballError("module_failed", f"module {name} failed while it was imported", why, "python -m " + name)
+def _not_found(name: str, directory: Path) -> FlyballError:
+    there = [".".join(p.relative_to(directory).with_suffix("").parts) for p in directory.glob("*.py")]
+    near = nearest(name, there)
+    fix = f"Did you mean {near}? Correct modules in flyball.toml." if near else "Correct modules in flyball.toml."
+    return FlyballError("module_not_found", f"module {name} cannot be imported", f"looked in {directory} first", fix)
+
+
+def _broken(name: str, directory: Path, bad: BaseException) -> FlyballError:
+    """An error of the user's own code, with the place in the project where it stands."""
+    place, fix = _place_of(bad, directory) or f"module {name}", "Correct it there."
+    if isinstance(bad, ModuleNotFoundError) and bad.name:
+        fix = f"Correct the import, or install {bad.name.partition('.')[0]} in this environment ({sys.prefix})."
+    elif isinstance(bad, SystemExit):
+        fix = 'It must be importable: put what runs under if __name__ == "__main__".'
+    why = f"{type(bad).__name__}: {bad.msg}" if isinstance(bad, SyntaxError) else said(bad)
+    facts = {"module": name, "place": place}
+    return FlyballError("module_failed", f"{place}: module {name} failed while it was imported", why, fix, facts)
+
+
+def _place_of(bad: BaseException, directory: Path) -> str:
+    """File and line of the last step inside the project; empty where there is none."""
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(bad.__traceback__)]
+    if isinstance(bad, SyntaxError) and bad.filename:
+        frames.append((bad.filename, bad.lineno))
+    found = ""
+    for file, line in frames:
+        if Path(file).is_relative_to(directory):
+            found = f"{Path(file).relative_to(directory)}:{line}"
+    return found
 
 
 def collect(name: str, directory: str, modules: Iterable[ModuleType]) -> Project:

@@ -19,6 +19,7 @@ import msgspec
 
 from flyball.app.bodies import Bodies
 from flyball.app.wiring import Rooms, run_limits
+from flyball.core.errors import said
 from flyball.core.journal import RunRow
 from flyball.core.lifecycle import DUE
 from flyball.core.outcome import Past
@@ -86,7 +87,7 @@ class _Answers:
                 raise Halted("replay_diverged", what) from None
             raise
         except Exception as bad:  # noqa: BLE001 - a station boundary: whatever a flow raises is how it ended, compared below
-            now = Failed(str(getattr(bad, "code", "") or "internal_error"), f"{type(bad).__name__}: {bad}")
+            now = Failed(str(getattr(bad, "code", "") or "internal_error"), said(bad))
         if told is not None and _ending(told) != _ending(now):
             what = f"step {p.place.path}: {_named(p)} came to {_ending(told)}, and now comes to {_shown(now)}"
             raise Halted("replay_diverged", what)

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from flyball.app.bodies import Bodies
+from flyball.app.custody import root_of, signer_of
 from flyball.app.may import May
 from flyball.app.plugs import adapter
 from flyball.app.project import Project
@@ -101,11 +102,11 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
         # Keys are made for a journal without a log only: a lost key beside a log is an error, never silently another
         # key, and a first start that was killed before it had its keys is simply begun again.
         new = not journal.tenants()
-        signer = adapter("signer.file")(signer_path, config.project.name, create=new)
+        signer = signer_of(config, create=new)
         if new:  # a database that was deleted after it was signed is not begun anew, nor are keys made for it
             for origin, log in signer.logs().items():
                 check_log("", origin, log)
-        root = adapter("keyring.root")(str(config.keys.root), create=new)
+        root = root_of(config, create=new)
         keyring = adapter("keyring.sqlite")(journal_path.with_suffix(".keys"), root, create=new)
         stack.callback(keyring.close)
         yield Ports(

@@ -45,13 +45,19 @@ class FlyballError(Exception):
 def said(error: BaseException, most: int = 4000) -> str:
     """What an error says of itself, in at most `most` characters that every record can hold.
 
+    The class is named where it tells something: Flyball's own errors are sentences already.
+
     >>> said(ValueError("no such day"))
     'ValueError: no such day'
+    >>> said(FlyballError("late", "too late", fix="Hurry."))
+    'too late. Hurry.'
     """
     try:
         words = str(error)
     except Exception:  # noqa: BLE001 - somebody else's class: an error that cannot be shown is still an error
         words = ""
+    if isinstance(error, FlyballError) and words:
+        return recordable(words, most)
     return recordable(f"{type(error).__name__}: {words}" if words else type(error).__name__, most)
 
 

@@ -25,6 +25,7 @@ from flyball.core.errors import FlyballError
 
 Role = Literal["system", "user", "assistant", "tool"]
 Ending = Literal["end", "tool", "length", "filter", "other"]
+Adapter = Literal["openai", "scripted"]
 ModelFault = Literal["rate_limited", "timeout", "unavailable", "bad_request", "auth", "bad_reply"]
 ProblemKind = Literal[
     "invalid_arguments", "unknown_tool", "repeated_id", "missing_id", "nothing", "cut_short", "filtered",
@@ -247,10 +248,22 @@ def _refuse_cycle(configs: Mapping[str, ModelConfig], name: str, above: tuple[st
         raise FlyballError("fallback_cycle", f"model {name} falls back on itself", ring, "Remove one of the fallbacks")
     if name not in configs:
         by = f"model {above[-1]} falls back on it" if above else ""
-        fix = f"Did you mean {nearest(name, configs) or 'another name'}? Models are configured under [models.NAME]"
-        raise FlyballError("unknown_model", f"there is no model {name!r}", by, fix, {"name": name})
+        why, fix = by or _there(configs), _meant(name, configs)
+        raise FlyballError("unknown_model", f"there is no model {name!r}", why, fix, {"name": name})
     for fallback in configs[name].fallback:
         _refuse_cycle(configs, fallback, (*above, name))
+
+
+def _there(configs: Mapping[str, ModelConfig]) -> str:
+    return f"configured are: {', '.join(sorted(configs))}" if configs else "no model is configured"
+
+
+def _meant(name: str, configs: Mapping[str, ModelConfig]) -> str:
+    near = nearest(name, configs)
+    if near:
+        return f"Did you mean {near}?"
+    variables = "Set FLYBALL_MODEL=openai:NAME and OPENAI_API_KEY, or write " if name == "default" else "Write "
+    return f"{variables}[models.{name}] in flyball.toml."
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

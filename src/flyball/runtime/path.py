@@ -5,8 +5,8 @@
 A proposal becomes evidence twice: `record.intend` (T1: verdict, intent, reservation, idempotency claim, approval
 consumed, epochs read) before anything happens, `record.conclude` (T2: outcome, settlement) after it. Nothing runs
 until T1 is durable. A crash between the two leaves an intent without an outcome; `recover` closes it: a key is used
-again, a probe is asked, otherwise the outcome is unknown and a person is asked. Nothing unknown is tried again,
-because it may have happened.
+again, a probe is asked, otherwise the outcome is unknown and a person is asked. Without a key nothing unknown is tried
+again, because it may have happened.
 """
 
 from __future__ import annotations

@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flyball.adapters.config_toml.shape import TABLES, At, Flat, Value, nearest, read, read_handle, read_url, wrong_type
+from flyball.adapters.config_toml.shape import (
+    TABLES,
+    At,
+    Flat,
+    Value,
+    nearest,
+    read,
+    read_adapter,
+    read_handle,
+    read_url,
+    wrong_type,
+)
 from flyball.adapters.config_toml.text import key_lines, parsed, text_of
 from flyball.core.config import (
     FORMAT,
@@ -174,6 +185,8 @@ def _model_from_environment(flat: Flat, root: At, environ: Mapping[str, str]) ->
     adapter, _, model = named.partition(":")
     if not adapter or not model:
         raise at.refuse(f"{named!r} names no model", "Write ADAPTER:NAME, such as openai:gpt-5.5-mini.")
+    if read_adapter(adapter, at) == "scripted":
+        raise at.refuse("a script stands in flyball.toml", 'Write adapter = "scripted" and script = "FILE" there.')
     url, key = environ.get("FLYBALL_MODEL_BASE_URL"), environ.get("FLYBALL_MODEL_KEY")
     prefix = ("models", "default")
     for old in [p for p in flat if p[:2] == prefix]:

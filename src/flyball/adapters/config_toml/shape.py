@@ -26,6 +26,7 @@ from flyball.core.config import (
     parse_handle,
 )
 from flyball.core.errors import FlyballError
+from flyball.core.model import Adapter
 
 _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number with a point"), (str, "text"),
                  (list, "an array"), (dict, "a table"))  # fmt: skip
@@ -236,6 +237,9 @@ def _choice(options: Any) -> Reader:
     return read
 
 
+read_adapter: Final = _choice(Adapter)
+
+
 def read_url(value: Any, at: At) -> str:
     """An http or https address without credentials in it."""
     text = _text(value, at)
@@ -274,8 +278,9 @@ TABLES: Final[dict[str, Any]] = {
     "journal": {"path": _path, "synchronous": _choice(Synchronous)},
     "signer": {"file": _path},
     "models": Each({
-        "adapter": _text, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts, "region": _text,
-        "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path, "at_once": _whole(1),
+        "adapter": read_adapter, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts,
+        "region": _text, "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
+        "at_once": _whole(1),
     }),
     "keys": {"root": read_handle},
     "limits": {

@@ -20,6 +20,7 @@ from flyball.adapters.policy_cedar.child import Checked, Fault, check
 from flyball.adapters.policy_cedar.compiled import CedarCompiled
 from flyball.adapters.policy_cedar.draft import draft
 from flyball.adapters.policy_cedar.modifiers import modifier_findings
+from flyball.adapters.policy_cedar.named import name_findings
 from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import OURS, Policy, duplicates, shaped
 from flyball.adapters.policy_cedar.wording import UNREACHABLE, findings
@@ -45,6 +46,7 @@ class CedarEngine:
         checked = check(texts, orjson.dumps(schema).decode())
         policies, found = _shaped(checked, source.layer)
         found += [*findings(_telling(checked), schema), *duplicates(policies)]
+        found += name_findings(policies, actions, source.layer)
         if not found:
             found = modifier_findings(policies, actions, schema)
         if found:

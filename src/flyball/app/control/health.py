@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
-
+from flyball.app.control.acting import ADMIN
 from flyball.app.control.channel import SocketChannel
-from flyball.app.control.local import looking, scripted
+from flyball.app.control.finding import Finding, Level, reported, wrong
+from flyball.app.control.local import looking
 from flyball.app.control.office import STARTER, Office
+from flyball.app.control.project_health import examine_project
+from flyball.app.custody import signer_of
 from flyball.app.plugs import adapter
 from flyball.app.policy_room import disk_notices
 from flyball.core.config import Config
@@ -24,18 +25,8 @@ from flyball.core.errors import FlyballError
 from flyball.core.journal import BundleRow, KeyRow, RunRow
 from flyball.core.signing import check_log, check_standing
 
-Level = Literal["ok", "warn", "bad"]
 # What a tool is run at: in this process. A tool that demands more is refused.
 ISOLATION = 0
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
-
-    name: str
-    level: Level
-    detail: str
-    fix: str = ""
 
 
 async def examine(config: Config, tenant: str, acting: Callable[[], SigningKey | None]) -> list[Finding]:
@@ -49,8 +40,8 @@ async def examine(config: Config, tenant: str, acting: Callable[[], SigningKey |
         if bad.code == "journal_missing":
             found += _gone(config)
         else:
-            found.append(Finding(name="journal contents", level="bad", detail=str(bad)))
-    return [*found, *_models(config), *_isolation()]
+            found.append(wrong("journal contents", bad))
+    return [*found, *examine_project(config), *_isolation()]
 
 
 def _library() -> Iterator[Finding]:
@@ -69,7 +60,7 @@ def _journal(config: Config) -> Iterator[Finding]:
     try:
         told: Mapping[str, Any] = adapter("journal.library").health(path)
     except FlyballError as bad:
-        yield Finding(name="journal", level="bad", detail=str(bad))
+        yield wrong("journal", bad)
         return
     sound = "sound" if told["sound"] else f"DAMAGED: {'; '.join(told['found'])}"
     detail = (
@@ -107,8 +98,8 @@ async def _owner(config: Config) -> Finding:
 
 def _signer(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
     path = Path(config.signer.file)
-    with _reported("signer") as failed:
-        signer = adapter("signer.file")(path, config.project.name, create=False)
+    with reported("signer") as failed:
+        signer = signer_of(config, create=False)
         prefix, logs = office.rooms.ledger.origin(""), signer.logs()
         gone = {origin.removeprefix(prefix) for origin in logs if origin.startswith(prefix)}
         for known in sorted({*office.rooms.ports.journal.tenants(), *gone}):
@@ -138,8 +129,8 @@ def _gone(config: Config) -> Iterator[Finding]:
     path = Path(config.signer.file)
     if not path.exists():
         return
-    with _reported("signer") as failed:
-        for origin, log in adapter("signer.file")(path, config.project.name, create=False).logs().items():
+    with reported("signer") as failed:
+        for origin, log in signer_of(config, create=False).logs().items():
             detail = f"{origin} was signed for the log {log}, and there is no journal: it was deleted or moved"
             yield Finding(name="signer", level="bad", detail=detail, fix="Restore it, or set another [signer] file.")
     yield from failed
@@ -151,6 +142,12 @@ def _keys(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
     level: Level = "ok" if rows else "warn"
     fix = "" if rows else "flyball key create NAME --group GROUP"
     yield Finding(name="keys", level=level, detail=people or "nobody can approve: there is no key", fix=fix)
+    if rows and not any(ADMIN in r.groups for r in rows):
+        yield Finding(
+            name="keys", level="warn", fix="flyball key create NAME --group admin",
+            detail="nobody is in the group admin: policies cannot be changed, and whoever runs this command line can "
+            "add keys",
+        )  # fmt: skip
 
 
 def _policies(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
@@ -162,7 +159,8 @@ def _policies(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
         else:
             yield Finding(name="policy", level="ok", detail=f"{row.id}: {row.name} {row.digest[:12]}")
     for notice in disk_notices(office.rooms, tenant):
-        yield Finding(name="policy", level="warn", detail=notice)
+        told, _, command = notice.rpartition(": ")
+        yield Finding(name="policy", level="warn", detail=told, fix=command)
     if not rows:
         yield Finding(
             name="policy", level="ok", detail="none is in force yet; the first opening activates what is on disk"
@@ -179,7 +177,7 @@ _CHECKS = (_signer, _keys, _policies, _review)
 
 
 def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]) -> Iterator[Finding]:
-    with _reported("acting key") as failed:
+    with reported("acting key") as failed:
         key = acting()
         if key is None:
             yield Finding(
@@ -196,17 +194,6 @@ def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]
     yield from failed
 
 
-def _models(config: Config) -> Iterator[Finding]:
-    plays = scripted(config)
-    for name, model in config.models.items():
-        if name in plays:
-            yield Finding(
-                name="model", level="warn", detail=f"{name} is scripted: it plays {model.script}, no model answers"
-            )
-        else:
-            yield Finding(name="model", level="ok", detail=f"{name}: {model.adapter} {model.model}")
-
-
 def _isolation() -> Iterator[Finding]:
     yield Finding(
         name="isolation", level="warn",
@@ -214,13 +201,3 @@ def _isolation() -> Iterator[Finding]:
         "policies, prompts, keys and journal, and this command line",
         fix="Give a tool isolation= where it must not; it is refused until a level is there.",
     )  # fmt: skip
-
-
-@contextmanager
-def _reported(name: str) -> Iterator[list[Finding]]:
-    """Turns an error into a finding."""
-    found: list[Finding] = []
-    try:
-        yield found
-    except FlyballError as bad:
-        found.append(Finding(name=name, level="bad", detail=str(bad)))

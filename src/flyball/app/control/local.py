@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from flyball.app.control.office import Office
+from flyball.app.custody import root_of
 from flyball.app.flyball import Flyball
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, collect, load
@@ -105,7 +106,7 @@ async def looking(config: Config, *, code: bool = False) -> AsyncIterator[Office
     records, project = _bare(config)
     if code:
         records, project = config, load(config.project.name, Path(config.directory), config.project.modules)
-    root = adapter("keyring.root")(str(config.keys.root), create=False)
+    root = root_of(config, create=False)
     ports = Ports(
         journal=LookedAt(adapter("journal.reader")(path)), clock=adapter("clock")(), entropy=adapter("entropy")(),
         keyring=adapter("keyring.sqlite")(path.with_suffix(".keys"), root, create=False),

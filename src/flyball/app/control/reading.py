@@ -17,6 +17,7 @@ from flyball.core.journal import EpochRow, PendingRow, RunRow
 from flyball.core.outcome import amounts_data
 from flyball.core.result import Completed, Pending, Result, Stopped
 from flyball.core.signature import to_json
+from flyball.runtime.approve.show import blocks
 from flyball.runtime.describe import describe, prose
 
 
@@ -100,12 +101,14 @@ def asked_data(office: Office, tenant: str, id: str) -> dict[str, Any]:
     pending, row, asked = office.rooms.people.one(tenant, id)
     private = asked.private or {}
     shown = private.get("shown", {})
+    # What may have happened is shown as what may happen is: whoever finds out must know what to look for.
+    arguments = blocks(pending.arguments, frozenset()) if row.kind == "unknown" else shown.get("blocks", ())
     given = [shown_group(str(g["cure"])) for g in row.given]
     return {
         **pending_data(pending), "state": row.state, "groups": [shown_group(c) for c in unmet(row.groups, row.given)],
         "given": given, "path": row.path, "effect": shown.get("effect", ""), "egress": shown.get("egress", False),
         "risk": shown.get("risk", ""), "resource": shown.get("resource", ""), "reasons": list(shown.get("reasons", ())),
-        "modified": list(shown.get("modified", ())), "blocks": list(shown.get("blocks", ())),
+        "modified": list(shown.get("modified", ())), "blocks": list(arguments),
         "shown": shown.get("about") if row.kind == "question" else None, "erased": asked.private is None,
         "prose": prose(office.runs.records(row.run, tenant=tenant), asked) if row.kind == "approval" else "",
     }  # fmt: skip

@@ -57,7 +57,9 @@ def check(shell: Shell) -> ExitCode:
         for b in bundles:
             screen.line(f"{b['layer']} {b['name']}: {b['policies']} policies, bundle {b['digest'][:SHORT]}", "good")
         if found:
-            screen.line(f"{len(found)} findings. The bundle in force stays in force.", "warn")
+            screen.line(
+                f"{len(found)} finding{'' if len(found) == 1 else 's'}. The bundle in force stays in force.", "warn"
+            )
 
     shell.screen.result("policy_checked", data, show)
     return ExitCode.GATE_FAILED if found else ExitCode.OK

@@ -40,6 +40,12 @@ Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[str | None]]
 Wake = Callable[[str, str], None]
 ALL = 1_000_000
+# What became of something that was decided meanwhile, in words.
+BECAME: Mapping[str, str] = {
+    "open": "it was edited, and is decided again", "granted": "it is approved already",
+    "consumed": "it was approved, and what it allowed has run", "rejected": "it was denied",
+    "expired": "nobody decided in time", "void": "it was decided already, or another one took its place",
+}  # fmt: skip
 
 
 class People:
@@ -176,10 +182,10 @@ class People:
             raise FlyballError("wrong_kind", f"{name} is of kind {row.kind}", fix=fix)
         shown = now.over if isinstance(pending, str) else pending.over
         if row.state != "open" or shown != row.over:
+            became = BECAME.get(row.state, f"it is {row.state} now")
             raise FlyballError(
-                "conflict", f"{name} is not what you were shown", f"it is {row.state} now", "flyball approvals",
-                {"state": row.state},
-            )  # fmt: skip
+                "conflict", f"{name} is not what you were shown", became, "flyball approvals", {"state": row.state}
+            )
         if 0 < row.expires <= self._record.clock.now():
             raise FlyballError("conflict", f"{name} has expired", fix="flyball approvals", data={"state": "expired"})
         run = self._record.journal.view(by.tenant).row(RunRow, row.run)
@@ -212,9 +218,8 @@ class People:
             why = f"{by.id} signed already, and one person counts once"
         why = why or f"{by.id} is not in {groups}"
         can = self._able(by.tenant, row, authority)
-        return FlyballError(
-            "not_eligible", f"waiting for {groups}", why, f"{len(can)} can: {', '.join(can)}" if can else ""
-        )
+        fix = f"{len(can)} can: {', '.join(can)}" if can else "Nobody can yet: flyball key create NAME --group GROUP"
+        return FlyballError("not_eligible", f"waiting for {groups}", why, fix)
 
     def _able(self, tenant: str, row: PendingRow, authority: Authority) -> list[str]:
         wanted = {people(cure)[1] for cure in unmet(row.groups, row.given)}
