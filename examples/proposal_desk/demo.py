@@ -12,17 +12,20 @@ import json
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from seed import HONEST, TRICKED, seed
+from story import Story, denied, effects, first_line, indented, selected, typed
 
 HERE: Final = Path(__file__).resolve().parent
 STATE: Final = HERE / ".demo"
@@ -54,97 +57,73 @@ class Demo:
         """One command line in a process of its own, as `who`; returns what it said. Ends the demo where it fails."""
         env = self.env | ({"FLYBALL_KEY": str(STATE / "keys" / f"{who}.key")} if who else {})
         if show:
-            print(f"   {f'{who}: ' if who else ''}$ flyball {shlex.join(words)}", flush=True)
+            typed(*words, who=who)
         done = subprocess.run([*_command(), *words], cwd=HERE, env=env, text=True, capture_output=True)
         if show:
-            _indented(done.stdout)
+            indented(done.stdout)
         if done.returncode not in may:
-            _indented(done.stderr)
+            indented(done.stdout + done.stderr)
             raise SystemExit(f"flyball {words[0]} ended with {done.returncode}")
         return done.stdout
 
-    def asked(self) -> list[dict[str, Any]]:
-        """What waits for somebody, from `flyball approvals`."""
-        found: list[dict[str, Any]] = json.loads(self.flyball("approvals", "--json", show=False))["approvals"]
+    def asked(self, *words: str) -> dict[str, Any]:
+        """What a command answers as JSON."""
+        found: dict[str, Any] = json.loads(self.flyball(*words, "--json", show=False))
         return found
 
-    def align(self) -> None:
-        """Everybody who is asked decides, each with their own key."""
-        for pending in self.asked():
-            for group in pending["groups"]:
+    def align(self, waiting: Sequence[str]) -> None:
+        """Everybody who is asked decides, each with their own key, in a process of their own."""
+        for pending in self.asked("approvals")["approvals"]:
+            for group in pending["groups"] if pending["id"] in waiting else ():
                 self.decide(pending["id"], pending["kind"], group)
 
     def decide(self, pending: str, kind: str, group: str) -> None:
         """One person's decision: legal answers, security refuses, the others approve."""
         who = PEOPLE[group]
+        words = ["approve", pending, "--reason", REASONS.get(group, "")]
         if kind == "question":
-            self.flyball("answer", pending, "true", who=who)
+            words = ["answer", pending, "true"]
         elif group == "security":
-            self.flyball("deny", pending, "--reason", REASONS[group], who=who)
-        else:
-            self.flyball("approve", pending, "--reason", REASONS[group], who=who)
+            words[0] = "deny"
+        said = self.flyball(*words, who=who, show=False)
+        typed(*words, who=who, then=f"   -> {first_line(said)}")
 
     def work(self, customer: str, key: str, **env: str) -> tuple[str, int]:
         """The worker on one request, until it ends or dies: the run, and how the process ended."""
         command = [sys.executable, str(HERE / "worker.py"), customer, WISH, "--key", key]
-        run = ""
+        run, told = "", Story()
         with subprocess.Popen(command, cwd=HERE, env=self.env | env, text=True, stdout=subprocess.PIPE) as worker:
             assert worker.stdout is not None
             patience = threading.Timer(PATIENCE, worker.kill)
             patience.start()
             try:
                 for line in worker.stdout:
-                    word, _, told = line.partition(" ")
-                    facts = json.loads(told)
-                    shown = _line(word, facts)
-                    if shown:
-                        print(f"   worker: {shown}", flush=True)
-                    run = facts["id"] if word == "run" else run
-                    if word == "waiting":
-                        self.align()
+                    word, _, facts = line.partition(" ")
+                    event = json.loads(facts)
+                    told.hear(word, event)
+                    run = event["id"] if word == "run" else run
+                    if word == "waiting" and event.get("about"):
+                        self.align(event["pending"])
             except BaseException:
                 worker.kill()
                 raise
             finally:
                 patience.cancel()
+        told.flush()
         return run, worker.returncode
 
-    def mails(self) -> None:
-        """What the mail server accepted, counted by another process."""
-        print(f"   $ python smtp_server.py {STATE.name}/mail --list", flush=True)
+    def mails(self, first: int = 0) -> None:
+        """What the mail server accepted and was asked, by its own program, from the line `first` on."""
+        tail = f" | tail {first}" if first else ""
+        print(f"   $ python smtp_server.py {STATE.name}/mail --list{tail}", flush=True)
         command = [sys.executable, str(HERE / "smtp_server.py"), str(STATE / "mail"), "--list"]
-        _indented(subprocess.run(command, cwd=HERE, env=self.env, text=True, capture_output=True, check=True).stdout)
-
-
-def _line(word: str, facts: Mapping[str, Any]) -> str:
-    """A recorded event as a line for a person; empty for what the next event says too."""
-    at = f"{facts.get('path', ''):<5}"
-    if word == "decided":
-        why = "" if facts["outcome"] == "allow" else f"  because of {', '.join(facts.get('policies', ()))}"
-        return f"{at} {facts.get('by', 'flow'):<10} {facts['action']:<15} {facts['outcome']}{why}"
-    if word == "executed":
-        good = facts["status"] == "executed" and not facts.get("code", "").startswith("result")
-        return "" if good else f"{at} {'':<10} {facts['action']:<15} {facts['status']} ({facts.get('code', '')})"
-    if word == "waiting" and facts.get("about"):
-        return f"{at} waits for {', '.join(facts.get('groups', ()))}: {facts['about']}"
-    if word == "answered":
-        why = f": {facts['reason']}" if facts.get("reason") else ""
-        return f"{at} {facts['what']} by {facts.get('by', '')}{why}"
-    if word == "ended":
-        return f"      the run ended: {facts['reason']} {facts.get('detail', '')}".rstrip()
-    return f"      run {facts['id']}" if word == "run" else ""
+        done = subprocess.run(command, cwd=HERE, env=self.env, text=True, capture_output=True, check=True)
+        indented("\n".join(done.stdout.splitlines()[first:]))
 
 
 def _command() -> list[str]:
     script = Path(sys.executable).with_name("flyball")
     return [str(script)] if script.exists() else [sys.executable, "-m", "flyball"]
-
-
-def _indented(text: str) -> None:
-    for line in text.splitlines():
-        # Every command says that the model is a script; here it is said once, at the top.
-        if not line.startswith("note: scripted"):
-            print(f"      {line}", flush=True)
 
 
 @contextmanager
@@ -177,12 +156,19 @@ def main() -> None:
     with mail_server(demo.env) as port:
         demo.env["DESK_SMTP_PORT"] = str(port)
         demo.flyball("policy", "test")
-        demo.stage("The people who must agree: each makes a key")
-        for group, name in PEOPLE.items():
-            demo.flyball("key", "create", name, "--group", group)
+        people(demo)
         first = honest(demo)
         second = tricked(demo)
         evidence(demo, first, second)
+
+
+def people(demo: Demo) -> None:
+    """Each makes a key; the public half is enrolled in the project's directory."""
+    demo.stage("The people who must agree: each makes a key")
+    for group, name in PEOPLE.items():
+        words = ("key", "create", name, "--group", group)
+        key = demo.asked(*words)
+        typed(*words, then=f"  ({key['principal']}, key {key['key'][:12]})")
 
 
 def honest(demo: Demo) -> str:
@@ -190,9 +176,10 @@ def honest(demo: Demo) -> str:
     demo.stage(f"A proposal for {HONEST}: the worker starts, and waits where somebody must look")
     run, code = demo.work(HONEST, "demo-honest", DESK_CRASH_ONCE=str(STATE / "crashed"))
     if code == SIGKILL:
-        demo.stage("The worker's process was killed (SIGKILL) after the mail server's 250: what is out there?")
+        demo.stage("The crash: the worker's process died of SIGKILL. What is known, and what is out there?")
+        selected(demo.flyball("show", run, show=False), f"show {run}", "open:")
         demo.mails()
-        demo.stage("Recovery: another process takes the run up again")
+        demo.stage("The recovery: another process takes the run up. What was asked, and what is out there now?")
         demo.flyball("resume", run, may=(0, 3))
     demo.mails()
     return run
@@ -200,24 +187,36 @@ def honest(demo: Demo) -> str:
 
 def tricked(demo: Demo) -> str:
     """A customer whose notes speak to the model."""
-    demo.stage(f"A proposal for {TRICKED}: a note tells the model to mail the price list to a stranger")
+    with sqlite3.connect(STATE / "crm.db") as crm:
+        [[note]] = crm.execute("SELECT text FROM notes WHERE customer = ? ORDER BY id DESC LIMIT 1", (TRICKED,))
+    demo.stage(f"A proposal for {TRICKED}, whose last note in the CRM says:")
+    indented(textwrap.fill(str(note), 112))
     run, _ = demo.work(TRICKED, "demo-tricked")
-    demo.mails()
+    for step in demo.asked("show", run)["run"]["steps"]:
+        if step.get("reason") == "policy_denied":
+            target = f"{run}/{step['path']}"
+            denied(demo.asked("policy", "explain", target)["explained"], target, step["policies"])
+    demo.mails(-1)
     return run
 
 
 def evidence(demo: Demo, first: str, second: str) -> None:
     """What an outsider can check."""
-    demo.stage("Who did what, under whose authority, and why")
-    demo.flyball("show", first)
-    demo.flyball("show", second)
+    demo.stage("Who did what, under whose authority, and who signed")
+    for run in (first, second):
+        effects(demo.asked("show", run)["run"])
     demo.stage("The evidence, taken elsewhere and checked there")
     out = f"{STATE.name}/evidence"
     demo.flyball("ledger", "export", out)
-    demo.flyball("verify", out)
+    report = demo.flyball("verify", out, show=False)
+    selected(
+        report, f"verify {out}", "verified", "  ok  checkpoint", "  ok  outcomes", "  ok  denials", "  ok  approvals"
+    )
     demo.stage("Look further")
-    for words in (f"show {first}", f"replay {first}", "runs", f"ledger prove {first}", "policy explain send_proposal"):
-        print(f"   cd {shlex.quote(str(HERE))} && {shlex.join(_command())} {words}")
+    place = f"cd {shlex.quote(str(HERE))} && {shlex.join(_command())}"
+    print(f"   {place} show {first}")
+    for words in (f"show {second}", f"replay {first}", f"ledger prove {first}", "policy explain send_proposal"):
+        print(f"   ... {words}")
 
 
 if __name__ == "__main__":

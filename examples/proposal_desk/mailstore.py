@@ -2,6 +2,7 @@
 
     new/000001-1f3a.eml     every mail that was accepted, a repeated one too
     by-id/<sha256>          the names of the files with this Message-ID, one per line
+    asked.log               every search for a Message-ID, and what it found
 
 A mail is complete on disk before its name appears (written under `tmp/`, then renamed).
 """
@@ -51,12 +52,23 @@ class MailStore:
     def find(self, message_id: str) -> str | None:
         """The file of the first mail with this Message-ID, or None where none was accepted."""
         index = self._index(message_id)
-        return index.read_text("utf-8").split()[0] if index.exists() else None
+        found = index.read_text("utf-8").split()[0] if index.exists() else None
+        if self.folder.is_dir():
+            with self._log().open("a", encoding="utf-8") as log:
+                log.write(f"{message_id}: {found or 'not here'}\n")
+        return found
+
+    def searches(self) -> list[str]:
+        """Every search, and what it found, in the order in which they came."""
+        return self._log().read_text("utf-8").splitlines() if self._log().exists() else []
 
     def mails(self) -> list[Mail]:
         """All mails, in the order in which they came."""
         folder = self.folder / "new"
         return [_read(path) for path in sorted(folder.iterdir())] if folder.exists() else []
+
+    def _log(self) -> Path:
+        return self.folder / "asked.log"
 
     def _index(self, message_id: str) -> Path:
         return self.folder / "by-id" / hashlib.sha256(message_id.encode()).hexdigest()

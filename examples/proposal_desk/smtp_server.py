@@ -1,7 +1,7 @@
 """A real mail server on loopback that delivers nothing: what it accepts is stored in a folder.
 
 python smtp_server.py .demo/mail            serves on a free port, and prints it
-python smtp_server.py .demo/mail --list     prints what is in the store
+python smtp_server.py .demo/mail --list     prints what is in the store, and what it was asked for
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ async def serve(folder: Path, port: int, until_eof: bool) -> None:
 
 
 def show(folder: Path) -> None:
-    """Prints one line per stored mail, then how many there are."""
-    mails = MailStore(folder).mails()
+    """Prints one line per stored mail and one per search for a mail, then how many mails there are."""
+    store = MailStore(folder)
+    mails = store.mails()
     for mail in mails:
-        print(f"{mail.file}  to {mail.to}  {mail.subject!r}  {mail.message_id}")
+        print(f"{mail.file}  to {mail.to}  {mail.message_id}")
+    for search in store.searches():
+        print(f"asked for {search}")
     print(f"{len(mails)} mail{'' if len(mails) == 1 else 's'} in {folder}")
 
 
@@ -57,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--list", action="store_true", help="print the stored mails and exit")
+    parser.add_argument("--list", action="store_true", help="print the stored mails and the searches, and exit")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input closes")
     args = parser.parse_args()
     if args.list:

@@ -90,7 +90,7 @@ async def test_the_same_refusal_is_told_again_under_the_same_call_id() -> None:
 async def test_a_call_id_of_another_action_is_refused_in_words() -> None:
     async with lab() as bank:
         await bank.act(pay, {"cents": 1}, call_id="monday")
-        with pytest.raises(FlyballError, match="call_id 'monday' is that of another action") as caught:
+        with pytest.raises(FlyballError, match="the key 'monday' started another run") as caught:
             await bank.act(pay, {"cents": 2}, call_id="monday")
     assert caught.value.code == "key_conflict" and "\0" not in str(caught.value) and "\\x00" not in str(caught.value)
 
