@@ -32,6 +32,12 @@ def test_the_story_as_it_stands(project: Path) -> None:
     story = told(project)
     assert recipients(project) == [CONTACT]
     assert "SIGKILL" in story and "no-mail-to-strangers" in story
+    assert "send_proposal began and nobody recorded how it ended" in story  # the crash, from the records
+    assert story.count("asked for <") == 1 and story.count("1 mail in") == 3  # the probe, and no second mail
+    assert story.count("verified: ") == 1 and len(story.splitlines()) <= 110
+    order = ("waits for legal", "lea: $", "waits for finance", "fay: $ flyball approve", "The crash", "The recovery")
+    places = [story.index(words) for words in order]
+    assert places == sorted(places)
 
 
 def test_a_smaller_discount_does_not_ask_finance(project: Path) -> None:

@@ -182,6 +182,7 @@ async def test_the_probe_finds_what_was_sent_and_nothing_else(desk: Desk) -> Non
     sent = await bare(tools.send_proposal)(desk.call("sent"), **PROPOSAL)
     assert await tools.proposal_sent(desk.call("sent"), **PROPOSAL) == sent
     assert await tools.proposal_sent(desk.call("other"), **PROPOSAL) is None
+    assert desk.store.searches()[-2:] == [f"{sent.message_id}: {sent.kept_as}", f"{message_id('other')}: not here"]
 
 
 async def test_a_contact_that_changed_stops_the_proposal(desk: Desk) -> None:
