@@ -135,7 +135,9 @@ class Flyball:
     ) -> Executed[Any] | Blocked | Failed | Pending:  # fmt: skip
         """One governed action; all that a door calls. The same `call_id` is the same action, for ever.
 
-        `hold` waits so long for people before it answers Pending; `run` names the run this action belongs to.
+        `hold` waits so long for people before it answers Pending; `run` names an open run of the
+        same principal that this action belongs to: its budget, taint and deeds count, its request is where values come
+        from.
         """
         return await self.runs.act(tool, arguments, by, call_id, run, hold)
 

@@ -19,6 +19,8 @@ from flyball.core.policy import Node, Uid
 from flyball.core.policy_context import Facts
 from flyball.core.signature import Signature
 
+TAINT = "taint:"
+
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between the attempts of one action: the model that is asked, and what it may cost."""
@@ -52,7 +54,10 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied."""
+    """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied.
+
+    `within` is the run that this one acts in (see `Flyball.act`); what taints the one taints the other.
+    """
 
     tenant: str
     run: str
@@ -67,6 +72,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
     left: Limit = UNLIMITED
     rejected: frozenset[str] = frozenset()
+    within: str = ""
+
+    @property
+    def taints(self) -> tuple[str, ...]:
+        """The epochs that say whether its runs are tainted."""
+        return tuple(f"{TAINT}{run}" for run in (self.run, self.within) if run)
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):

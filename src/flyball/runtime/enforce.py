@@ -29,7 +29,7 @@ from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
 from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
 from flyball.core.policy_subject import chain, entities_of, merged, resource_uid
-from flyball.core.proposal import Inputs, Proposal, Ruled
+from flyball.core.proposal import TAINT, Inputs, Proposal, Ruled
 from flyball.core.signature import Signature, from_json, plain, to_json
 from flyball.ports.clock import Clock
 from flyball.ports.journal import Journal
@@ -38,7 +38,6 @@ from flyball.ports.policy import Compiled
 # Epochs that every verdict reads, besides the run's own taint.
 EPOCHS = ("policy", "kill", "directory", "brake", "release")
 MOST_TAINTS = 10_000
-TAINT = "taint:"
 MOST_SHAPES = 10_000
 LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
 Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]
@@ -125,13 +124,15 @@ class Enforce:
 
     def _taint(self, p: Proposal) -> dict[str, int]:
         # Read apart from the run's own memory: a sibling branch may have read something untrusted meanwhile.
-        name = f"{TAINT}{p.place.run}"
+        return {name: self._tainted(p.place.tenant, name) for name in p.place.taints}
+
+    def _tainted(self, tenant: str, name: str) -> int:
         if name not in self._taints:
             if len(self._taints) > MOST_TAINTS:
                 self._taints.clear()
-            row = self._journal.view(p.place.tenant).row(EpochRow, name)
+            row = self._journal.view(tenant).row(EpochRow, name)
             self._taints[name] = row.value if row else 0
-        return {name: self._taints[name]}
+        return self._taints[name]
 
     async def rule(self, proposal: Proposal) -> Ruled:
         """The verdict, with everything it read. Never raises for what a policy or an entity loader does: it denies."""

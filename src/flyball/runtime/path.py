@@ -23,7 +23,7 @@ from flyball.core.proposal import Proposal, Ruled, at_attempt
 from flyball.core.result import Blocked, Governed, Pending
 from flyball.runtime.approve.lift import Again, Approve
 from flyball.runtime.broker.broker import Broker
-from flyball.runtime.enforce import TAINT, Enforce
+from flyball.runtime.enforce import Enforce
 from flyball.runtime.identify import Identify
 from flyball.runtime.label import label
 from flyball.runtime.record import Recorder
@@ -109,7 +109,8 @@ async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, An
     finally:
         s.broker.follow(proposal, s.record.late)  # a call that was given up on may still come to something
     if ended.code == "untrusted" and not proposal.place.tainted:  # T2 moved the epoch that the next verdict reads
-        s.enforce.refresh(proposal.place.tenant, f"{TAINT}{proposal.place.run}")
+        for moved in proposal.place.taints:
+            s.enforce.refresh(proposal.place.tenant, moved)
     return ended
 
 

@@ -213,7 +213,7 @@ class Recorder:
             id=event.id, tenant=place.tenant, entries=(self._storable(place.tenant, event),),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
             urgent=True, unclaim=given_back(p, ended, self._keyed(p), final=final),
-            raises=(f"taint:{place.run}",) if taints(p, ended) and not place.tainted else (),
+            raises=place.taints if taints(p, ended) and not place.tainted else (),
         )  # fmt: skip
         answer = await self.append(append)
         if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
@@ -239,7 +239,7 @@ class Recorder:
         await self.append(Append(
             id=entry.id, tenant=place.tenant, entries=(entry,), urgent=True, wakes=(place.run,),
             settle=Settle(id=intent, actual=ended.usage) if ended.status == "executed" else None,
-            raises=(f"taint:{place.run}",) if taints(p, ended) else (),
+            raises=place.taints if taints(p, ended) else (),
         ))  # fmt: skip
         self.woken(place.tenant, place.run)
 

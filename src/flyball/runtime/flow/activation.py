@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit, left
+from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit, left, tightest
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
@@ -197,7 +197,7 @@ class Activation:
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
-            left=self.left(), rejected=frozenset(self.rejected),
+            left=self.left(), rejected=frozenset(self.rejected), within=self.row.parent,
         )  # fmt: skip
 
     def _holds(self, branch: Branch, path: str) -> tuple[Hold, ...]:
@@ -208,14 +208,18 @@ class Activation:
         return (*branch.holds, step)
 
     def left(self) -> Limit:
-        """What remains of the run's own limits."""
-        if self.limit == UNLIMITED:
+        """What remains of the run's limits, and of those of the run that it acts within."""
+        own = self._left(self.row.id, self.limit, self.used_ms())
+        return own if self.above is None else tightest(own, self._left(*self.above))
+
+    def _left(self, run: str, limit: Limit, ms: int = 0) -> Limit:
+        if limit == UNLIMITED:
             return UNLIMITED
-        row = self.record.journal.view(self.tenant).row(BudgetRow, f"run/{self.row.id}") or BudgetRow(id="")
-        used = Amounts(ms=self.used_ms())
+        row = self.record.journal.view(self.tenant).row(BudgetRow, f"run/{run}") or BudgetRow(id="")
+        used = Amounts(ms=ms)
         for part in (row.reserved, row.spent):
             used = Amounts(**{d: getattr(used, d) + getattr(part, d) for d in _DIMENSIONS})
-        return left(self.limit, used)
+        return left(limit, used)
 
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
         if isinstance(told, Blocked):

@@ -41,6 +41,10 @@ class History:
         """Does the log hold this step or a later one of its branch?"""
         return path in self._steps or after(path, frozenset(self._steps))
 
+    def ended(self) -> bool:
+        """Is the run over?"""
+        return any(r.kind == "run_ended" for r in self.run)
+
     def closed(self, path: str) -> bool:
         """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
         return any(r.kind == "outcome" for r in self._steps.get(path, ()))

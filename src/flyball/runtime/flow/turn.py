@@ -77,6 +77,8 @@ class Turn:
         at.recall(kin.request, kin.others)  # what `continue_as` hands on is the flow's own, not the principal's request
         if kin.above is not None and kin.above.private is not None:
             at.above = row.parent, self._limit(kin.above.private)
+        if any(run == row.parent and history.ended() for run, history in kin.others):
+            at.halting = Halted("stopped", f"run {row.parent}, within which it acted, has ended")
         stopped = next((r for r in at.history.run if r.kind == "run_stopped"), None)
         if stopped is not None:
             at.halting = Halted("stopped", str((stopped.private or {}).get("reason", "")))
