@@ -38,8 +38,10 @@ KIM = Authority(principal=Principal("user:kim", tenant="acme"))
 PARTS = st.sampled_from(["a", "ab", "b", "1", "1.2"])
 
 
-def place(tenant: str = "acme", run: str = "r-1", path: str = "3") -> Place:
-    return Place(tenant=tenant, run=run, path=path, fence=None, release="", subjects=("user:kim",), subject="user:kim")
+def place(tenant: str = "acme", run: str = "r-1", path: str = "3", log: str = "l") -> Place:
+    return Place(
+        tenant=tenant, run=run, path=path, fence=None, release="", subjects=("user:kim",), subject="user:kim", log=log
+    )
 
 
 def proposal(at: Place, *, authority: Authority = KIM, attempt: int = 1, **action: Any) -> Proposal:
@@ -53,7 +55,10 @@ def opened(kind: str, attempt: int = 1, **facts: Any) -> Opened:
     return Opened(index=0, kind=kind, run="r", path="1", attempt=attempt, time=0, facts=facts, commits={}, private={})
 
 
-@given(st.tuples(PARTS, PARTS, PARTS), st.tuples(PARTS, PARTS, PARTS), st.integers(1, 5), st.integers(1, 5))
+PLACES = st.tuples(PARTS, PARTS, PARTS, PARTS)
+
+
+@given(PLACES, PLACES, st.integers(1, 5), st.integers(1, 5))
 def test_a_key_is_one_for_all_attempts_of_a_step_and_new_everywhere_else(a: Any, b: Any, one: int, other: int) -> None:
     keys = call_key(proposal(place(*a), attempt=one)), call_key(proposal(place(*b), attempt=other))
     assert (keys[0] == keys[1]) == (a == b)

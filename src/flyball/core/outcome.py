@@ -99,8 +99,8 @@ def chain_data(authority: Authority) -> list[str]:
 
 
 def call_key(p: Proposal) -> str:
-    """The idempotency key: stable across attempts and replays of one step, new in every other step and run."""
-    text = "\0".join(("flyball/key/v1", p.place.tenant, p.place.run, p.place.path))
+    """The idempotency key: stable across attempts and replays of one step, new in every other step, run and log."""
+    text = "\0".join(("flyball/key/v1", p.place.log, p.place.tenant, p.place.run, p.place.path))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

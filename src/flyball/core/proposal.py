@@ -56,7 +56,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied.
 
-    `within` is the run that this one acts in (see `Flyball.act`); what taints the one taints the other.
+    `within` is the run that this one acts in (see `Flyball.act`); what taints the one taints the other. `log` is the
+    random id of the log that it stands in.
     """
 
     tenant: str
@@ -73,6 +74,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     left: Limit = UNLIMITED
     rejected: frozenset[str] = frozenset()
     within: str = ""
+    log: str = ""
 
     @property
     def taints(self) -> tuple[str, ...]:

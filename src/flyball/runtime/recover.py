@@ -23,7 +23,7 @@ from flyball.core.approval import over
 from flyball.core.effect import may_retry
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, PendingRow, Settle
-from flyball.core.outcome import Ended, Past, amounts_of, given_back, outcome_event, told
+from flyball.core.outcome import Ended, Past, amounts_of, given_back, outcome_event, taints, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
@@ -31,6 +31,8 @@ from flyball.core.signature import from_json, schema_for
 from flyball.ports.recording import Recording
 
 GRACE_US = 2_000_000
+# How often a read is tried whose attempts end with the process: it may be what ends it.
+MOST_READS = 8
 
 
 class Asks(Protocol):
@@ -116,8 +118,13 @@ class Recover:
         action, deadline = p.action, int(intent.facts["deadline"])
         p = replace(p, arguments=(intent.private or {})["args"], given=_given(p))
         again = action.idempotency == "key" and p.attempt < action.retry.attempts and not self._forgotten(p)
+        charged = amounts_of(intent.facts["reserved"])
+        if action.effect == "read" and p.attempt >= max(MOST_READS, action.retry.attempts):
+            what = f"the process ended during each of {p.attempt} attempts"
+            return told(
+                await self.conclude(p, Ended(status="failed", code="crash", usage=charged, message=what), final=True)
+            )
         if action.effect == "read" or again:
-            charged = amounts_of(intent.facts["reserved"])
             ended = Ended(
                 status="interrupted", code="crash", usage=charged, message="the process ended during the call"
             )
@@ -152,6 +159,7 @@ class Recover:
             id=event.id, tenant=p.place.tenant, entries=(self._record.seal(p.place.tenant, event),), urgent=True,
             unclaim=given_back(p, ended, partial(self._record.person, p.place.tenant), final=final),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
+            raises=p.place.taints if taints(p, ended) and not p.place.tainted else (),
         ))  # fmt: skip
         if not isinstance(answer, Appended) or answer.repeated:
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))

@@ -84,6 +84,7 @@ class Activation:
         self.tainted = False
         self.began = record.clock.now()
         self.halting: Halted | None = None
+        self.log, _ = record.journal.view(tenant).tree()
         self.steps = 0
         self.lasting: dict[str, int] = {}
         self.seen_inbox = row.inbox
@@ -163,7 +164,7 @@ class Activation:
         """A place of this run, for a record that ends something."""
         return Place(
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
-            subjects=self.subjects, subject="",
+            subjects=self.subjects, subject="", log=self.log,
         )  # fmt: skip
 
     def _enter(self, proposal: Proposal, past: Past) -> None:
@@ -197,7 +198,7 @@ class Activation:
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
-            left=self.left(), rejected=frozenset(self.rejected), within=self.row.parent,
+            left=self.left(), rejected=frozenset(self.rejected), within=self.row.parent, log=self.log,
         )  # fmt: skip
 
     def _holds(self, branch: Branch, path: str) -> tuple[Hold, ...]:
