@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from flyball.core.budget import (
     DIMENSIONS,
     NO_LIMIT,
+    TENANT,
     UNLIMITED,
     ZERO,
     Amounts,
     Limit,
+    dated,
     exceeded,
     left,
     micro_dollars,
@@ -97,3 +99,9 @@ def test_what_is_no_amount_is_refused(written: str) -> None:
     with pytest.raises(FlyballError) as caught:
         micro_dollars(written)
     assert caught.value.code == "bad_money"
+
+
+def test_a_tenant_s_node_is_that_of_the_day_and_others_have_none() -> None:
+    day = 86_400_000_000
+    assert [dated(TENANT, now) for now in (0, day - 1, day)] == ["tenant/0", "tenant/0", "tenant/1"]
+    assert dated("run/r-1", day) == "run/r-1"

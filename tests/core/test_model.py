@@ -190,6 +190,7 @@ def test_an_error_keeps_its_facts_when_pickled() -> None:
         ("bad_request", True, False, False),
         ("auth", True, False, False),
         ("bad_reply", True, True, True),
+        ("reply_too_large", True, False, True),
     ],
 )
 def test_each_kind_says_whether_to_try_again_and_what_it_may_cost(

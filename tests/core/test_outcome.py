@@ -72,6 +72,7 @@ def test_an_executed_attempt_gives_its_value() -> None:
     ("ended", "reason"),
     [
         (Ended(status="executed", value=5, result_invalid=True, code="x"), "result_invalid"),
+        (Ended(status="executed", result_invalid=True, code="reply_too_large"), "reply_too_large"),
         (Ended(status="failed", code="timeout", message="slow"), "timeout"),
         (Ended(status="failed"), "tool_failed"),
         (Ended(status="unknown"), "tool_failed"),

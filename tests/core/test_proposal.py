@@ -33,6 +33,11 @@ def variant(attempt: int) -> Variant:
     )
 
 
+def test_what_taints_a_run_is_its_own_and_that_of_the_run_it_acts_in() -> None:
+    assert PLACE.taints == ("taint:r-1",)
+    assert replace(PLACE, within="r-9").taints == ("taint:r-1", "taint:r-9")
+
+
 def test_without_variants_every_attempt_is_the_same() -> None:
     one = proposal(Performer(perform=print), attempt=2)
     assert at_attempt(one) is one

@@ -9,7 +9,7 @@ from flyball.core.stop import STOPS, StopReason
 NAMED = """
 completed handed_back max_steps max_seconds budget_exhausted loop_detected context_incomplete context_stale
 policy_denied approval_rejected approval_expired auth_failed invalid_proposal tool_failed outcome_unknown
-claim_unproven replay_diverged subject_erased killed stopped internal_error
+claim_unproven replay_diverged subject_erased killed stopped internal_error reply_too_large
 """
 
 

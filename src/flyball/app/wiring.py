@@ -144,7 +144,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )
     stations = Stations(
         identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
-        reserve=Reserving(), record=record, broker=broker, recover=Recover(record, broker),
+        reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker),
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
     bodies = Bodies(project, Thinking(models.prepare, models.place, config.input.max_bytes))

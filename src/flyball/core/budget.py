@@ -43,8 +43,20 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     ms: int = NO_LIMIT
 
 
+TENANT: Final = "tenant"
+"""The node of the tenant's limits, which hold for one day each."""
+_DAY_US: Final = 86_400_000_000
 ZERO: Final = Amounts()
 UNLIMITED: Final = Limit()
+
+
+def dated(node: str, now: int) -> str:
+    """The node that a reservation made `now` (microseconds) stands at: the tenant's is that of the day, in UTC.
+
+    >>> dated("tenant", 3 * 86_400_000_000 + 5), dated("run/r-1", 5)
+    ('tenant/3', 'run/r-1')
+    """
+    return f"{node}/{now // _DAY_US}" if node == TENANT else node
 
 
 def plus(a: Amounts, b: Amounts) -> Amounts:

@@ -26,7 +26,7 @@ from flyball.core.errors import FlyballError
 Role = Literal["system", "user", "assistant", "tool"]
 Ending = Literal["end", "tool", "length", "filter", "other"]
 Adapter = Literal["openai", "scripted"]
-ModelFault = Literal["rate_limited", "timeout", "unavailable", "bad_request", "auth", "bad_reply"]
+ModelFault = Literal["rate_limited", "timeout", "unavailable", "bad_request", "auth", "bad_reply", "reply_too_large"]
 ProblemKind = Literal[
     "invalid_arguments", "unknown_tool", "repeated_id", "missing_id", "nothing", "cut_short", "filtered",
     "invalid_output",

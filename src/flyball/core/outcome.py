@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,9 @@ from flyball.core.journal import Claim, PendingRow
 from flyball.core.proposal import Place, Proposal, Ruled
 from flyball.core.record import Event, Opened
 from flyball.core.result import Executed, Failed
+
+# A model's reply over the size of a result: nothing is wrong with a tool, and asking again costs as much again.
+REPLY_TOO_LARGE: Final = "reply_too_large"
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +141,15 @@ def told(ended: Ended) -> Executed[Any] | Failed:
     """What the caller of an ended attempt is told."""
     if ended.status == "executed" and not ended.result_invalid:
         return Executed(ended.value, ended.action)
-    reason = "result_invalid" if ended.result_invalid else ended.code or "tool_failed"
+    reason = failure(ended.code, result_invalid=ended.result_invalid)
     return Failed(reason, ended.message, action=ended.action)
+
+
+def failure(code: str, *, result_invalid: bool) -> str:
+    """The reason code of a failure: its own, or what became of a result that cannot be handed on."""
+    if result_invalid:
+        return code if code == REPLY_TOO_LARGE else "result_invalid"
+    return code or "tool_failed"
 
 
 def own_amounts(p: Proposal) -> Amounts:

@@ -23,7 +23,7 @@ from flyball.core.approval import over
 from flyball.core.effect import may_retry
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, PendingRow, Settle
-from flyball.core.outcome import Ended, Past, amounts_of, given_back, outcome_event, taints, told
+from flyball.core.outcome import Ended, Past, amounts_of, failure, given_back, outcome_event, taints, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
@@ -251,7 +251,7 @@ def told_again(proposal: Proposal, outcome: Opened) -> Executed[Any] | Failed | 
     if facts["status"] == "not_started":
         return Blocked(facts["code"], what=private.get("error", ""), action=outcome.id)
     if facts["status"] != "executed" or facts["result_invalid"]:
-        reason = "result_invalid" if facts["result_invalid"] else facts["code"] or "tool_failed"
+        reason = failure(facts["code"], result_invalid=facts["result_invalid"])
         return Failed(reason, private.get("error", ""), action=outcome.id)
     return Executed(from_json(private.get("result"), _type(proposal)), outcome.id)
 

@@ -85,7 +85,7 @@ class OpenAIModel:
                 # The rest stays unread, so the connection cannot be used again.
                 answer.close()
                 why = f"it has more than {self._max_reply} bytes"
-                raise ModelError("bad_reply", "the model's reply cannot be used", why, sent=True)
+                raise ModelError("reply_too_large", "the model's reply cannot be used", why, sent=True)
         return bytes(content)
 
     def _opened(self) -> aiohttp.ClientSession:

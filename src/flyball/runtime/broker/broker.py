@@ -28,7 +28,7 @@ from flyball.core.effect import ISOLATION_HERE, ISOLATION_ORDER
 from flyball.core.errors import FlyballError, recordable, said
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
-from flyball.core.outcome import Ended, call_key, own_amounts
+from flyball.core.outcome import REPLY_TOO_LARGE, Ended, call_key, own_amounts
 from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.result import Blocked, NotDone
 from flyball.core.signature import from_json, to_json
@@ -112,7 +112,7 @@ class Broker:
             ended = self._checked(p, value)
         if p.performer.lasting:
             return ended
-        good = ended.status == "executed" or ended.certain
+        good = ended.status == "executed"
         self._throttle.ended(p.place.tenant, _throttled(p), self._clock.now(), good=good)
         return ended
 
@@ -143,8 +143,12 @@ class Broker:
             if signature is not None or p.performer.lasting:
                 value = from_json(data, p.performer.returns if signature is None else signature.returns)
         except Exception as bad:  # noqa: BLE001 - a station boundary: a result may be of any class, with any methods
-            message = self._hidden.text(recordable(f"the result does not fit: {said(bad)}"))
-            return Ended(status="executed", code="result_invalid", message=message, usage=charge, result_invalid=True)
+            large = p.action.kind == "model" and getattr(bad, "code", "") == "too_large"
+            spent = plus(charge, p.performer.usage(value, p.attempt)) if large and p.performer.usage else charge
+            return Ended(
+                status="executed", code=REPLY_TOO_LARGE if large else "result_invalid", usage=spent,
+                message=self._hidden.text(recordable(f"the result does not fit: {said(bad)}")), result_invalid=True,
+            )  # fmt: skip
         usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
         tainted = signature is not None and untrusted(data, signature.trusted)
         return Ended(status="executed", value=value, data=data, usage=usage, code="untrusted" if tainted else "")

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit, left, tightest
+from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, left, tightest
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
@@ -74,10 +74,13 @@ class Activation:
         self.agent_limit: Limit = UNLIMITED
         self.above: tuple[str, Limit] | None = None
         self.step_limit: Limit = UNLIMITED
+        self.tenant_limit: Limit = UNLIMITED
+        self.charged_ms = row.active_ms
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
         self.wake_at = 0
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.flying: frozenset[asyncio.Task[Any]] = frozenset()
         self.did: set[str] = set()
         self.denied: dict[str, str] = {}
         self.rejected: set[str] = set()
@@ -109,6 +112,12 @@ class Activation:
         """How long the run has been driven, parked time excluded."""
         return self.row.active_ms + (self.record.clock.now() - self.began) // 1000
 
+    def _tenant_ms(self) -> int:
+        """The tenant's time of this day: what parked and ended runs took, and this one since it was taken up."""
+        node = dated(TENANT, self.record.clock.now())
+        row = self.record.journal.view(self.tenant).row(BudgetRow, node)
+        return (row.spent.ms if row is not None else 0) + self.used_ms() - self.charged_ms
+
     def check_limits(self) -> None:
         """Raises Halted where the run may not take another step."""
         self.steps += 1
@@ -118,6 +127,8 @@ class Activation:
             raise self.halting
         if self.limit.ms >= 0 and self.used_ms() >= self.limit.ms:
             raise Halted("max_seconds", f"the run may take {self.limit.ms / 1000:g} s")
+        if self.tenant_limit.ms >= 0 and self._tenant_ms() >= self.tenant_limit.ms:
+            raise Halted("max_seconds", f"the tenant's runs may take {self.tenant_limit.ms / 1000:g} s a day")
         if self.steps > MOST_STEPS:
             raise Halted("max_steps", f"more than {MOST_STEPS} steps; use run.continue_as for long runs")
         if len(self.denied) >= MOST_DENIALS:

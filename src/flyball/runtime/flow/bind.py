@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from flyball.core.agent import Agent
 from flyball.core.budget import NO_LIMIT, ZERO, tightest
 from flyball.core.call import Call
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.flow import Flow
 from flyball.core.journal import Hold
 from flyball.core.limits import counted
@@ -107,10 +108,10 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
     A step that was made and never awaited is recorded when its branch is over, so that no place in the log is empty.
     """
     try:
-        value = await body
-    except (Suspended, Halted):
+        value = await _staying(body)
+    except (Suspended, Halted, Superseded, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Continued, Exception):  # whatever a body raises goes on, once its open places in the log are closed
+    except BaseException:  # whatever a body raises goes on, once its open places in the log are closed
         if branch.travelling is not None and not isinstance(branch.travelling, Continued):
             raise branch.travelling from None
         await _not_awaited(at, branch)
@@ -122,6 +123,13 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
     if skipped:  # of the run's own branch the turn says so
         raise Halted("replay_diverged", f"the log holds steps that the code never asked for: {skipped}")
     return value
+
+
+async def _staying(body: Any) -> Any:
+    try:
+        return await body
+    except SystemExit as bad:  # a flow that calls exit ends its run, never the process
+        raise RuntimeError(f"it called exit: {bad}") from bad
 
 
 async def _not_awaited(at: Activation, branch: Branch) -> None:

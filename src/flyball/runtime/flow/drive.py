@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -62,6 +62,7 @@ class Driver:
         self._due_at: list[tuple[int, str, str]] = []
         self._timing: asyncio.Task[None] | None = None
         self._timing_until = 0
+        self._left: dict[tuple[str, str], set[asyncio.Task[Any]]] = {}
         self._polled: set[str] = set()
         self._polling: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
@@ -261,7 +262,12 @@ class Driver:
             at: Activation | None = self._turn.activation(tenant, row)
             while at is not None:
                 self._running[key] = at
-                at, ended = await self._turn.one(at)
+                at.flying = frozenset(self._left.get(key, ()))
+                try:
+                    following, ended = await self._turn.one(at)
+                finally:
+                    self._leave(key, at)
+                at = following
         if isinstance(ended, Superseded):
             self.crashed[key] = ended.error
         elif isinstance(ended, RunRow) and ended.state in DUE:
@@ -269,6 +275,22 @@ class Driver:
         elif isinstance(ended, RunRow):
             self._timer(tenant, ended)
         await self._after(tenant)
+
+    def _leave(self, key: tuple[str, str], at: Activation) -> None:
+        """What is still in flight when a turn is over is recorded when it ends; it does not outlive this driver."""
+        still = {task for task in at.tasks if not task.done()}
+        if not still:
+            return
+        left = self._left.setdefault(key, set())
+        left |= still
+
+        def gone(task: asyncio.Task[Any]) -> None:
+            left.discard(task)
+            if not left and self._left.get(key) is left:
+                del self._left[key]
+
+        for task in still:
+            task.add_done_callback(gone)
 
     # reading ---------------------------------------------------------------------------------------------------------
     def _started(self, tenant: str, run: str) -> Opened | None:
@@ -315,6 +337,11 @@ class Driver:
         self._closing = True
         own = (t for t in (self._timing, self._polling) if t is not None)
         tasks = [*self._active.values(), *own]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _called_off(tasks)
+        await _called_off([task for left in self._left.values() for task in left])
+
+
+async def _called_off(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in (tasks := tuple(tasks)):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -45,13 +45,21 @@ class History:
         """Is the run over?"""
         return any(r.kind == "run_ended" for r in self.run)
 
+    def steps(self) -> int:
+        """How many steps the current generation has taken."""
+        generation = self._generation()
+        return sum(generation_of(path) == generation for path in self._steps)
+
+    def _generation(self) -> str:
+        return root(1 + sum(r.kind == "run_continued" for r in self.run))
+
     def closed(self, path: str) -> bool:
         """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
         return any(r.kind == "outcome" for r in self._steps.get(path, ()))
 
     def unasked(self, *, deep: bool = False) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""
-        generation = root(1 + sum(r.kind == "run_continued" for r in self.run))
+        generation = self._generation()
         mine = [p for p in self._steps if generation_of(p) == generation]
         return sorted(p for p in mine if p not in self._asked and (deep or not self._inside(p)))
 
@@ -89,6 +97,12 @@ class History:
         """What people said no to: the digests of tool and critical arguments behind these pending rows."""
         asked = [r for records in self._steps.values() for r in records if r.kind == "asked" and r.private]
         return {str((r.private or {}).get("critical")) for r in asked if r.facts["pending"] in rejected}
+
+    def open_calls(self, path: str) -> list[Opened]:
+        """The intents of tool calls without an outcome, of a step and of everything inside it."""
+        inside = [p for p in self._steps if p == path or p.startswith(f"{path}.")]
+        found = [Past(records=tuple(self._steps[p])).open_intent() for p in inside]
+        return [r for r in found if r is not None and r.facts["action_kind"] == "tool"]
 
     def open_starts(self) -> dict[str, int]:
         """Step -> attempt of the agents and flows that began and have no outcome."""

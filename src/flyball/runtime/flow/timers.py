@@ -66,17 +66,20 @@ async def first_of(
 async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) -> None:
     """It lost then; whatever became of it later changes nothing of what the flow was told.
 
-    But a call that was in flight when the process ended is closed, or asked about, like every other.
+    But a call that was in flight when the process ended, of the step or inside it, is closed, or asked about, like
+    every other. Nothing new begins meanwhile.
     """
-    intent = at.history.past(inner).open_intent() if inner else None
-    if intent is None or intent.facts["action_kind"] != "tool":
+    intents = at.history.open_calls(inner) if inner else []
+    deadline = max((int(intent.facts["deadline"]) for intent in intents), default=0)
+    if intents and at.record.clock.now() < deadline and any(not task.done() for task in at.flying):
+        at.wake(deadline)  # it is in flight here, and whoever made it records what becomes of it
+        intents = []
+    if not intents:
         work.close()
         return
-    if at.record.clock.now() < (deadline := int(intent.facts["deadline"])):
-        at.wake(deadline)  # until then it may still be in flight here
-        work.close()
-        return
-    task = at.spawn(work)
+    context = copy_context()
+    context.run(TIMED.set, Timed(outer=TIMED.get(), lost=True))
+    task = at.spawn(work, context)
     task.add_done_callback(_heard)
     await asyncio.wait({task})
     if not task.cancelled() and isinstance(task.exception(), (Halted, Superseded)):

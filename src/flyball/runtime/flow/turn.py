@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flyball.core.budget import Amounts, Limit, tightest
+from flyball.core.budget import NO_LIMIT, TENANT, UNLIMITED, Amounts, Limit, dated, tightest
 from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
-from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, RunRow
+from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, Reserve, RunRow, Settle
 from flyball.core.outcome import Ended, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
@@ -73,6 +73,8 @@ class Turn:
         at.limit = self._limit(private)
         at.agent_limit = self._limits.get("agent", Limit())
         at.step_limit = self._limits.get("step", Limit())
+        at.tenant_limit = self._limits.get("tenant", UNLIMITED)
+        at.steps = at.history.steps()
         kin = kin_of(self._record, tenant, row, started)
         at.recall(kin.request, kin.others)  # what `continue_as` hands on is the flow's own, not the principal's request
         if kin.above is not None and kin.above.private is not None:
@@ -92,13 +94,12 @@ class Turn:
         return (continued[-1].private or {})["input"] if continued else first
 
     def _branch(self, at: Activation) -> Branch:
-        day = at.row.started // 86_400_000_000
         none = Amounts()
         holds = [Hold(node=f"run/{at.row.id}", amounts=none, limit=at.limit)]
         if at.above is not None:
             holds.append(Hold(node=f"run/{at.above[0]}", amounts=none, limit=at.above[1]))
         if "tenant" in self._limits:
-            holds.append(Hold(node=f"tenant/{day}", amounts=none, limit=self._limits["tenant"]))
+            holds.append(Hold(node=TENANT, amounts=none, limit=self._limits["tenant"]))
         return Branch(prefix=root(self._generation(at)), authority=at.authority, holds=tuple(holds))
 
     @staticmethod
@@ -127,7 +128,9 @@ class Turn:
             await self._end(at, branch, halted.reason, halted.detail)
         except Superseded as lost:
             return None, lost
-        except Exception as bad:  # noqa: BLE001 - a station boundary: what a flow raises is a named ending of its run
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as bad:  # noqa: BLE001 - a station boundary: what a flow raises is a named ending of its run
             await self._end(at, branch, stop_reason(bad), said(bad), error=bad)
         else:
             await self._finish(at, branch, value)
@@ -153,7 +156,18 @@ class Turn:
             subjects=at.subjects, facts={"generation": self._generation(at) + 1},
         )  # fmt: skip
         await at.note(branch, *_interrupted(at), event)
-        return self.activation(at.tenant, msgspec.structs.replace(at.row, active_ms=at.used_ms()))
+        following = self.activation(at.tenant, msgspec.structs.replace(at.row, active_ms=at.used_ms()))
+        following.charged_ms = at.charged_ms
+        return following
+
+    def _time_used(self, at: Activation) -> tuple[Reserve | None, Settle | None]:
+        """What this activation adds to the tenant's seconds of the day: told when it parks or ends, never refused."""
+        used = Amounts(ms=max(0, at.used_ms() - at.charged_ms))
+        if at.tenant_limit.ms == NO_LIMIT or not used.ms:
+            return None, None
+        id = f"{at.row.id}/time/{at.row.epoch}"
+        node = dated(TENANT, self._record.clock.now())
+        return Reserve(id=id, holds=(Hold(node=node, amounts=used),)), Settle(id=id, actual=used)
 
     # parking and ending ----------------------------------------------------------------------------------------------
     async def _park(self, at: Activation, branch: Branch) -> RunRow | None:
@@ -161,10 +175,11 @@ class Turn:
             kind="run_parked", run=at.row.id, attempt=at.row.epoch, facts={"waits": sorted(at.pending)},
         )  # fmt: skip
         row = msgspec.structs.replace(at.row, state="waiting", wake_at=at.wake_at, active_ms=at.used_ms())
+        reserve, settle = self._time_used(at)
         entries = tuple(self._record.seal(at.tenant, e) for e in (event, *at.marker_events(branch)))
         answer = await self._record.append(Append(
             id=f"{entries[0].id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row,),
-            inbox_seen=at.seen_inbox,
+            inbox_seen=at.seen_inbox, reserve=reserve, settle=settle,
         ))  # fmt: skip
         return answer.run if isinstance(answer, Appended) else None
 
@@ -187,11 +202,13 @@ class Turn:
         markers = at.marker_events(branch) if branch is not None else ()
         entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *_interrupted(at), event))
         answer: Any = None
+        reserve, settle = self._time_used(at)
         for _ in range(MAX_ROUNDS):
             open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
             void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
             answer = await self._record.append(Append(
                 id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
+                reserve=reserve, settle=settle,
             ))  # fmt: skip
             if isinstance(answer, Appended):
                 return
