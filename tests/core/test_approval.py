@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -14,12 +14,14 @@ from flyball.core.approval import (
     cure_for,
     cure_name,
     cure_names,
+    filled,
     leaf_cure,
     member,
     objection,
     over,
     people,
     shown_group,
+    slots,
     unmet,
 )
 from flyball.core.decision import Decision
@@ -152,6 +154,32 @@ def test_one_person_signs_for_one_cure_only() -> None:
     assert cure_for(NOOR, cures, [signed("fay", "project/finance")], "noor") == "project/sales"
     assert cure_for(NOOR, cures, [signed("noor", "project/finance")], "noor") is None
     assert cure_for(KIM, cures, (), "kim") is None
+
+
+def test_a_person_in_two_groups_signs_where_nobody_else_can() -> None:
+    cures, others = ("project/finance", "project/sales"), {"user:fay": {"finance"}}
+    assert cure_for(NOOR, cures, (), "noor", others) == "project/sales"
+    assert cure_for(NOOR, cures, (), "noor", {"user:sam": {"sales"}}) == "project/finance"
+    assert cure_for(NOOR, cures, (), "noor", others, ["project/sales"]) == "project/finance"
+
+
+def test_every_signature_that_is_still_needed_has_a_slot() -> None:
+    cures = ("project/finance:2", "project/sales")
+    assert slots(cures) == ("finance", "finance", "sales")
+    assert slots(cures, [signed("fay", "project/finance:2")]) == ("finance", "sales")
+
+
+GROUPS = st.frozensets(st.sampled_from(["a", "b", "c"]))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=4), st.dictionaries(st.sampled_from("wxyz"), GROUPS))
+def test_as_many_signatures_are_filled_as_there_are_people_for_them(
+    needed: list[str], by: dict[str, frozenset[str]]
+) -> None:
+    padded = [*by, *(["nobody"] * len(needed))]
+    ways = permutations(padded, len(needed))
+    best = max(sum(slot in by.get(p, ()) for slot, p in zip(needed, way, strict=True)) for way in ways)
+    assert filled(needed, by) == best
 
 
 @given(st.lists(st.sampled_from([KIM, FAY, NOOR]), max_size=6))

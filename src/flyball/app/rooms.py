@@ -29,6 +29,7 @@ from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
+from flyball.runtime.flow.timers import timers_of
 from flyball.runtime.recover import blocked_again
 from flyball.runtime.replay import Replayed
 from flyball.verify.directory import verify_directory
@@ -142,7 +143,8 @@ class Runs:
 
     def _told(self, row: RunRow, tenant: str) -> Result[Any]:
         if row.state != "ended":
-            return Waiting(row.id, tuple(self._rooms.people.pending(tenant, run=row.id)))
+            people, now = self._rooms.people.pending(tenant, run=row.id), self._rooms.ports.clock.now()
+            return Waiting(row.id, (*people, *timers_of(row, self.records(row.id, tenant=tenant), now)))
         last = self.records(row.id, tenant=tenant, kind="run_ended")[-1]
         private = last.private or {}
         if row.reason == "completed":

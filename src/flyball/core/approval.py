@@ -7,7 +7,7 @@ salted commitment that the intent repeats verbatim, so that an outsider can chec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from flyball.core.canonical import encode
@@ -16,6 +16,7 @@ from flyball.core.identity import Authority, Principal
 from flyball.core.policy import Cure
 
 _COUNTS: Final = frozenset("23456789")
+NOBODY: Final[Mapping[str, Collection[str]]] = {}
 _NAMED: Final = frozenset({"", "user", "service"})
 
 
@@ -94,11 +95,50 @@ def objection(approver: Principal, authority: Authority, pseudonym: str, editors
     return None
 
 
-def cure_for(approver: Principal, cures: Sequence[str], given: Sequence[Mapping[str, Any]], by: str) -> str | None:
-    """The first unmet cure this person may sign; one person counts once, for one cure."""
+def cure_for(
+    approver: Principal, cures: Sequence[str], given: Sequence[Mapping[str, Any]], by: str,
+    others: Mapping[str, Collection[str]] = NOBODY, refused: Collection[str] = (),
+) -> str | None:  # fmt: skip
+    """The unmet cure that this person signs; one person counts once, for one cure.
+
+    `others` are the people who could still sign, with the names that cures may call them by (groups, and themselves):
+    of several cures it is the one that leaves most of the rest to them, and the first of those. `refused` are the cures
+    that policy does not let them sign.
+    """
     if any(g["by"] == by for g in given):
         return None
-    for cure in unmet(cures, given):
-        if member(approver, people(cure)[1]):
-            return cure
-    return None
+    mine = [c for c in unmet(cures, given) if c not in refused and member(approver, people(c)[1])]
+    if len(mine) < 2:
+        return mine[0] if mine else None
+
+    def left_to_others(cure: str) -> int:
+        return filled(slots(cures, (*given, {"by": by, "cure": cure})), others)
+
+    return max(mine, key=left_to_others)
+
+
+def slots(cures: Sequence[str], given: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
+    """The group of every signature that is still needed: `finance:2` needs two."""
+    signed = list(given)
+    found: list[str] = []
+    for cure in cures:
+        _, group, count = people(cure)
+        found += [group] * (count - len({g["by"] for g in signed if g["cure"] == cure}))
+    return tuple(found)
+
+
+def filled(needed: Sequence[str], by: Mapping[str, Collection[str]]) -> int:
+    """How many of the needed signatures these people can give together, each of them one."""
+    taken: dict[str, int] = {}
+
+    def place(slot: int, asked: set[str]) -> bool:
+        for person, names in by.items():
+            if needed[slot] not in names or person in asked:
+                continue
+            asked.add(person)
+            if person not in taken or place(taken[person], asked):
+                taken[person] = slot
+                return True
+        return False
+
+    return sum(place(slot, set()) for slot in range(len(needed)))

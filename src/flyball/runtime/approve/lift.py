@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.approval import approvals, cure_names, over, people
+from flyball.core.approval import approvals, cure_names, filled, over, slots
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
@@ -153,14 +153,13 @@ class Approve:
         return None
 
     def _eligible(self, ruled: Ruled) -> bool:
-        place, asker = ruled.proposal.place, ruled.proposal.authority.principal.id
-        keys = self._record.journal.view(place.tenant).rows(KeyRow)
-        for cure in cure_names(ruled.decision):
-            _, group, count = people(cure)
-            able = {k.person for k in keys if not k.revoked and group in k.groups and k.person != asker}
-            if len(able) < count:
-                return False
-        return True
+        place, behind = ruled.proposal.place, ruled.proposal.authority.principal
+        groups: dict[str, set[str]] = {}
+        for key in self._record.journal.view(place.tenant).rows(KeyRow):
+            if not key.revoked and key.person not in (behind.id, behind.on_behalf_of):
+                groups.setdefault(key.person, {key.person}).update(key.groups)
+        needed = slots(cure_names(ruled.decision))
+        return filled(needed, groups) == len(needed)
 
     def _covers(
         self, ruled: Ruled, private: Mapping[str, Any], salts: Mapping[str, bytes], expires: int

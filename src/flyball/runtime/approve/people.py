@@ -37,7 +37,7 @@ from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
 
 Signature = tuple[str, str]
-May = Callable[[Principal, PendingRow], Awaitable[str | None]]
+May = Callable[[Principal, PendingRow], Awaitable[Mapping[str, str]]]
 Wake = Callable[[str, str], None]
 ALL = 1_000_000
 # What became of something that was decided meanwhile, in words.
@@ -76,10 +76,10 @@ class People:
         self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None
     ) -> Pending:
         """Signs the version that was shown. Returns it as it stands now: still open where more people are needed."""
-        row, asked = await self._open(pending, by, "approval")
+        row, asked, lets = await self._open(pending, by, "approval")
         self._check_signature(by, row, signed)
         pseudonym = self._record.person(by.tenant, by.id)
-        cure = cure_for(by, row.groups, row.given, pseudonym)
+        cure = cure_for(by, row.groups, row.given, pseudonym, self._others(by, row, asked), lets)
         if cure is None:
             raise self._not_eligible(by, row, asked, pseudonym)
         given = {"by": pseudonym, "cure": cure} | ({"key": signed[0], "sig": signed[1]} if signed else {})
@@ -94,7 +94,7 @@ class People:
         self, pending: Pending | str, by: Principal, reason: str = "", signed: Signature | None = None
     ) -> None:
         """Says no: the proposal is blocked, and the same one is not asked about again in this run."""
-        row, asked = await self._open(pending, by, "approval")
+        row, asked, _ = await self._open(pending, by, "approval")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
         changed = msgspec.structs.replace(row, state=moved("approval", row.state, "reject"), version=row.version + 1)
@@ -105,7 +105,7 @@ class People:
         signed: Signature | None = None,
     ) -> None:  # fmt: skip
         """Changes arguments of what waits: a new proposal, decided again. The editor cannot approve it."""
-        row, asked = await self._open(pending, by, "approval")
+        row, asked, _ = await self._open(pending, by, "approval")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
         args, changes = dict((asked.private or {})["args"]), plain(changes, max_bytes=MAX_APPEND)
@@ -125,7 +125,7 @@ class People:
         self, pending: Pending | str, value: Any, by: Principal, reason: str = "", signed: Signature | None = None
     ) -> None:
         """Answers a flow's question."""
-        row, asked = await self._open(pending, by, "question")
+        row, asked, _ = await self._open(pending, by, "question")
         if by.kind != "user" or by.agent is not None:
             raise FlyballError("not_eligible", f"{by.id} is no person")
         if not any(member(by, people(cure)[1]) for cure in row.groups):
@@ -146,7 +146,7 @@ class People:
         signed: Signature | None = None,
     ) -> None:  # fmt: skip
         """Says what became of an unknown outcome: `executed` (with its result) or `failed`. Settles its reservation."""
-        row, asked = await self._open(pending, by, "unknown")
+        row, asked, _ = await self._open(pending, by, "unknown")
         if status not in ("executed", "failed"):
             raise FlyballError("bad_resolution", f"{status!r} is no resolution", fix="executed or failed")
         if by.kind != "user" or by.agent is not None or by.assurance == "os":
@@ -173,7 +173,10 @@ class People:
         await self._append(by.tenant, event, row, changed, settle=Settle(id=row.intent, actual=spent))
 
     # parts -----------------------------------------------------------------------------------------------------------
-    async def _open(self, pending: Pending | str, by: Principal, kind: str) -> tuple[PendingRow, Opened]:
+    async def _open(
+        self, pending: Pending | str, by: Principal, kind: str
+    ) -> tuple[PendingRow, Opened, frozenset[str]]:
+        """The row, its `asked` record, and the approvals of it that policy does not let this person give."""
         name = pending if isinstance(pending, str) else pending.id
         now, row, asked = self.one(by.tenant, name)
         if row.kind != kind:
@@ -193,10 +196,11 @@ class People:
             raise FlyballError("conflict", f"run {row.run} has ended", fix="flyball show RUN")
         if by.assurance == "key" and not self._has_key(by):
             raise FlyballError("auth_failed", f"{by.id} has no valid key", fix="flyball key create NAME --group GROUP")
-        refusal = await self._may(by, row)
-        if refusal is not None:
-            raise FlyballError("policy_denied", f"policy does not let {by.id} decide this", refusal)
-        return row, asked
+        refused = await self._may(by, row)
+        if refused and all(cure in refused for cure in row.groups if member(by, people(cure)[1])):
+            why = "; ".join(dict.fromkeys(refused.values()))
+            raise FlyballError("policy_denied", f"policy does not let {by.id} decide this", why)
+        return row, asked, frozenset(refused)
 
     def _check_signature(self, by: Principal, row: PendingRow, signed: Signature | None) -> None:
         """A key holder signs `over`; the signature is checked before it becomes evidence."""
@@ -220,6 +224,16 @@ class People:
         can = self._able(by.tenant, row, authority)
         fix = f"{len(can)} can: {', '.join(can)}" if can else "Nobody can yet: flyball key create NAME --group GROUP"
         return FlyballError("not_eligible", f"waiting for {groups}", why, fix)
+
+    def _others(self, by: Principal, row: PendingRow, asked: Opened) -> dict[str, set[str]]:
+        """Who else could sign, where there is a directory: each with their groups, and themselves."""
+        gone = {g["by"] for g in row.given} | self._editors(by.tenant, row)
+        behind, found = authority_of(asked).principal, dict[str, set[str]]()
+        for key in self._record.journal.view(by.tenant).rows(KeyRow):
+            other = key.person not in (by.id, behind.id, behind.on_behalf_of)
+            if other and not key.revoked and self._record.person(by.tenant, key.person) not in gone:
+                found.setdefault(key.person, {key.person}).update(key.groups)
+        return found
 
     def _able(self, tenant: str, row: PendingRow, authority: Authority) -> list[str]:
         wanted = {people(cure)[1] for cure in unmet(row.groups, row.given)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flyball.core.errors import Superseded
-from flyball.core.record import Event
+from flyball.core.journal import RunRow
+from flyball.core.record import Event, Opened
+from flyball.core.result import Pending
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.step import TIMED, Halted, Suspended, Timed
 
@@ -84,6 +86,25 @@ async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) ->
     await asyncio.wait({task})
     if not task.cancelled() and isinstance(task.exception(), (Halted, Superseded)):
         await task
+
+
+def timers_of(row: RunRow, records: Iterable[Opened], now: int) -> tuple[Pending, ...]:
+    """The moments that a parked run still waits for, as what waits. `now` in microseconds."""
+    if row.state != "waiting":
+        return ()
+    timers, told = dict[str, Opened](), set[str]()
+    for r in records:
+        if r.kind == "timer":
+            timers[r.path] = r
+        elif r.kind == "delivered":
+            told.add(r.path)
+    return tuple(
+        Pending(
+            id=f"{row.id}/{path}", kind="timer", run=row.id, about=str(r.facts["what"]),
+            expires=datetime.fromtimestamp(r.facts["until"] / 1_000_000, UTC),
+        )
+        for path, r in timers.items() if path not in told and r.facts["until"] > now
+    )  # fmt: skip
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
