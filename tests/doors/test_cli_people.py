@@ -19,8 +19,9 @@ def asked(desk: Desk) -> str:
 
 def test_approvals_show_each_value_in_its_own_block_with_its_origin(desk: Desk, asked: str) -> None:
     out = desk("approvals").out
-    for words in (f"{asked}  approval for finance: pay", "big (over_limit)", "/cents  (critical,from unknown)\n   | 60",
-                  "/to  (critical,from default)\n   | acme", "then deny", f"flyball approve '{asked}'"):  # fmt: skip
+    for words in (f"{asked}  approval for finance: pay", "big (over_limit)",
+                  "/cents  (critical, from unknown)\n   | 60",
+                  "/to  (critical, from default)\n   | acme", "then deny", f"flyball approve '{asked}'"):  # fmt: skip
         assert words in out, words
 
 

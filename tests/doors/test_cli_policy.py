@@ -55,6 +55,15 @@ def test_findings_name_file_line_and_id(desk: Desk) -> None:
     assert not told["ok"] and told["findings"][0]["fix"] == "Did you mean cents?"
 
 
+def test_a_project_without_cases_is_told_how_to_begin(desk: Desk) -> None:
+    said = desk("policy", "test")
+    assert said.code == 0 and "there are no cases; flyball policy draft TOOL --write" in said.out
+
+
+def test_built_in_policies_are_not_counted_as_the_projects_own(desk: Desk) -> None:
+    assert desk.json("policy", "check")["bundles"][0]["policies"] == 4
+
+
 def test_one_finding_is_one_finding(desk: Desk) -> None:
     write(desk, POLICY.replace("cents > 20", "sents > 20"))
     assert "1 finding. The bundle" in desk("policy", "check").out

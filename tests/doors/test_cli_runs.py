@@ -169,7 +169,7 @@ def test_every_surface_says_scripted_models_and_the_starter_policy(
 def test_budgets_are_shown_with_their_limits(desk: Desk) -> None:
     Path("flyball.toml").write_text(f"{TOML}[limits]\nrun = {{ steps = 40 }}\n")
     run = desk.json("run", "handle", "3")["run"]
-    assert "limit of a run: steps 40" in desk("budget", "show").out
+    assert "limits of each run: steps 40" in desk("budget", "show").out
     told = desk.json("budget", "show")
     assert {"node": f"run/{run}", "spent": {"steps": 2, "calls": 2, "effects": 1}, "reserved": {}} in told["budgets"]
 

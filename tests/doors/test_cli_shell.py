@@ -93,6 +93,11 @@ def test_every_row_of_the_table_is_a_command_with_the_shared_options() -> None:
         assert again is not None and [o for p in again.params for o in p.opts].count("--json") == 1
 
 
+def test_a_group_by_itself_is_answered_with_its_help_and_not_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = flyball(capsys, "policy")
+    assert (code, out) == (ExitCode.USAGE, "") and "Commands:" in err and "error:" not in err
+
+
 def test_no_command_at_all_is_answered_with_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = flyball(capsys)
     assert (code, out) == (ExitCode.USAGE, "") and "Commands:" in err

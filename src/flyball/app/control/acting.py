@@ -282,7 +282,12 @@ async def key_enrol(office: Office, caller: Caller, wanted: Enrol) -> dict[str, 
     known = office.rooms.ports.journal.view(caller.by.tenant).row(KeyRow, row.id)
     if known is not None:
         why = "it was revoked" if known.revoked else f"for {known.person}, in {', '.join(known.groups) or 'no group'}"
-        raise FlyballError("key_exists", f"key {row.id[:12]} is in the directory", why, "Make another key.")
+        raise FlyballError(
+            "key_exists",
+            f"key {row.id[:12]} is in the directory",
+            why,
+            "Revoke that key first (flyball key revoke), or choose another name.",
+        )
     await office.keys.enrol(row, tenant=caller.by.tenant)
     return msgspec.to_builtins(row)  # type: ignore[no-any-return]
 

@@ -24,7 +24,7 @@ def show(shell: Shell) -> None:
     def tell(screen: Screen) -> None:
         for name, limits in told["limits"].items():
             words = ", ".join(f"{key} {value}" for key, value in limits.items())
-            screen.line(f"limit of a {name}: {words or 'none'}", "dim")
+            screen.line(f"limits of each {name}: {words or 'none'}", "dim")
         screen.line(f"prices: table {told['prices']}", "dim")
         rows = [(b["node"], amounts(b["spent"]), amounts(b["reserved"])) for b in told["budgets"]]
         screen.table(("budget", "spent", "reserved"), rows)

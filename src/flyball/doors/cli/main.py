@@ -69,6 +69,9 @@ def _run(words: list[str], shell: Shell) -> int:
         return code if isinstance(code, int) else ExitCode.OK
     except click.exceptions.Exit as asked:
         return asked.exit_code
+    except click.exceptions.NoArgsIsHelpError as bad:  # a group by itself: its help, not an error about it
+        click.echo(bad.format_message(), file=shell.err)
+        return ExitCode.USAGE
     except click.ClickException as bad:
         shell.json = shell.json or "--json" in words
         fix = f"See: {bad.ctx.command_path} --help" if isinstance(bad, click.UsageError) and bad.ctx else ""

@@ -28,6 +28,7 @@ from flyball.doors.cli.telling import moment
 from flyball.ports.policy import Compiled
 
 SHORT: Final = 12
+OURS: Final = "flyball."
 
 
 @click.group("policy", help="Check, test, activate and explain policies.")
@@ -46,7 +47,7 @@ def check(shell: Shell) -> ExitCode:
     try:
         made_ = bench.check()
         bundles = [{"layer": c.bundle.layer, "name": c.bundle.name, "digest": c.bundle.digest,
-                    "policies": len(c.bundle.ids)} for c in made_]  # fmt: skip
+                    "policies": sum(not id.startswith(OURS) for id in c.bundle.ids)} for c in made_]  # fmt: skip
     except PolicyError as bad:
         found = bad.findings
     data = {"ok": not found, "bundles": bundles, "findings": msgspec.to_builtins(found)}
@@ -76,6 +77,9 @@ def test(shell: Shell) -> ExitCode:
         for fault in failed:
             screen.line(fault, "bad")
         wrong = len({fault.partition(" ")[0] for fault in failed})
+        if not cases:
+            screen.line("there are no cases; flyball policy draft TOOL --write begins one", "warn")
+            return
         screen.line(f"{len(cases) - wrong} of {len(cases)} cases pass", "bad" if failed else "good")
 
     shell.screen.result("policy_tested", data, show)

@@ -84,7 +84,7 @@ def block_lines(screen: Screen, asked: Mapping[str, Any]) -> None:
             *([f"from {origin}"] if origin else []),
             *block["warnings"],
         ]
-        said = f"  ({','.join(marks)})" if marks else ""
+        said = f"  ({', '.join(marks)})" if marks else ""
         screen.line(f"{INDENT}{at}{said}", "warn" if block["warnings"] else "dim")
         for line in str(block["value"]).split("\n"):
             screen.line(f"{INDENT}| {line}")

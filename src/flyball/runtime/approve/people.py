@@ -115,7 +115,9 @@ class People:
             raise FlyballError("bad_edit", what, fix=f"it has {', '.join(sorted(args))}")
         wrong = misfit(args | dict(changes), (asked.private or {}).get("schema", {}))
         if wrong is not None:
-            raise FlyballError("bad_edit", "the edited arguments do not fit", wrong, "nothing was changed")
+            raise FlyballError(
+                "bad_edit", "the edited arguments do not fit", wrong, "Give values that fit; nothing was changed."
+            )
         changed = msgspec.structs.replace(row, state=moved("approval", row.state, "edit"), version=row.version + 1)
         typed = forms(dict(changes)) - forms(args)
         private = {"args": args | dict(changes), "changed": sorted(changes), "typed": sorted(typed), "reason": reason}
