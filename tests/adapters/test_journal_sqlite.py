@@ -294,3 +294,19 @@ async def test_many_tenants_are_not_all_kept_in_memory(path: Path, monkeypatch: 
             assert isinstance(answer, Appended) and answer.first == turn
     assert len(journal.tenants()) == 8
     await journal.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "@0", "@0@1", "?"])
+async def test_an_append_is_known_again_however_it_is_named_after_its_record(path: Path, suffix: str) -> None:
+    one, other = entry("r", "1"), entry("r", "2@3")
+    wanted = append(one.id + suffix, one, other)
+    first = await (journal := open_journal(path)).append(wanted)
+    await journal.close()
+    journal = open_journal(path)
+    crowd = [journal.append(wanted), *(journal.append(numbered(n)) for n in range(10, 16))]
+    again = [await journal.append(wanted), (await asyncio.gather(*crowd))[0]]
+    strangers = [await journal.append(append(id)) for id in (one.id + "@9", "r/2", other.id, other.id + "@0")]
+    await journal.close()
+    assert first == Appended(first=0, size=2)
+    assert again == [Appended(first=0, size=2, repeated=True)] * 2
+    assert [answer.repeated for answer in strangers if isinstance(answer, Appended)] == [False] * 4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
-from flyball.adapters.journal_sqlite.queue import Job, Queue, tell
+from flyball.adapters.journal_sqlite.queue import ENOUGH, Job, Queue, tell
 from flyball.core.journal import Appended
 from tests.adapters.journal_appends import numbered, open_journal
 
@@ -102,3 +103,21 @@ def test_telling_a_loop_that_is_gone_is_nothing() -> None:
     loop.close()
     tell([(future, 1)])
     assert not future.done()
+
+
+async def test_what_one_turn_of_the_loop_brings_is_committed_together(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "journal.db")
+    queue, sizes = journal._writer.queue, list[int]()
+    take = queue.take
+
+    async def busy(number: int) -> None:
+        time.sleep(0.001)  # noqa: ASYNC251 - the loop is busy, and the writer's thread could go on
+        await journal.append(numbered(number))
+
+    queue.take = lambda: (sizes.append(len(batch := take())), batch)[1]  # type: ignore[method-assign]
+    for numbers in ([99], range(ENOUGH - 1), range(100, 110)):
+        while not queue._changed._waiters:  # type: ignore[attr-defined]  # until the writer waits
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*[busy(number) for number in numbers])
+    await journal.close()
+    assert sizes == [ENOUGH - 1, 10, 0]  # the writer waited for the first in the `take` from before

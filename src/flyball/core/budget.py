@@ -69,7 +69,10 @@ def plus(a: Amounts, b: Amounts) -> Amounts:
 
 def minus(a: Amounts, b: Amounts) -> Amounts:
     """The difference, never below zero: what was released twice does not become credit."""
-    return Amounts(**{d: max(0, getattr(a, d) - getattr(b, d)) for d in DIMENSIONS})
+    return Amounts(
+        steps=max(0, a.steps - b.steps), calls=max(0, a.calls - b.calls), effects=max(0, a.effects - b.effects),
+        tokens=max(0, a.tokens - b.tokens), usd=max(0, a.usd - b.usd), ms=max(0, a.ms - b.ms),
+    )  # fmt: skip
 
 
 def exceeded(limit: Limit, used: Amounts, wanted: Amounts) -> str | None:

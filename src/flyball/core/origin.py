@@ -39,7 +39,9 @@ def normal(value: Any) -> str | None:
         return None
     if isinstance(value, (int, float, Decimal)):
         return _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
-    text = " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
+    text = str(value)
+    # Of ASCII the compatibility form is the text itself, and folding is lower case.
+    text = " ".join((text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()).split())
     return f"s:{text}" if text else None
 
 
@@ -132,6 +134,8 @@ def trace(arguments: Mapping[str, Any], origins: Origins, given: frozenset[str] 
 
 
 def _of(value: Any, origins: Origins) -> str:
+    if not isinstance(value, (dict, list, tuple, Mapping)):
+        return origins.known.get(normal(value) or "", UNKNOWN)
     found = {origins.known.get(normal(leaf) or "", UNKNOWN) for _, leaf in leaves(value)}
     if not found or UNKNOWN in found:
         return UNKNOWN

@@ -26,7 +26,7 @@ class Uid(msgspec.Struct, frozen=True, order=True):
     id: str
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entity of the slice a decision read: attributes, parents, and how fresh its source said it was."""
 
     uid: Uid

@@ -38,9 +38,10 @@ _LARGEST: Final = Decimal("922337203685477.5807")
 _DAY_MS: Final = 86_400_000
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known around a proposal. `origin`: argument -> where it came from; `left`: what of each budget remains
-    (`usd` in micro-dollars); `did`, `denied`: actions of this run; `now`: milliseconds since 1970, UTC."""
+    (`usd` in micro-dollars), what is not named has no limit; `did`, `denied`: actions of this run; `now`: milliseconds
+    since 1970, UTC. Written without what is neutral."""
 
     origin: Mapping[str, str] = {}
     left: Mapping[str, int] = {}

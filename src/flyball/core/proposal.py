@@ -121,7 +121,7 @@ def at_attempt(proposal: Proposal) -> Proposal:
     return replace(proposal, performer=performer, resource=v.resource, entities=v.entities)
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything a decision read besides the arguments and the policies: recorded, so that a replay decides again.
 
     `links` are the chain as uids, the principal first; `facts` is the policy context without input, origin, approvals,

@@ -8,7 +8,8 @@ Rules:
   own key, or HKDF-SHA-256 (RFC 5869) over the sorted keys of several. What names nobody is the tenant's own.
 * A field above `MAX_INLINE` bytes becomes a *body*, stored once per key under HMAC-SHA-256 of its bytes; the field
   holds salt and MAC. Bodies are never shared between different subjects.
-* Keys, salts and nonces come in as arguments; nothing is kept. An erased subject is a `LookupError` of the key source.
+* Keys, salts and nonces come in as arguments. An erased subject is a `LookupError` of the key source, which is asked
+  every time; of the keys that it gave lately only their schedule is kept, which costs more than a field to make.
 
 >>> from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 >>> cipher, at = AESGCM(bytes(32)), place("acme", "r-1/1/1/intent")
@@ -21,6 +22,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -147,7 +149,7 @@ def seal_payload(
     tenant_key = keys.pseudonym(tenant)
     named = tuple(sorted({pseudonym(tenant_key, name) for name in subjects})) or (pseudonym(tenant_key, NOBODY),)
     key = combined_key([keys.subject(tenant, name) for name in named])
-    cipher, at = AESGCM(key), place(tenant, record_id)
+    cipher, at = _cipher(key), place(tenant, record_id)
     nonces = entropy(NONCE_BYTES * len(data))
     fields: dict[str, bytes] = {}
     large: dict[str, bytes] = {}
@@ -179,7 +181,7 @@ def open_payload(
     """
     parsed = _parse(payload)
     key = combined_key([keys.subject(tenant, name) for name in parsed.subjects])
-    cipher, at = AESGCM(key), place(tenant, record_id)
+    cipher, at = _cipher(key), place(tenant, record_id)
     opened = {field: open_field(cipher, at, field, sealed) for field, sealed in parsed.fields.items()}
     for field, sealed in parsed.large.items():
         salt, mac = _open(cipher, _REFERENCE + at + field.encode(), sealed, field)
@@ -189,6 +191,11 @@ def open_payload(
         data = _decrypt(cipher, stored, _BODY + _bound(tenant.encode(), mac), field)
         opened[field] = Opening(salt, data)
     return opened
+
+
+@lru_cache(maxsize=256)
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)
 
 
 def _sealed_body(cipher: AESGCM, tenant: str, mac: bytes, nonce: bytes, data: bytes) -> bytes:

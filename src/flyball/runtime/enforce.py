@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from flyball.core.budget import NO_LIMIT, Limit
+from flyball.core.budget import UNLIMITED as ENDLESS
 from flyball.core.decision import Decision, Revalidate, decide
 from flyball.core.effect import Action
 from flyball.core.entity import Entity
@@ -27,7 +28,7 @@ from flyball.core.input_shape import InputShape, action_word, input_shape
 from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
-from flyball.core.policy_context import LEFT, UNLIMITED, Facts, policy_context
+from flyball.core.policy_context import LEFT, Facts, policy_context
 from flyball.core.policy_subject import chain, entities_of, merged, resource_uid
 from flyball.core.proposal import TAINT, Inputs, Proposal, Ruled
 from flyball.core.signature import Signature, from_json, plain, to_json
@@ -293,8 +294,7 @@ def _shadow(action: Action, decision: Decision, inputs: Inputs, force: InForce) 
 
 
 def _left(limit: Limit) -> dict[str, int]:
-    # Policies compare numbers, so what has no limit is the greatest number they may meet.
-    return {d: UNLIMITED if getattr(limit, d) == NO_LIMIT else getattr(limit, d) for d in LEFT}
+    return {} if limit == ENDLESS else {d: left for d in LEFT if (left := getattr(limit, d)) != NO_LIMIT}
 
 
 def layers_of(force: Sequence[Compiled]) -> InForce:

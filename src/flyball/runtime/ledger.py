@@ -13,6 +13,7 @@ from typing import Any
 
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Append, Appended, CheckpointRow, KeyRow
+from flyball.core.merkle import leaf_hash
 from flyball.core.record import Event
 from flyball.core.signing import check_log, check_standing
 from flyball.ports.recording import Recording
@@ -71,7 +72,7 @@ class Ledger:
                     return row.note
 
             def leaves(start: int, end: int) -> Sequence[bytes]:
-                return [view.node(0, index) for index in range(start, end)]
+                return [leaf_hash(stored.leaf) for stored in view.records(after=start - 1, limit=end - start)]
 
             note = await asyncio.to_thread(self._signer.sign, log, self.origin(tenant), frontier, leaves)
             row = CheckpointRow(id=f"{size:016d}", note=note, time=self._record.clock.now())

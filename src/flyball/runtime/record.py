@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
-from flyball.core.commitment import pseudonym
+from flyball.core.commitment import SALT_BYTES, pseudonym
 from flyball.core.effect import ISOLATION_HERE
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import (
@@ -75,13 +75,13 @@ class Recorder:
 
     def salt(self) -> bytes:
         """A fresh salt, for a field that two records will commit to."""
-        return self._entropy.bytes(32)
+        return self._entropy.bytes(SALT_BYTES)
 
     def seal(self, tenant: str, event: Event, time: int | None = None) -> Entry:
         """The entry of an event: commitments in the leaf, private fields sealed under its subjects' keys."""
         now = self.clock.now() if time is None else time
         data = {name: msgspec.json.encode(value) for name, value in event.private.items()}
-        salts = {name: event.salts.get(name) or self._entropy.bytes(32) for name in data}
+        salts = self._salts(event)
         raw = leaf(event, tenant, now, commitments(data, salts))
         sealed = Sealed(None, ())
         if data:
@@ -92,6 +92,11 @@ class Recorder:
             id=event.id, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=now, leaf=raw,
             hash=leaf_hash(raw), payload=sealed.payload, bodies=sealed.bodies,
         )  # fmt: skip
+
+    def _salts(self, event: Event) -> dict[str, bytes]:
+        fresh = self._entropy.bytes(SALT_BYTES * len(event.private))  # at once: each call takes a lock
+        parts = (fresh[at : at + SALT_BYTES] for at in range(0, len(fresh), SALT_BYTES))
+        return dict(zip(event.private, parts, strict=True)) | dict(event.salts)
 
     def open(self, tenant: str, stored: Stored, view: View) -> Opened:
         """A stored record with its private fields; they are None where the subject was erased."""
@@ -178,20 +183,17 @@ class Recorder:
         entry = self.seal(place.tenant, event)
         return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
-            fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p, key),
+            fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p),
             reserve=replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
         ))  # fmt: skip
 
     def _keyed(self, p: Proposal) -> Callable[[str], str]:
         return partial(self.person, p.place.tenant)
 
-    def _claims(self, p: Proposal, key: str) -> tuple[Claim, ...]:
-        if p.action.effect == "read":
-            return ()
-        owner = f"{p.place.run}/{p.place.path}"
-        own = Claim(scope=f"key:{p.action.name}", key=owner, digest=key, owner=owner)
-        business = business_claim(p, self._keyed(p))
-        return (own,) if business is None else (own, business)
+    def _claims(self, p: Proposal) -> tuple[Claim, ...]:
+        # The idempotency key is a digest of tenant, run and path: the step key of the intent is its claim.
+        business = business_claim(p, self._keyed(p)) if p.action.effect != "read" else None
+        return () if business is None else (business,)
 
     async def _begin(self, p: Proposal, append: Append) -> Answered:
         try:
@@ -310,7 +312,7 @@ class Recorder:
 
     def _private(self, ruled: Ruled) -> dict[str, Any]:
         p = ruled.proposal
-        private: dict[str, Any] = {"args": ruled.decision.arguments, "request": msgspec.to_builtins(ruled.inputs)}
+        private: dict[str, Any] = {"args": ruled.decision.arguments, "request": ruled.inputs}
         if ruled.decision.arguments != p.arguments:
             private["proposed"] = p.arguments
         if ruled.decision.errors:

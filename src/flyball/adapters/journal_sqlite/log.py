@@ -38,6 +38,18 @@ def _fits_json(id: str) -> bool:
     return "\0" not in id  # SQLite's JSON ends a text there: such ids are looked up one by one
 
 
+def _suffix(append: str, record: str) -> str | None:
+    """What an append's id adds to that of the record it is named after: nothing, or `@...`; None for another name."""
+    rest = append[len(record) :] if append.startswith(record) else "?"
+    return rest if rest == "" or (rest[0] == "@" and "@" not in rest[1:]) else None
+
+
+def _named_after(append: str) -> tuple[str, str]:
+    """The record that an append of this id is named after if it adds a suffix, and the suffix."""
+    record, at, rest = append.rpartition("@")
+    return record, at + rest
+
+
 class Batch:
     """What one transaction adds, gathered so that each kind is written by one statement."""
 
@@ -117,7 +129,8 @@ class Log:
         """How an append with this id was answered, in the file or in the batch."""
         answer = self._answers.get(id)
         if answer is None and self.number and id not in self._looked:
-            found = self._execute(SQL["append"], (self.number, id)).fetchone()
+            record, suffix = _named_after(id)
+            found = self._execute(SQL["append"], (self.number, id, record, suffix)).fetchone()
             answer = Appended(first=found[0], size=found[1]) if found is not None else None
         return answer
 
@@ -128,11 +141,12 @@ class Log:
         if not self.number or len(appends) < FEW:
             return
         ids = [append.id for append in appends] + [entry.id for append in appends for entry in append.entries]
-        for id, what, first, size in self._execute(SQL["used"], (self.number, id_list(ids))):
+        wanted = {*ids, *(_named_after(append.id)[0] for append in appends)}
+        for id, what, first, size, named in self._execute(SQL["used"], (self.number, id_list(list(wanted)))):
             if what == _RECORD:
                 self._steps.add(id)
-            else:
-                self._answers[id] = Appended(first=first, size=size)
+            if what == _APPEND or named is not None:
+                self._answers[id + (named or "")] = Appended(first=first, size=size)
         self._looked.update(id for id in ids if _fits_json(id))
         self._look_for(ClaimRow, [f"{claim.scope}|{claim.key}" for append in appends for claim in append.claims])
         holds = {part.id for append in appends for part in (append.reserve, append.settle) if part is not None}
@@ -159,7 +173,10 @@ class Log:
                 self.number * PLACE + index, self.number, entry.run, entry.path, entry.attempt, entry.kind, entry.time,
                 entry.leaf, entry.payload,
             ))  # fmt: skip
-            batch.used.append((self.number, entry.id, _RECORD, index, index + 1))
+            named = _suffix(append.id, entry.id) if index == first else None
+            batch.used.append((
+                self.number, entry.id, _RECORD, index, first + len(append.entries) if named is not None else 0, named
+            ))  # fmt: skip
             self._steps.add(entry.id)
             if entry.time > self.latest:
                 self.latest = entry.time
@@ -168,7 +185,8 @@ class Log:
         self._changed.update(admitted.changes)
         answer = Appended(first=first, size=self.frontier.size, run=admitted.run)
         self._answers[append.id] = answer
-        batch.used.append((self.number, append.id, _APPEND, first, answer.size))
+        if not append.entries or _suffix(append.id, append.entries[0].id) is None:
+            batch.used.append((self.number, append.id, _APPEND, first, answer.size, None))
         batch.logs[self.tenant] = self
         return answer
 

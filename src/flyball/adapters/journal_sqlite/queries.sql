@@ -30,7 +30,7 @@ SELECT 1 FROM used WHERE log = ? AND id = ? AND what = 0
 
 -- name: used
 -- Which of these ids are used up.
-SELECT id, what, first, size FROM used WHERE log = ? AND id IN (SELECT value FROM json_each(?))
+SELECT id, what, first, size, named FROM used WHERE log = ? AND id IN (SELECT value FROM json_each(?))
 
 -- name: add_record
 -- A record at its place.
@@ -70,11 +70,13 @@ SELECT data FROM body WHERE log = ? AND mac = ?
 
 -- name: use
 -- An id that is used up from now on.
-INSERT INTO used (log, id, what, first, size) VALUES (?, ?, ?, ?, ?)
+INSERT INTO used (log, id, what, first, size, named) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: append
--- How an append was answered.
-SELECT first, size FROM used WHERE log = ? AND id = ? AND what = 1
+-- How an append was answered: by its own id, or by the record that it is named after with its suffix.
+SELECT first, size FROM used WHERE log = ?1 AND id = ?2 AND what = 1
+UNION ALL SELECT first, size FROM used WHERE log = ?1 AND id = ?2 AND what = 0 AND named = ''
+UNION ALL SELECT first, size FROM used WHERE log = ?1 AND id = ?3 AND what = 0 AND named = ?4
 
 -- name: row
 -- One row of a kind.

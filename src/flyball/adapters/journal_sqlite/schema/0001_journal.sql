@@ -25,14 +25,16 @@ CREATE TABLE record (
 );
 
 -- Ids that are used up. what = 0: a record's id (run/path/attempt/kind, the step key), `first` is its index. what = 1: an
--- append's id and how it was answered. One tree for both, because ids of one run stand together in it: an append changes
--- one page here, and a run's records are found by its prefix.
+-- append's id and how it was answered. Most appends are named after their first record, which then says both: `named` is
+-- what the append's id adds to the record's, `size` the append's (else null and 0). One tree for all, because ids of one
+-- run stand together in it: an append changes one page here, and a run's records are found by its prefix.
 CREATE TABLE used (
     log INTEGER NOT NULL,
     id TEXT NOT NULL,
     what INTEGER NOT NULL,
     first INTEGER NOT NULL,
     size INTEGER NOT NULL,
+    named TEXT,
     PRIMARY KEY (log, id, what)
 ) WITHOUT ROWID;
 
