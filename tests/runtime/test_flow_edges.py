@@ -138,6 +138,7 @@ async def test_a_call_inside_a_flow_that_lost_its_timer_is_closed_after_a_crash(
     asked = await driven(bench, hurried)
     assert isinstance(asked, Waiting)
     await bench._bench.reopen()
+    await bench.advance(timedelta(minutes=1))
     done = await bench.approve(asked.pending[0], by=FAY)
     assert isinstance(done, Completed)
     told = {r.path: r.facts["status"] for r in bench.records(asked.run) if r.kind == "outcome"}
@@ -161,3 +162,12 @@ async def test_a_model_s_reply_over_the_limit_ends_its_run_with_its_own_reason()
     bench = scripted(clerk=[Say("x" * 2_000_000)])
     ended = await bench.run(clerk, "go")
     assert isinstance(ended, Stopped) and ended.reason == "reply_too_large" and (await bench.verify()).ok
+
+
+async def test_a_call_that_lost_its_timer_and_is_still_open_is_no_difference_at_a_replay() -> None:
+    bench = lab()
+    asked = await driven(bench, hurried)
+    assert isinstance(asked, Waiting)
+    bench._runs["k"] = (asked.run, "local")
+    told = await bench.replay(bench.history("k"))
+    assert told.ok, told.difference

@@ -80,7 +80,6 @@ class Activation:
         self.pending: dict[str, Pending] = {}
         self.wake_at = 0
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.flying: frozenset[asyncio.Task[Any]] = frozenset()
         self.did: set[str] = set()
         self.denied: dict[str, str] = {}
         self.rejected: set[str] = set()

@@ -246,6 +246,7 @@ class Driver:
         while not self._closing:
             await asyncio.sleep(POLL_S)
             for tenant in sorted(self._polled):
+                await asyncio.sleep(0)  # many tenants must not hold up everybody
                 try:
                     view = self._record.journal.view(tenant)
                     rows = [*view.rows(RunRow, state="ready"), *view.rows(RunRow, state="waiting")]
@@ -262,7 +263,6 @@ class Driver:
             at: Activation | None = self._turn.activation(tenant, row)
             while at is not None:
                 self._running[key] = at
-                at.flying = frozenset(self._left.get(key, ()))
                 try:
                     following, ended = await self._turn.one(at)
                 finally:

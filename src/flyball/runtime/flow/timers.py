@@ -73,8 +73,8 @@ async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) ->
     """
     intents = at.history.open_calls(inner) if inner else []
     deadline = max((int(intent.facts["deadline"]) for intent in intents), default=0)
-    if intents and at.record.clock.now() < deadline and any(not task.done() for task in at.flying):
-        at.wake(deadline)  # it is in flight here, and whoever made it records what becomes of it
+    if at.record.clock.now() < deadline:
+        at.wake(deadline)  # until then it may still be in flight here
         intents = []
     if not intents:
         work.close()
