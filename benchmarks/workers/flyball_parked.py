@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks import desk
-from benchmarks.workers.turns import resident_mib, say
+from benchmarks.workers.turns import cpu_seconds, resident_mib, say
 from flyball import Completed, Flyball, Waiting
 
 AT_ONCE = 250
@@ -43,7 +43,7 @@ async def _parked(app: Flyball, count: int) -> None:
 async def resume(folder: Path, _: int) -> dict[str, float]:
     """When the project was open, its memory then, and the time from an approval to the end of its run."""
     async with desk.opened(folder, desk) as app:
-        told = {"open": time.monotonic(), "resident": resident_mib()}
+        told = {"open": time.monotonic(), "resident": resident_mib(), "cpu": cpu_seconds()}
         waiting = app.runs.list(state="waiting")[:1]
         for each in waiting:
             began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from flyball.adapters.journal_sqlite import writer
+from flyball.adapters.journal_sqlite.queries import TABLES
 from flyball.adapters.journal_sqlite.view import Readers
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Appended, BlobRow, Indeterminate, Refused, RunRow
+from flyball.core.journal import Appended, BlobRow, Indeterminate, KeyRow, PendingRow, Refused, Row, RunRow
 from flyball.core.merkle import Frontier
 from flyball.testing.conformance.journal import append, entry, run_row
 from tests.adapters.journal_appends import numbered, open_journal, sqlite_error, watched_journal
@@ -310,3 +312,18 @@ async def test_an_append_is_known_again_however_it_is_named_after_its_record(pat
     assert first == Appended(first=0, size=2)
     assert again == [Appended(first=0, size=2, repeated=True)] * 2
     assert [answer.repeated for answer in strangers if isinstance(answer, Appended)] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    [(RunRow, ["state"]), (RunRow, ["state", "session"]), (RunRow, ["parent"]), (PendingRow, ["state"]),
+     (PendingRow, ["state", "run"]), (PendingRow, ["run", "kind"]), (KeyRow, ["person"])],
+)  # fmt: skip
+async def test_a_filtered_view_goes_by_an_index_and_never_reads_the_whole_log(
+    path: Path, kind: type[Row], columns: list[str]
+) -> None:
+    await open_journal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        statement = TABLES[kind].some(columns)
+        ((*_, plan),) = opened.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * (1 + len(columns)))
+    assert f"USING INDEX {kind.TABLE}_" in plan and any(f"{name}=?" in plan for name in columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,9 @@ R = TypeVar("R", bound=Row)
 
 PLACE: Final = 2**40
 """Records of one log; `record.place` is the log's number times this, plus the index."""
+
+NARROW: Final = ("run", "parent", "session", "person", "state")
+"""Columns that have an index (TABLE_COLUMN), the one with the fewest rows for a value first."""
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 
@@ -76,12 +79,14 @@ class Table:
             updates="".join(f", {name} = excluded.{name}" for name in self.columns),
         )
 
-    def some(self, where: Iterable[str]) -> str:
+    def some(self, where: Collection[str]) -> str:
         """The statement for rows filtered by these columns; raises FlyballError for one that is not indexed."""
         unknown = [name for name in where if name not in self.columns]
         if unknown:
             raise FlyballError("no_such_column", f"{self.kind.TABLE} has no column {unknown[0]} to filter by")
-        return SQL["rows"].format(table=self.kind.TABLE, where="".join(f" AND {name} = ?" for name in where))
+        table, narrowest = self.kind.TABLE, next((name for name in NARROW if name in where), "")
+        index = f" INDEXED BY {table}_{narrowest}" if narrowest else ""
+        return SQL["rows"].format(table=table, index=index, where="".join(f" AND {name} = ?" for name in where))
 
     def values(self, log: int, row: Row) -> tuple[object, ...]:
         """What `put` takes."""

@@ -1,5 +1,5 @@
--- Every statement by its name. {table}, {columns}, {values}, {updates} and {where} are filled from core.journal's table
--- and column names, never from data.
+-- Every statement by its name. {table}, {columns}, {values}, {updates}, {index} and {where} are filled from
+-- core.journal's table and column names, never from data.
 
 -- name: logs
 -- Tenants that have a log.
@@ -87,8 +87,9 @@ SELECT data FROM {table} WHERE log = ? AND id = ?
 SELECT id, data FROM {table} WHERE log = ? AND id IN (SELECT value FROM json_each(?))
 
 -- name: rows
--- Rows of a kind in order of their id.
-SELECT data FROM {table} WHERE log = ?{where} ORDER BY id
+-- Rows of a kind in order of their id. The index is named: without statistics SQLite takes the primary key, whose order
+-- fits, and reads every row of the log.
+SELECT data FROM {table}{index} WHERE log = ?{where} ORDER BY id
 
 -- name: put_row
 -- A row as it is after a batch.
