@@ -38,8 +38,9 @@ NOT_OURS = frozenset({"site-packages", ".venv", "venv"})
 
 
 class _Part(NamedTuple):
-    """One generation: its records end before index `before`, and should come to `expected`."""
+    """One generation: its records lie above index `since` and below `before`, and should come to `expected`."""
 
+    since: int
     before: int
     now: int
     expected: Expected
@@ -139,7 +140,7 @@ class Refold:
 
         answers = _Answers(rooms, deep=deep)
         turn = Turn(cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, run_limits(rooms.config))
-        at = turn.activation(self._tenant, row)
+        at = turn.activation(self._tenant, msgspec.structs.replace(row, since=part.since))
         await turn.one(at)
         return Folded(
             said=log.said, beyond=answers.beyond, place=places[-1] if places else "",
@@ -150,18 +151,20 @@ class Refold:
 def _parts(row: RunRow, records: Sequence[Opened]) -> Iterator[_Part]:
     """Where each generation ends in the log, and what it should come to there."""
     before: Opened = records[0]
+    since = -1
     for record in records:
         if record.kind == "run_stopped":  # a person ended it, wherever it stood
-            yield _Part(record.index, before.time, Expected())
+            yield _Part(since, record.index, before.time, Expected())
             return
         if record.kind in ("run_continued", "run_ended"):
-            yield _Part(record.index, before.time, Expected(end=record))
+            yield _Part(since, record.index, before.time, Expected(end=record))
+            since = record.index - 1
         if record.kind == "run_ended":
             return
         before = record
     parked = next((r for r in reversed(records) if r.kind == "run_parked"), None)
     waits = tuple(parked.facts["waits"]) if parked is not None and row.state not in DUE else None
-    yield _Part(records[-1].index + 1, before.time, Expected(waits=waits))
+    yield _Part(since, records[-1].index + 1, before.time, Expected(waits=waits))
 
 
 def _closed_from_outside(outcome: Opened) -> bool:

@@ -106,8 +106,8 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True):
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run's mutable part. Everything that is personal lives in the payload of its `run_started` record.
 
-    `inbox` counts what arrived for the run; `wake_at` (microseconds, 0: none) is when a timer wants it; `revision` is
-    the writer's own.
+    `inbox` counts what arrived for the run; `wake_at` (microseconds, 0: none) is when a timer wants it. The records of
+    its present generation (`continue_as`) have indices above `since`; those before are in that generation's snapshot.
     """
 
     TABLE: ClassVar[str] = "run"
@@ -126,6 +126,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     ended: int = 0
     active_ms: int = 0
     review: bool = False
+    since: int = -1
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True):

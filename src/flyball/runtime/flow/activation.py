@@ -19,7 +19,7 @@ from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, 
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
-from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, RunRow
+from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, Row, RunRow
 from flyball.core.origin import Origins, untrusted, with_output, with_request
 from flyball.core.outcome import Past
 from flyball.core.proposal import Performer, Place, Proposal
@@ -29,6 +29,7 @@ from flyball.core.signature import to_json
 from flyball.core.steps import bare, child
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
+from flyball.runtime.flow.snapshot import Snapshot, handed_on, taken
 from flyball.runtime.flow.step import Halted, Suspended, lost
 
 Trusted = Callable[[str], frozenset[str] | None]
@@ -253,7 +254,20 @@ class Activation:
             self._recall(run, history, f"{run}/")
         self._recall(self.row.id, self.history)
 
+    def snapshot(self, input: Any) -> Snapshot:
+        """What the next generation of the run must know of this one and those before it."""
+        return Snapshot(
+            did=tuple(sorted(self.did)), denied=self.denied, rejected=tuple(sorted(self.rejected)),
+            tainted=self.tainted, known=handed_on(self.origins.known, input),
+        )  # fmt: skip
+
     def _recall(self, run: str, history: History, place: str = "") -> None:
+        earlier = taken(history.continued)
+        self.did |= set(earlier.did)
+        self.rejected |= set(earlier.rejected)
+        self.tainted = self.tainted or earlier.tainted
+        self.denied |= {f"{place}{path}": name for path, name in earlier.denied.items()}
+        self.origins = Origins({**earlier.known, **self.origins.known})
         actions = history.actions()
         for record in history.outcomes():
             name, private = actions.get(bare(record.path), ""), record.private or {}
@@ -266,7 +280,7 @@ class Activation:
         self.rejected |= history.rejections({row.id for row in rows})
 
     # writing ---------------------------------------------------------------------------------------------------------
-    async def note(self, branch: Branch, *events: Event, rows: tuple[PendingRow, ...] = ()) -> None:
+    async def note(self, branch: Branch, *events: Event, rows: tuple[Row, ...] = ()) -> None:
         """Appends records of the flow itself, with the markers that wait; a lost fence ends this driver."""
         events = (*self.marker_events(branch), *events)
         branch.markers.clear()

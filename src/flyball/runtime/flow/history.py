@@ -47,11 +47,18 @@ class History:
 
     def steps(self) -> int:
         """How many steps the current generation has taken."""
-        generation = self._generation()
+        generation = root(self.generation)
         return sum(generation_of(path) == generation for path in self._steps)
 
-    def _generation(self) -> str:
-        return root(1 + sum(r.kind == "run_continued" for r in self.run))
+    @property
+    def continued(self) -> Opened | None:
+        """The record with which the present generation began; None in the first."""
+        return next((r for r in reversed(self.run) if r.kind == "run_continued"), None)
+
+    @property
+    def generation(self) -> int:
+        """How often the run has begun with a fresh history, the first time included."""
+        return int(self.continued.facts["generation"]) if self.continued is not None else 1
 
     def closed(self, path: str) -> bool:
         """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
@@ -59,7 +66,7 @@ class History:
 
     def unasked(self, *, deep: bool = False) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""
-        generation = self._generation()
+        generation = root(self.generation)
         mine = [p for p in self._steps if generation_of(p) == generation]
         return sorted(p for p in mine if p not in self._asked and (deep or not self._inside(p)))
 

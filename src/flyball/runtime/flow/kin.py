@@ -16,6 +16,7 @@ from flyball.core.journal import RunRow
 from flyball.core.record import Opened
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
+from flyball.runtime.flow.snapshot import generation_records
 
 NOTHING: dict[str, Any] = {}
 
@@ -32,19 +33,20 @@ def kin_of(record: Recording, tenant: str, row: RunRow, started: Opened) -> Kin:
     """The kin of a run that began with `started`."""
     view = record.journal.view(tenant)
 
-    def opened(run: str) -> list[Opened]:
-        return [record.open(tenant, s, view) for s in view.records(run=run, limit=1_000_000)]
+    def opened(run: RunRow) -> list[Opened]:
+        return generation_records(record, tenant, view, run.id, run.since)
 
     root = row.parent or row.id
-    others = [r.id for r in view.rows(RunRow, parent=root) if r.id != row.id]
+    others = [r for r in view.rows(RunRow, parent=root) if r.id != row.id]
     if not row.parent:
         return Kin(request_of(started), None, _histories(others, opened))
-    above = opened(root)
+    over = view.row(RunRow, root)
+    above = opened(over if over is not None else row)
     return Kin(request_of(above[0]), above[0], ((root, History(above)), *_histories(others, opened)))
 
 
-def _histories(runs: list[str], opened: Callable[[str], list[Opened]]) -> tuple[tuple[str, History], ...]:
-    return tuple((run, History(opened(run))) for run in runs)
+def _histories(runs: list[RunRow], opened: Callable[[RunRow], list[Opened]]) -> tuple[tuple[str, History], ...]:
+    return tuple((run.id, History(opened(run))) for run in runs)
 
 
 def request_of(started: Opened) -> Any:

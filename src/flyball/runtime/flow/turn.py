@@ -25,6 +25,7 @@ from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern, Trusted
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.kin import kin_of
+from flyball.runtime.flow.snapshot import ALL, generation_records
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
@@ -61,7 +62,7 @@ class Turn:
     def activation(self, tenant: str, row: RunRow) -> Activation:
         """A run with its history read from the log, ready to be driven."""
         view = self._record.journal.view(tenant)
-        opened = [self._record.open(tenant, s, view) for s in view.records(run=row.id, limit=1_000_000)]
+        opened = generation_records(self._record, tenant, view, row.id, row.since)
         at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted)
         started = opened[0]
         if started.private is None:
@@ -90,8 +91,8 @@ class Turn:
         return tightest(msgspec.convert(started["limits"], Limit), self._limits.get("run", Limit()))
 
     def _input(self, at: Activation, first: Any) -> Any:
-        continued = [r for r in at.history.run if r.kind == "run_continued"]
-        return (continued[-1].private or {})["input"] if continued else first
+        continued = at.history.continued
+        return first if continued is None else (continued.private or {})["input"]
 
     def _branch(self, at: Activation) -> Branch:
         none = Amounts()
@@ -100,11 +101,7 @@ class Turn:
             holds.append(Hold(node=f"run/{at.above[0]}", amounts=none, limit=at.above[1]))
         if "tenant" in self._limits:
             holds.append(Hold(node=TENANT, amounts=none, limit=self._limits["tenant"]))
-        return Branch(prefix=root(self._generation(at)), authority=at.authority, holds=tuple(holds))
-
-    @staticmethod
-    def _generation(at: Activation) -> int:
-        return 1 + sum(r.kind == "run_continued" for r in at.history.run)
+        return Branch(prefix=root(at.history.generation), authority=at.authority, holds=tuple(holds))
 
     async def one(self, at: Activation) -> tuple[Activation | None, Ending]:
         """Drives one activation to where it parks or ends. Another one follows where the run goes on with a fresh
@@ -137,7 +134,7 @@ class Turn:
         return None, None
 
     async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
-        unasked = [] if at.history.closed(start(self._generation(at))) else at.history.unasked()
+        unasked = [] if at.history.closed(start(at.history.generation)) else at.history.unasked()
         if unasked:
             await self._end(
                 at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}"
@@ -152,11 +149,14 @@ class Turn:
 
     async def _continue(self, at: Activation, branch: Branch, input: Any) -> Activation:
         event = Event(
-            kind="run_continued", run=at.row.id, attempt=self._generation(at) + 1, private={"input": input},
-            subjects=at.subjects, facts={"generation": self._generation(at) + 1},
+            kind="run_continued", run=at.row.id, attempt=at.history.generation + 1,
+            private={"input": input, "snapshot": msgspec.to_builtins(at.snapshot(input))},
+            subjects=at.subjects, facts={"generation": at.history.generation + 1},
         )  # fmt: skip
-        await at.note(branch, *_interrupted(at), event)
-        following = self.activation(at.tenant, msgspec.structs.replace(at.row, active_ms=at.used_ms()))
+        size = self._record.journal.view(at.tenant).tree()[1].size
+        row = msgspec.structs.replace(at.row, active_ms=at.used_ms(), since=size - 1)
+        await at.note(branch, *_interrupted(at), event, rows=(row,))
+        following = self.activation(at.tenant, row)
         following.charged_ms = at.charged_ms
         return following
 
@@ -220,7 +220,7 @@ class Turn:
 def _interrupted(at: Activation) -> list[Event]:
     """Outcomes of the agents and flows that were under way when the run was ended from outside."""
     view = at.record.journal.view(at.tenant)
-    there = {s.id for s in view.records(run=at.row.id, limit=1_000_000)}
+    there = {s.id for s in view.records(run=at.row.id, after=at.row.since, limit=ALL)}
     halted = Ended(status="interrupted", code="halted")
     made = [
         (record_id(at.row.id, path, attempt, "intent"), outcome_event(at.place(path), attempt, halted, final=True))
