@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 DEMO ?= examples/proposal_desk/demo.py
 AGENTDOJO ?= examples.agentdojo_banking
 WORKERS ?= 2
+MATRIX ?= --pairs 200
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -14,12 +15,13 @@ LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test check lint types typing layers house wheel agentdojo bench lock format clean help
+.PHONY: demo test matrix check lint types typing layers house wheel agentdojo bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       set up and run the proposal desk"
 	@echo "make test       set up and run the tests, with coverage"
+	@echo "make matrix     every fault at every point, deaths in recovery and pairs by a seed; prints a table"
 	@echo "make check      lint, format, types, negative typing tests, layers, house rules (make -k check: all of them)"
 	@echo "make wheel      build the wheel, install it outside the repository, run the demo with it"
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
@@ -35,6 +37,10 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	@$(PY) -m pytest -n $(WORKERS) -m "not slow" --timeout 120 --cov --cov-report term
+
+matrix: $(VENV)/.dev
+	@$(PY) -m flyball.testing.simulation $(MATRIX)
+	@$(PY) -m pytest -n $(WORKERS) -q -m "slow" tests/faults tests/simulation
 
 check: lint types typing layers house
 

@@ -129,6 +129,8 @@ class Recorder:
         of_run = append.fence is not None or append.settle is not None or _closes(append)
         if error is not None and of_run:
             raise Superseded(error)
+        if isinstance(answer, Refused) and answer.reason == "disk_full" and append.fence is not None:
+            raise Superseded(refusal(answer))  # the run stands where its log stands, until there is room again
         if isinstance(answer, Indeterminate):
             raise error or FlyballError("indeterminate", "not durable")
         if isinstance(answer, Appended):
@@ -184,7 +186,8 @@ class Recorder:
         return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
             fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p),
-            reserve=replace(reserve, id=event.id), consume=consume, relaxed=p.action.pure_read,
+            reserve=replace(reserve, id=event.id) if reserve.holds else None, consume=consume,
+            relaxed=p.action.pure_read,
         ))  # fmt: skip
 
     def _keyed(self, p: Proposal) -> Callable[[str], str]:
@@ -222,8 +225,14 @@ class Recorder:
             await self.late(p, ended)
             # Whoever closed it has the run: its caller was told that other outcome.
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
+        if isinstance(answer, Refused) and answer.reason == "disk_full" and p.performer.lasting:
+            raise Superseded(refusal(answer))  # what a flow or agent came to, its own records say again
         if not isinstance(answer, Appended):
-            minimal = replace(event, private={}, facts={**event.facts, "code": "payload_not_stored"})
+            # The caller is told what the log can tell again: that it happened, and that its result is lost.
+            lost = ended.status == "executed"
+            ended = replace(ended, code="payload_not_stored", message="", result_invalid=ended.result_invalid or lost)
+            facts = {**event.facts, "code": ended.code, "result_invalid": ended.result_invalid}
+            minimal = replace(event, private={}, facts=facts)
             await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
         return replace(ended, attempt=p.attempt, action=event.id)
 

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from flyball.core.approval import over
 from flyball.core.effect import may_retry
 from flyball.core.errors import FlyballError, Superseded
-from flyball.core.journal import Append, Appended, PendingRow, Settle
+from flyball.core.journal import Append, Appended, PendingRow, Refused, Settle
 from flyball.core.outcome import Ended, Past, amounts_of, failure, given_back, outcome_event, taints, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
@@ -161,6 +161,8 @@ class Recover:
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
             raises=p.place.taints if taints(p, ended) and not p.place.tainted else (),
         ))  # fmt: skip
+        if isinstance(answer, Refused):
+            raise Superseded(FlyballError(answer.reason, f"{event.id} could not be recorded", answer.detail))
         if not isinstance(answer, Appended) or answer.repeated:
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
         return replace(ended, attempt=p.attempt, action=event.id)

@@ -25,7 +25,7 @@ from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError
 from flyball.core.fits import misfit
 from flyball.core.identity import Authority, Link, Principal
-from flyball.core.journal import Append, Appended, KeyRow, PendingRow, RunRow, Settle
+from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, RunRow, Settle
 from flyball.core.lifecycle import LIVE, moved
 from flyball.core.origin import forms
 from flyball.core.outcome import amounts_of
@@ -279,6 +279,9 @@ class People:
             id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),
             wakes=(row.run,), urgent=True, **rest,
         ))  # fmt: skip
+        if isinstance(answer, Refused):
+            what = f"the decision about {row.id} could not be recorded"
+            raise FlyballError(answer.reason, what, answer.detail, "see flyball doctor, then decide again")
         if not isinstance(answer, Appended) or answer.repeated:
             raise FlyballError("conflict", f"{row.id} was decided by somebody else meanwhile", fix="flyball approvals")
         self._wake(tenant, row.run)

@@ -181,7 +181,8 @@ class Activation:
     def _enter(self, proposal: Proposal, past: Past) -> None:
         # What is running when the run is halted must be closed with it: see `Turn`.
         if proposal.performer.lasting:
-            self.lasting[proposal.place.path] = max(past.attempts, 1)
+            going = past.open_intent()
+            self.lasting[proposal.place.path] = past.attempts + 1 if going is None else going.attempt
 
     def _wake(self, pending: Pending) -> None:
         if pending.expires is not None:

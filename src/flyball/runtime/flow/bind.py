@@ -114,11 +114,11 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
     except BaseException:  # whatever a body raises goes on, once its open places in the log are closed
         if branch.travelling is not None and not isinstance(branch.travelling, Continued):
             raise branch.travelling from None
-        await _not_awaited(at, branch)
+        await _over(at, branch)
         raise
     if branch.travelling is not None:
         raise branch.travelling
-    await _not_awaited(at, branch)
+    await _over(at, branch)
     skipped = [] if branch.prefix == generation_of(branch.prefix) else at.history.unasked_in(branch.prefix)
     if skipped:  # of the run's own branch the turn says so
         raise Halted("replay_diverged", f"the log holds steps that the code never asked for: {skipped}")
@@ -132,7 +132,9 @@ async def _staying(body: Any) -> Any:
         raise RuntimeError(f"it called exit: {bad}") from bad
 
 
-async def _not_awaited(at: Activation, branch: Branch) -> None:
+async def _over(at: Activation, branch: Branch) -> None:
+    if branch.markers:
+        await at.note(branch)  # durable before the outcome, behind which nobody makes them again
     for step in branch.steps:
         if not step.awaited and not at.history.past(step.path).records:
             await at.note(branch, Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what}))

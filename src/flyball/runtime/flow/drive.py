@@ -64,6 +64,7 @@ class Driver:
         self._timing_until = 0
         self._left: dict[tuple[str, str], set[asyncio.Task[Any]]] = {}
         self._polled: set[str] = set()
+        self._starved: set[tuple[str, str]] = set()
         self._polling: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(MOST_ACTIVE)
         self._closing = False
@@ -157,6 +158,10 @@ class Driver:
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self.crashed[key] = error.error if isinstance(error, Superseded) else error
+        if getattr(self.crashed.get(key), "code", "") == "disk_full":
+            self._starved.add(key)  # it stands where its log stands, and goes on once there is room: see `_poll`
+        if done.cancelled():
+            self._again.add(key)  # whoever cancelled it, the run is not over: it goes on from its log
         if key in self._again and not self._closing:
             self._again.discard(key)
             self.wake(*key)
@@ -188,6 +193,7 @@ class Driver:
             if isinstance(answer, Appended) and answer.run is not None and not answer.repeated:
                 await self._activate(tenant, answer.run)
 
+        self.crashed.pop(key, None)  # of an earlier driver: it goes on now
         task = asyncio.get_running_loop().create_task(taken())
         self._active[key] = task
         task.add_done_callback(lambda done: self._ended(key, done))
@@ -255,6 +261,8 @@ class Driver:
                 for row in rows:
                     if (tenant, row.id) not in self._active and (row.state == "ready" or self._due(row)):
                         self._wake_if_due(tenant, row.id)
+            while self._starved:
+                self._wake_if_due(*self._starved.pop())
 
     async def _activate(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)

@@ -111,6 +111,15 @@ class History:
         found = [Past(records=tuple(self._steps[p])).open_intent() for p in inside]
         return [r for r in found if r is not None and r.facts["action_kind"] == "tool"]
 
+    def open_intents(self) -> list[Opened]:
+        """The intents of tool and model calls whose outcome nobody recorded."""
+        found: list[Opened] = []
+        for records in self._steps.values():
+            closed = {r.attempt for r in records if r.kind == "outcome"}
+            calls = (r for r in records if r.kind == "intent" and r.facts["action_kind"] in ("tool", "model"))
+            found += [r for r in calls if r.attempt not in closed]
+        return found
+
     def open_starts(self) -> dict[str, int]:
         """Step -> attempt of the agents and flows that began and have no outcome."""
         found: dict[str, int] = {}

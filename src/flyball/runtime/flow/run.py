@@ -31,7 +31,7 @@ from flyball.runtime.flow.ask import Wanted, ask_person
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
 from flyball.runtime.flow.state import reduce
 from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
-from flyball.runtime.flow.timers import first_of, pause_until
+from flyball.runtime.flow.timers import first_of, pause_until, unbroken
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -166,6 +166,7 @@ class Run(Generic[S]):
         async def work() -> tuple[Any, ...]:
             tasks = [self._activation.spawn(self._begin(step)) for step in steps]
             ended = await asyncio.gather(*tasks, return_exceptions=True)
+            unbroken(*tasks)
             raised = [e for e in ended if isinstance(e, BaseException)]
             # Ending wins over parking, parking over an error: what still waits is told again at the next activation.
             for error in sorted(raised, key=_urgency):
@@ -237,7 +238,10 @@ class Run(Generic[S]):
         async def work() -> T | None:
             started = self._begin(step)
             timed = first_of(self._activation, self._branch, path, started, limit, step.path)
-            return await timed  # type: ignore[no-any-return]
+            try:
+                return await timed  # type: ignore[no-any-return]
+            finally:
+                step.awaited = True  # at a replay that gives the timer it is not begun, and was asked for all the same
 
         return self._step("timeout", work, path=path)
 

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flyball.core.errors import Superseded
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import RunRow
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
@@ -47,7 +47,11 @@ async def first_of(
     if told is not None and told.facts["status"] == "timer":
         await _closed(at, inner, work)
         return None
-    until = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
+    try:
+        until = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
+    except BaseException:  # it goes on; what was not begun is given up first
+        work.close()
+        raise
     timed = Timed(outer=TIMED.get())
     context = copy_context()
     context.run(TIMED.set, timed)
@@ -107,6 +111,12 @@ def timers_of(row: RunRow, records: Iterable[Opened], now: int) -> tuple[Pending
     )  # fmt: skip
 
 
+def unbroken(*tasks: asyncio.Task[Any]) -> None:
+    """Raises Superseded where somebody cancelled a branch: the run goes on from its log, and is not ended by that."""
+    if any(task.cancelled() for task in tasks):
+        raise Superseded(FlyballError("cancelled", "a branch of the run was cancelled", fix="flyball resume RUN"))
+
+
 def _heard(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()  # nobody waits for it any more
@@ -116,6 +126,7 @@ async def _told(at: Activation, branch: Branch, path: str, task: asyncio.Task[An
     if late and at.record.clock.now() < until:
         at.wake(until)  # the work has parked, and the timer has not fired: both wait
         raise Suspended
+    unbroken(*([] if late else [task]))
     status = "timer" if late else "step"
     await at.note(
         branch, Event(kind="delivered", run=at.row.id, path=path, facts={"what": "timeout", "status": status})

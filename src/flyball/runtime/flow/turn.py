@@ -15,7 +15,7 @@ from flyball.core.budget import NO_LIMIT, TENANT, UNLIMITED, Amounts, Limit, dat
 from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, Reserve, RunRow, Settle
-from flyball.core.outcome import Ended, outcome_event
+from flyball.core.outcome import Ended, amounts_of, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signature import to_json
@@ -107,6 +107,7 @@ class Turn:
         """Drives one activation to where it parks or ends. Another one follows where the run goes on with a fresh
         history; otherwise the row that it parked with, or what superseded this driver."""
         if at.halting is not None:
+            await self._give_up(at)
             await self._end(at, None, at.halting.reason, at.halting.detail)
             return None, None
         branch = self._branch(at)
@@ -132,6 +133,20 @@ class Turn:
         else:
             await self._finish(at, branch, value)
         return None, None
+
+    async def _give_up(self, at: Activation) -> None:
+        """Closes what was under way when the process ended: no step of this run will find out any more what became of
+        it. A read is charged and over; whether anything else happened is unknown, and its reservation is held."""
+        for intent in at.history.open_intents():
+            read = intent.facts["effect"] == "read"
+            used = amounts_of(intent.facts["reserved"])
+            ended = Ended(status="interrupted" if read else "unknown", code="halted", usage=used)
+            event = outcome_event(at.place(intent.path), intent.attempt, ended, final=True)
+            entry = self._record.seal(at.tenant, event)
+            settle = Settle(id=intent.id, actual=used) if read else None
+            await self._record.append(Append(
+                id=entry.id, tenant=at.tenant, entries=(entry,), urgent=True, settle=settle,
+            ))  # fmt: skip
 
     async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
         unasked = [] if at.history.closed(start(at.history.generation)) else at.history.unasked()

@@ -1,0 +1,37 @@
+"""What the simulation found, each as the smallest case that showed it. Every one of these broke something once."""
+
+from __future__ import annotations
+
+import pytest
+
+from flyball.testing.simulation.case import play
+from flyball.testing.simulation.faults import parse
+from flyball.testing.simulation.invariants import violations
+from flyball.testing.simulation.scenarios import SCENARIOS
+
+FOUND = [
+    ("the driver of a run was cancelled, and nobody drove it again", "key", "j6=cancel"),
+    ("a branch was cancelled, and its run ended as an internal error", "abreast", "j3=cancel"),
+    ("a branch was cancelled after its effect", "abreast", "j6=cancel_after"),
+    ("an outcome without its result could not be told again", "key", "j7=full"),
+    ("a flow's own outcome did not fit on the disk", "subflow", "j8=full"),
+    ("a reservation of nothing was kept for ever", "key", "j5=stop"),
+    ("a marker behind the last step was lost with a crash", "timers", "j15=crash"),
+    ("a run that could not park for want of room was never driven again", "expire", "j4=full"),
+    ("a run whose T1 did not fit on the disk was never driven again", "approve", "j7=full"),
+    ("a decision that did not fit on the disk was called a conflict", "deny", "j5=full"),
+    ("a start that was cancelled and made again was never closed", "budget", "j2=cancel"),
+    ("a step that lost against its time limit before it began was taken for one never asked for", "hurry", "j4=long"),
+    ("a clock set back while nobody ran made the log's time go back", "key", "j6=reboot"),
+    ("a person acted through another process, and nobody told the driver", "approve", "p1=elsewhere"),
+    ("a probe was believed while the call that was given up on was still at work", "timers", "r2.before=stubborn"),
+    ("a stopped run whose process died left a call open for ever", "hurry", "r1.after=stop,j10=crash"),
+    ("what two owners did to one call was charged twice", "hurry", "r1.before=usurp"),
+]
+
+
+@pytest.mark.parametrize(("what", "name", "faults"), FOUND, ids=[what.replace(" ", "-") for what, *_ in FOUND])
+def test_what_was_found_stays_repaired(what: str, name: str, faults: str) -> None:
+    played = play(SCENARIOS[name], 0, parse(faults))
+    assert played.world.happened, f"{faults} is no longer met in {name}"
+    assert violations(played) == [], what
