@@ -26,6 +26,7 @@ FOUND = [
     ("a person acted through another process, and nobody told the driver", "approve", "p1=elsewhere"),
     ("a probe was believed while the call that was given up on was still at work", "timers", "r2.before=stubborn"),
     ("a stopped run whose process died left a call open for ever", "hurry", "r1.after=stop,j10=crash"),
+    ("a step that had lost against its time limit was called a divergence", "hurry", "j12=crash"),
     ("what two owners did to one call was charged twice", "hurry", "r1.before=usurp"),
 ]
 

@@ -75,6 +75,7 @@ async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) ->
     But a call that was in flight when the process ended, of the step or inside it, is closed, or asked about, like
     every other. Nothing new begins meanwhile.
     """
+    at.history.past(inner)  # its flow has asked for it, whatever became of it
     intents = at.history.open_calls(inner) if inner else []
     deadline = max((int(intent.facts["deadline"]) for intent in intents), default=0)
     if at.record.clock.now() < deadline:
