@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from flyball.core.flow import Flow
 from flyball.core.identity import Principal
 from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
 from flyball.core.limits import Limits
+from flyball.core.note import parse_vkey
 from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
 from flyball.core.signature import from_json, plain
@@ -33,7 +36,8 @@ from flyball.runtime.flow.timers import timers_of
 from flyball.runtime.recover import blocked_again
 from flyball.runtime.replay import Replayed
 from flyball.verify.directory import verify_directory
-from flyball.verify.report import Report
+from flyball.verify.report import Check, Findings, Report
+from flyball.verify.stored import verify_store
 
 Signature = tuple[str, str]
 
@@ -281,10 +285,24 @@ class LedgerRoom:
         return path
 
     async def verify(self, *, tenant: str = "") -> Report:
-        """Exports to a temporary place and verifies that as an outsider would, under the signer's own key."""
+        """Exports to a temporary place and verifies that as an outsider would, under the signer's own key; then what
+        only the owner has: payloads, look-ups and rows."""
+        tenant = self._named(tenant)
         with tempfile.TemporaryDirectory() as folder:
             path = await self.export(Path(folder) / "export", tenant=tenant)
-            return await asyncio.to_thread(verify_directory, path, vkey=self.verifier_key())
+            report = await asyncio.to_thread(verify_directory, path, vkey=self.verifier_key())
+        stored = await asyncio.to_thread(self._stored, tenant)
+        return replace(report, checks=(*report.checks, *stored))
+
+    def _stored(self, tenant: str) -> tuple[Check, ...]:
+        journal, record = self._rooms.ports.journal, self._rooms.record
+        kept = Findings("journal")
+        for flaw in journal.flaws():
+            kept.add(flaw)
+        return kept.check("what is kept twice is the same"), *verify_store(
+            partial(journal.view, tenant), lambda stored: record.disclose(tenant, stored, journal.view(tenant)),
+            partial(record.person, tenant), parse_vkey(self.verifier_key()), self._rooms.ledger.origin(tenant),
+        )  # fmt: skip
 
     async def prove(self, record: str, *, tenant: str = "") -> str:
         """A self-contained proof that a record is in the log."""
@@ -317,7 +335,8 @@ class Keys:
 
     async def enrol(self, row: KeyRow, *, tenant: str = "local") -> None:
         """Adds a public key to the directory, as a leaf."""
-        facts = {"key": row.id, "groups": list(row.groups), "public": row.public}
+        person = self._rooms.record.person(tenant, row.person)
+        facts = {"key": row.id, "groups": list(row.groups), "public": row.public, "person": person}
         event = Event(kind="key_created", path=row.id, facts=facts)
         answer = await self._rooms.record.write(tenant, event, put=(row,), raises=("directory",))
         if answer.repeated:

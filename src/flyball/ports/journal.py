@@ -61,6 +61,10 @@ class Journal(Protocol):
         """The tenants that have a log."""
         ...
 
+    def flaws(self) -> list[str]:
+        """What does not fit together in how this journal is stored, in words; empty where nothing is wrong."""
+        ...
+
     async def close(self) -> None:
         """Commits what was accepted, then closes. Later appends are refused."""
         ...

@@ -144,7 +144,7 @@ def _write(files: _Files, view: View, head: Checkpoint, disclosures: Iterable[Di
     for tile in tiles_for(head.size):
         files.put(tile.path, tile_bytes(tile, nodes))
     for row in view.rows(CheckpointRow):
-        if 0 < int(row.id) < head.size:
+        if row.id.isascii() and row.id.isdecimal() and 0 < int(row.id) < head.size:
             files.put(f"checkpoints/{int(row.id)}", row.note.encode())
     for digest, path in [*((d, f"policies/{d}.json") for d in policies), *((d, f"releases/{d}") for d in parts)]:
         blob = view.row(BlobRow, digest)

@@ -53,7 +53,7 @@ from flyball.core.outcome import (
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
-from flyball.core.seal import Sealed, open_payload, seal_payload
+from flyball.core.seal import Opening, Sealed, open_payload, seal_payload
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.journal import Journal, View
 from flyball.ports.keyring import Keyring
@@ -115,7 +115,7 @@ class Recorder:
             time=stored.time, facts=told["facts"], commits=told["commit"], private=private, salts=salts,
         )  # fmt: skip
 
-    def disclose(self, tenant: str, stored: Stored, view: View) -> Mapping[str, tuple[bytes, bytes]]:
+    def disclose(self, tenant: str, stored: Stored, view: View) -> Mapping[str, Opening]:
         """Salt and exact stored bytes of each private field, for an auditor; raises LookupError once erased."""
         if stored.payload is None:
             return {}

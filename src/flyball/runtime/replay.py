@@ -143,6 +143,9 @@ class _Looking:
     async def append(self, append: Append) -> Answered:
         return Appended(first=0, size=0)
 
+    def flaws(self) -> list[str]:
+        return self._journal.flaws()
+
     def tenants(self) -> list[str]:
         return self._journal.tenants()
 

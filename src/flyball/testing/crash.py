@@ -94,6 +94,11 @@ class LabJournal:
         """A snapshot to read from."""
         return self._inner.view(tenant)  # type: ignore[no-any-return]
 
+    def flaws(self) -> list[str]:
+        """As the journal beneath."""
+        found: list[str] = self._inner.flaws()
+        return found
+
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
         return self._inner.tenants()  # type: ignore[no-any-return]

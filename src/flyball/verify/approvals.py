@@ -8,7 +8,10 @@ Rules:
 * Every cure has as many different people as it asks for, all before the intent; nobody counts for two cures, nobody
   approves what they asked for themselves or edited.
 * A key's signature is checked against the key that the log itself created, with the group it was created with, not
-  revoked. What a host program vouches for has no signature; it is counted apart, so that a reader knows.
+  revoked, of the person it was created for: one key never speaks for two people. What a host program vouches for has
+  no signature; it is counted apart, so that a reader knows.
+* Whoever holds the log's key can write a key of their own into a log that nobody else has seen. A reader who knows the
+  approvers' keys from elsewhere passes them (`approvers`): then nothing else counts.
 * What was rejected, edited, expired or voided lifts nothing. While a question stands at a step, or was refused there,
   nothing runs at that step without it under the same policies.
 * An approval is looked at before its intent is sealed; `SLACK_US` is how much later the intent's own time may be.
@@ -19,7 +22,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,12 +53,19 @@ class _Asked:
 class _Key:
     public: bytes
     groups: tuple[str, ...]
+    person: str
 
 
 class Approvals:
-    """Follows every question to people, their answers, and what ran because of them."""
+    """Follows every question to people, their answers, and what ran because of them.
 
-    def __init__(self) -> None:
+    ``approvers`` are the ids of the only keys whose approvals count; None: those that the log itself created, and what
+    the host program vouches for.
+    """
+
+    def __init__(self, approvers: Collection[str] | None = None) -> None:
+        self._approvers = approvers
+        self._speaks: dict[str, str] = {}
         self._findings = Findings("approvals")
         self._asked: dict[str, _Asked] = {}
         self._latest: dict[tuple[str, str], _Asked] = {}
@@ -91,7 +101,7 @@ class Approvals:
         except FlyballError as bad:
             self._findings.add(f"{named(leaf.id)} creates no key: {bad.why}")
             return
-        self._keys[name] = _Key(public, texts(leaf.facts, "groups"))
+        self._keys[name] = _Key(public, texts(leaf.facts, "groups"), text(leaf.facts, "person"))
 
     def _key_revoked(self, leaf: Leaf) -> None:
         if self._keys.pop(text(leaf.facts, "key"), None) is None:
@@ -160,6 +170,8 @@ class Approvals:
 
     def _signature(self, leaf: Leaf, asked: _Asked) -> str:
         assurance, name = text(leaf.facts, "assurance"), text(leaf.facts, "key")
+        if self._approvers is not None and name not in self._approvers:
+            return "it is by none of the keys that were given"
         if assurance == "host" and not name:
             self._vouched += 1
             return ""
@@ -168,6 +180,9 @@ class Approvals:
         key = self._keys.get(name)
         if key is None:
             return f"the log holds no valid key {named(name)}"
+        by = text(leaf.facts, "by")
+        if by != (key.person or by) or self._speaks.setdefault(name, by) != by:
+            return f"the key {named(name)} is another person's"
         match = _CURE.fullmatch(text(leaf.facts, "cure"))
         group = match["name"].partition("/")[2] if match else ""
         # A group that names a person ("user:kim") is not written into a key's record.

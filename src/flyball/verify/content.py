@@ -4,6 +4,8 @@ Rules:
 
 * Every policy bundle that a leaf names is there, and is what its digest says. Release parts may be kept back (code is
   often secret); what is there must be what its name says.
+* What decided was in force: an intent names exactly the bundles that were activated last, layer by layer, and a release
+  that was loaded before. A denial or a question may still name the bundle before: its append is not fenced.
 * A disclosed value is one field of one record: salt and exact stored bytes open the commitment in that record's leaf.
 """
 
@@ -34,27 +36,48 @@ _FILE: Final = re.compile(r"[a-z]+/([0-9a-f]{64})(\.json)?")
 class Content:
     """Collects the digests that leaves name, then looks at the files."""
 
-    kinds: Final = frozenset({"decision", "intent", "policy_activated", "release_loaded"})
+    kinds: Final = frozenset({
+        "decision", "intent", "asked", "policy_activated", "release_loaded", "run_started", "run_moved",
+    })  # fmt: skip
 
     def __init__(self) -> None:
         self._bundles: dict[str, str] = {}
         self._parts: dict[str, str] = {}
+        self._in_force: dict[str, str] = {}
+        self._activated: set[str] = set()
+        self._loaded: set[str] = {""}
+        self._policies, self._releases = Findings("policies"), Findings("releases")
 
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log that is of one of the `kinds`."""
         if leaf.kind == "policy_activated":
-            self._bundles.setdefault(text(leaf.facts, "digest"), leaf.id)
-        elif leaf.kind != "release_loaded":
-            for digest in texts(leaf.facts, "bundles"):
-                self._bundles.setdefault(digest, leaf.id)
-        else:
+            digest = text(leaf.facts, "digest")
+            self._bundles.setdefault(digest, leaf.id)
+            self._in_force[text(leaf.facts, "layer")] = digest
+            self._activated.add(digest)
+        elif leaf.kind == "release_loaded":
+            self._loaded.add(text(leaf.facts, "digest"))
             for digest in table(leaf.facts, "parts").values():
                 if type(digest) is str:
                     self._parts.setdefault(digest, leaf.id)
+        else:
+            self._decided(leaf)
+
+    def _decided(self, leaf: Leaf) -> None:
+        release = text(leaf.facts, "to" if leaf.kind == "run_moved" else "release")
+        if release not in self._loaded:
+            self._releases.add(f"{named(leaf.id)} stands on {named(release)}, which was not loaded before it")
+        bundles = texts(leaf.facts, "bundles")
+        for digest in bundles:
+            self._bundles.setdefault(digest, leaf.id)
+        if leaf.kind == "intent" and {*bundles} != {*self._in_force.values()}:
+            self._policies.add(f"{named(leaf.id)} was not decided by the policies that were in force")
+        elif not self._activated.issuperset(bundles):
+            self._policies.add(f"{named(leaf.id)} was decided by policies that were never in force before it")
 
     def checks(self, files: Files) -> Iterable[Check]:
         """What was found in the folders, once the last leaf was seen."""
-        policies, releases = Findings("policies"), Findings("releases")
+        policies, releases = self._policies, self._releases
         there = _by_digest(files, POLICIES, policies)
         for digest, leaf in self._bundles.items():
             if not _DIGEST.fullmatch(digest):

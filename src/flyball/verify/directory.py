@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,19 +49,22 @@ class _Claims:
     files: dict[str, Any] | None = None
 
 
-def verify_directory(path: Path, *, vkey: str | None = None, older: Sequence[str] = ()) -> Report:
+def verify_directory(
+    path: Path, *, vkey: str | None = None, older: Sequence[str] = (), approvers: Collection[str] | None = None
+) -> Report:
     """Verifies the export in a directory.
 
     ``vkey`` is the log's verifier key from a source other than the export; ``older`` are signed checkpoints of this
-    log that the verifier has seen. Never raises for what is in the directory; raises `FlyballError` ``not_an_export``
-    where it is none, ``bad_key`` for a ``vkey`` that is no key.
+    log that the verifier has seen; ``approvers`` the ids of the only people's keys whose approvals count. Never raises
+    for what is in the directory; raises `FlyballError` ``not_an_export`` where it is none, ``bad_key`` for a ``vkey``
+    that is no key.
     """
     files = Files(path)
     claims, manifest = _manifest(files)
     given = None if vkey is None else parse_vkey(vkey.strip())
     key, key_check = _key(files, given)
     head, head_check = _checkpoint(files, key, claims)
-    tree, records, runs, approvals, content = Tree(), Records(), Runs(), Approvals(), Content()
+    tree, records, runs, approvals, content = Tree(), Records(), Runs(), Approvals(approvers), Content()
     disclosures = Disclosures(files)
     entries = Findings("entries")
     for index, raw in enumerate(_entries(files, claims.size if head is None else head.size, tree, entries)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from flyball.core.merkle import frontier_at, node_hash
+from flyball.core.merkle import Frontier, frontier_at, node_hash
 
 
 class Tree:
@@ -33,6 +33,16 @@ class Tree:
     def node(self, level: int, index: int) -> bytes:
         """The hash of a complete subtree; raises IndexError where there is none."""
         return self._levels[level][index]
+
+    def inner(self) -> Iterator[tuple[int, int, bytes]]:
+        """Level, index and hash of every complete subtree above the leaves."""
+        for level, hashes in enumerate(self._levels[1:], 1):
+            for index, digest in enumerate(hashes):
+                yield level, index, digest
+
+    def frontier(self, size: int) -> Frontier:
+        """The roots of the complete subtrees of the first ``size`` leaves."""
+        return frontier_at(size, self.node)
 
     def root(self, size: int) -> bytes:
         """The root over the first ``size`` leaves (RFC 6962 section 2.1)."""

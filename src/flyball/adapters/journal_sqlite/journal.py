@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from flyball.adapters.journal_sqlite.audit import flaws
 from flyball.adapters.journal_sqlite.opening import Synchronous, migrations, open_readonly, open_writer, prepare
 from flyball.adapters.journal_sqlite.owner import OwnerLock
 from flyball.adapters.journal_sqlite.queries import SQL
@@ -48,6 +49,15 @@ class SqliteReader:
         lease = self._readers.lend()
         try:
             return [tenant for (tenant,) in lease.all(SQL["logs"], ())]
+        finally:
+            lease.end()
+
+    def flaws(self) -> list[str]:
+        """What does not fit together in the file; reads all of it."""
+        self.check_process()
+        lease = self._readers.lend()
+        try:
+            return flaws(lease.all)
         finally:
             lease.end()
 
@@ -122,6 +132,10 @@ class SqliteJournal:
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
         return self._reader.tenants()
+
+    def flaws(self) -> list[str]:
+        """What does not fit together in the file; reads all of it."""
+        return self._reader.flaws()
 
     async def close(self) -> None:
         """Commits what was accepted, then closes and gives up ownership. Later appends are refused."""

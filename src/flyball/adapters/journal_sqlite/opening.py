@@ -187,6 +187,9 @@ def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise corrupt(path, str(found))
+    foreign = connection.execute(SQL["foreign"]).fetchone()
+    if foreign is not None:
+        raise corrupt(path, f"{foreign[0]} in it was not made by a journal")
     torn = connection.execute(SQL["torn"]).fetchone()
     if torn is not None:
         raise corrupt(path, f"the log of tenant {torn[0]} is not as long as it says")

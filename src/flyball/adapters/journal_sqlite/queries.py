@@ -93,8 +93,12 @@ class Table:
         return (log, row.id, _ENCODE(row), *[getattr(row, name) for name in self.columns])
 
     def row(self, data: bytes) -> Any:
-        """The row that was stored."""
-        return self._decode(data)
+        """The row that was stored; raises FlyballError `journal_corrupt` for what is none."""
+        try:
+            return self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as bad:
+            why, fix = f"a row of {self.kind.TABLE} cannot be read", "restore a backup; do not repair the file by hand"
+            raise FlyballError("journal_corrupt", "the journal is damaged", why, fix) from bad
 
 
 TABLES: Final[Mapping[type[Any], Table]] = {kind: Table(kind) for kind in ROWS}

@@ -99,3 +99,47 @@ ON CONFLICT (log, id) DO UPDATE SET data = excluded.data{updates}
 -- name: drop_row
 -- A row that is settled.
 DELETE FROM {table} WHERE log = ? AND id = ?
+
+-- name: misplaced
+-- Records at a place of another log than their own.
+SELECT place FROM record WHERE log <> place / 1099511627776 LIMIT ?
+
+-- name: unfound
+-- Records that their step key does not lead to.
+SELECT r.place FROM record r LEFT JOIN used u
+    ON u.log = r.log AND u.id = r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind AND u.what = 0
+WHERE u.first IS NOT r.place - r.log * 1099511627776 OR u.size IS NOT u.first + 1 LIMIT ?
+
+-- name: unrecorded
+-- Step keys that are used up by no record.
+SELECT u.id FROM used u LEFT JOIN record r ON r.place = u.log * 1099511627776 + u.first
+WHERE u.what = 0 AND u.id IS NOT r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind LIMIT ?
+
+-- name: misanswered
+-- Answers to appends that the log cannot have given.
+SELECT u.id FROM used u JOIN log l ON l.number = u.log
+WHERE u.what NOT IN (0, 1) OR u.first < 0 OR u.first > u.size OR u.size > l.size LIMIT ?
+
+-- name: mistimed
+-- Logs whose latest time is not that of their records.
+SELECT tenant FROM log l WHERE latest <> coalesce((SELECT max(time) FROM record WHERE log = l.number), 0) LIMIT ?
+
+-- name: miscounted
+-- Logs that have more or less nodes than complete subtrees.
+WITH RECURSIVE level(number, size, level) AS (
+    SELECT number, size, 0 FROM log UNION ALL SELECT number, size / 2, level + 1 FROM level WHERE size > 1
+)
+SELECT tenant FROM log l WHERE (SELECT count(*) FROM node WHERE log = l.number)
+    <> (SELECT coalesce(sum(size), 0) FROM level WHERE number = l.number AND level > 0) LIMIT ?
+
+-- name: stray
+-- Whether a table has rows of a log that is not there.
+SELECT 1 FROM {table} WHERE log NOT IN (SELECT number FROM log) LIMIT 1
+
+-- name: whole
+-- Every row of a kind with what is repeated of it.
+SELECT id, data{columns} FROM {table}
+
+-- name: foreign
+-- What no migration makes: something that would act on its own.
+SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1

@@ -48,6 +48,11 @@ class LookedAt:
         found: list[str] = self._reader.tenants()
         return found
 
+    def flaws(self) -> list[str]:
+        """What does not fit together in the file."""
+        found: list[str] = self._reader.flaws()
+        return found
+
     async def close(self) -> None:
         """Ends every view."""
         self._reader.close()

@@ -15,6 +15,7 @@ from flyball.doors.cli.shell import Shell, pass_shell
 from flyball.verify.directory import verify_directory
 
 _VKEY = "The log's verifier key (NAME+ID+KEY) from another source than the export, or @FILE."
+_APPROVER = "The id of a person's key, from another source than the export: then no other approval counts. Repeatable."
 _OLDER = "A checkpoint of this log that was kept elsewhere; may be repeated."
 
 
@@ -22,11 +23,15 @@ _OLDER = "A checkpoint of this log that was kept elsewhere; may be repeated."
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--vkey", metavar="KEY", help=_VKEY)
 @click.option("--older", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help=_OLDER)
+@click.option("--approver", multiple=True, metavar="KEY", help=_APPROVER)
 @pass_shell
-def command(shell: Shell, directory: Path, vkey: str | None, older: tuple[Path, ...]) -> ExitCode:
+def command(
+    shell: Shell, directory: Path, vkey: str | None, older: tuple[Path, ...], approver: tuple[str, ...]
+) -> ExitCode:
     """Verifies it."""
     key = _key(vkey) if vkey is not None else None
-    found = verify_directory(directory, vkey=key, older=[_checkpoint(path) for path in older])
+    notes = [_checkpoint(path) for path in older]
+    found = verify_directory(directory, vkey=key, older=notes, approvers=approver or None)
     told = {**asdict(found), "ok": found.ok, "summary": found.summary}
     shell.screen.result("verification", told, lambda screen: report(screen, told))
     return ExitCode.OK if found.ok else ExitCode.NOT_VERIFIED

@@ -1,0 +1,290 @@
+"""The rows that a log's leaves come to: runs, what waits, keys, policies, reservations, claims, counters.
+
+Rules:
+
+* A row is what its leaves make of it; a row without leaves, or leaves without their row, are differences.
+* What no leaf says is not compared: sessions, a run's epoch, inbox and wake time, versions, the value of a business
+  key, when a key was made, and what a tenant or an agent has spent in all. They say what may happen next, never what
+  happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from flyball.core.approval import unmet
+from flyball.core.budget import Amounts, plus
+from flyball.core.journal import (
+    BudgetRow,
+    BundleRow,
+    ClaimRow,
+    EpochRow,
+    HoldRow,
+    KeyRow,
+    PendingRow,
+    Row,
+    RunRow,
+)
+from flyball.core.outcome import amounts_of
+from flyball.core.steps import bare
+from flyball.verify.leaf import Leaf, number, table, text, texts
+from flyball.verify.report import named
+
+SLACK_US: Final = 60_000_000
+_SETTLES: Final = frozenset({"rejected", "edited", "expired", "voided", "answered"})
+_VOIDS: Final = frozenset({"edited", "voided", "expired", "answered", "resolution"})
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(slots=True)
+class _Run:
+    leaf: Leaf
+    release: str
+    reason: str = ""
+    ended: int = 0
+    spent: Amounts = Amounts()
+    tainted: bool = False
+
+
+@dataclass(slots=True)
+class _Waits:
+    leaf: Leaf
+    given: list[dict[str, Any]] = field(default_factory=list)
+    settled: str = ""
+    used: str = ""
+
+
+class Derived:
+    """Folds leaves; `differences` says what the rows say otherwise. ``person`` gives somebody's pseudonym."""
+
+    def __init__(self, person: Callable[[str], str]) -> None:
+        self._person = person
+        self._runs: dict[str, _Run] = {}
+        self._waits: dict[str, _Waits] = {}
+        self._keys: dict[str, tuple[Leaf, int]] = {}
+        self._bundles: dict[str, Leaf] = {}
+        self._intents: dict[str, Leaf] = {}
+        self._held: dict[str, Leaf] = {}
+        self._moved = {"policy": 0, "directory": 0}
+        self.content: dict[str, str] = {}
+
+    def see(self, leaf: Leaf) -> None:
+        """Takes the next leaf of the log."""
+        follow = _FOLLOW.get(leaf.kind)
+        if follow is not None:
+            follow(self, leaf)
+
+    # what leaves make ------------------------------------------------------------------------------------------------
+    def _started(self, leaf: Leaf) -> None:
+        self._runs[leaf.run] = _Run(leaf, text(leaf.facts, "release"))
+
+    def _run_moved(self, leaf: Leaf) -> None:
+        if leaf.run in self._runs:
+            self._runs[leaf.run].release = text(leaf.facts, "to")
+
+    def _ended(self, leaf: Leaf) -> None:
+        if leaf.run in self._runs:
+            run = self._runs[leaf.run]
+            run.reason, run.ended = text(leaf.facts, "reason"), leaf.time
+
+    def _intent(self, leaf: Leaf) -> None:
+        self._intents[leaf.id] = self._held[leaf.id] = leaf
+        waits = self._waits.get(text(table(leaf.facts, "approval"), "pending"))
+        if waits is not None:
+            waits.used = waits.used or leaf.id
+
+    def _outcome(self, leaf: Leaf) -> None:
+        if text(leaf.facts, "status") == "unknown" and leaf.facts.get("final"):
+            return  # it keeps its reservation until a person settles it
+        self._settle(leaf.id.removesuffix("outcome") + "intent", _amounts(leaf, "usage"))
+        if text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed":
+            run = self._runs.get(leaf.run)
+            if run is not None:
+                run.tainted = True
+
+    def _resolution(self, leaf: Leaf) -> None:
+        intent = self._intents.get(text(leaf.facts, "intent"))
+        if intent is not None:
+            executed = text(leaf.facts, "status") == "executed"
+            self._settle(intent.id, _amounts(intent, "reserved") if executed else Amounts())
+        for waits in self._waits.values():
+            if text(waits.leaf.facts, "kind") == "unknown" and bare(waits.leaf.path) == bare(leaf.path):
+                waits.settled = "resolution" if waits.leaf.run == leaf.run else waits.settled
+
+    def _settle(self, intent: str, spent: Amounts) -> None:
+        held = self._held.pop(intent, None)
+        run = self._runs.get(held.run) if held is not None else None
+        if run is not None:
+            run.spent = plus(run.spent, spent)
+
+    def _asked(self, leaf: Leaf) -> None:
+        self._waits[text(leaf.facts, "pending")] = _Waits(leaf)
+
+    def _approved(self, leaf: Leaf) -> None:
+        waits = self._waits.get(text(leaf.facts, "pending"))
+        if waits is not None:
+            waits.given.append({n: leaf.facts[n] for n in ("by", "cure", "key", "sig") if n in leaf.facts})
+
+    def _settled(self, leaf: Leaf) -> None:
+        waits = self._waits.get(text(leaf.facts, "pending"))
+        if waits is not None:
+            waits.settled = leaf.kind
+
+    def _key(self, leaf: Leaf) -> None:
+        self._moved["directory"] += 1
+        name = text(leaf.facts, "key")
+        if leaf.kind == "key_created":
+            self._keys[name] = (leaf, 0)
+        elif name in self._keys:
+            self._keys[name] = (self._keys[name][0], leaf.time)
+
+    def _activated(self, leaf: Leaf) -> None:
+        self._moved["policy"] += 1
+        self._bundles[text(leaf.facts, "layer")] = leaf
+        self.content[text(leaf.facts, "digest")] = leaf.id
+
+    def _loaded(self, leaf: Leaf) -> None:
+        for digest in (text(leaf.facts, "digest"), *table(leaf.facts, "parts").values()):
+            self.content[str(digest)] = leaf.id
+
+    # what rows say ---------------------------------------------------------------------------------------------------
+    def differences(self, rows: Mapping[type[Row], Sequence[Row]]) -> Iterator[str]:
+        """What the rows say otherwise than the leaves, one by one."""
+        yield from _matched("run", _of(rows, RunRow), self._runs, self._run)
+        yield from _matched("pending", _of(rows, PendingRow), self._waits, self._pending)
+        yield from _matched("key", _of(rows, KeyRow), self._keys, self._key_row)
+        yield from _matched("policy in force", _of(rows, BundleRow), self._bundles, _bundle)
+        # A start costs what its steps cost: its reservation of nothing is left when it ends.
+        holds = [row for row in _of(rows, HoldRow) if row.holds or row.id in self._held]
+        yield from _matched("reservation", holds, self._held, _hold)
+        yield from _matched("claim", self._claim_rows(rows), self._claims(), _claim)
+        yield from _matched("counter", _of(rows, EpochRow), self._counters(), _counter)
+        yield from self._budgets(_of(rows, BudgetRow), _of(rows, HoldRow))
+
+    def _run(self, row: RunRow, run: _Run) -> bool:
+        told = (text(run.leaf.facts, "kind"), text(run.leaf.facts, "what"), run.release, run.reason)
+        if (row.kind, row.what, row.release, row.reason) != told or (row.state == "ended") != bool(run.ended):
+            return True
+        return not (_near(row.started, run.leaf.time) and (_near(row.ended, run.ended) if run.ended else not row.ended))
+
+    def _pending(self, row: PendingRow, waits: _Waits) -> bool:
+        facts, covers = waits.leaf.facts, table(waits.leaf.facts, "covers")
+        same = (
+            row.run == waits.leaf.run and row.record == waits.leaf.id and row.kind == text(facts, "kind")
+            and row.over == text(facts, "over") and bare(row.path) == bare(waits.leaf.path)
+            and list(row.given) == waits.given and row.intent == (waits.used or row.intent)
+        )  # fmt: skip
+        if row.kind == "approval":
+            same = same and row.groups == texts(covers, "cures") and row.expires == number(covers, "expires")
+            same = same and sorted(row.policies) == sorted(texts(covers, "policies"))
+        return not (same and self._stands(row, waits))
+
+    def _stands(self, row: PendingRow, waits: _Waits) -> bool:
+        run = self._runs.get(row.run)
+        over = waits.settled or (run is not None and run.ended)
+        match row.state:
+            case "consumed":
+                return bool(waits.used)
+            case "granted":
+                return not (unmet(row.groups, waits.given) or waits.settled or waits.used)
+            case "rejected" | "expired":
+                return waits.settled == row.state
+            case "void":
+                return waits.settled in _VOIDS or bool(run is not None and run.ended)
+            case "open":
+                return not (over or waits.used) and bool(row.kind != "approval" or unmet(row.groups, waits.given))
+        return False
+
+    def _key_row(self, row: KeyRow, known: tuple[Leaf, int]) -> bool:
+        leaf, revoked = known
+        person = text(leaf.facts, "person")
+        same = row.groups == texts(leaf.facts, "groups") and row.public == text(leaf.facts, "public")
+        same = same and person == self._person(row.person)
+        return not (same and (_near(row.revoked, revoked) if revoked else not row.revoked))
+
+    def _claim_rows(self, rows: Mapping[type[Row], Sequence[Row]]) -> list[ClaimRow]:
+        # A business key's claim is given back where nothing happened, and no leaf says what its value was.
+        return [row for row in _of(rows, ClaimRow) if row.id.startswith("key:")]
+
+    def _claims(self) -> dict[str, tuple[str, str]]:
+        found = {}
+        for leaf in self._intents.values():
+            if text(leaf.facts, "effect") != "read":
+                owner = f"{leaf.run}/{leaf.path}"
+                found[f"key:{text(leaf.facts, 'action')}|{owner}"] = (text(leaf.facts, "key"), owner)
+        return found
+
+    def _counters(self) -> dict[str, int]:
+        counted = {name: count for name, count in self._moved.items() if count}
+        return counted | {f"taint:{id}": 1 for id, run in self._runs.items() if run.tainted}
+
+    def _budgets(self, rows: Sequence[BudgetRow], holds: Sequence[HoldRow]) -> Iterator[str]:
+        reserved: dict[str, Amounts] = {}
+        for hold in (part for row in holds for part in row.holds):
+            reserved[hold.node] = plus(reserved.get(hold.node, Amounts()), hold.amounts)
+        for node in sorted(reserved.keys() - {row.id for row in rows}):
+            yield f"the budget {named(node)} is gone"
+        for row in rows:
+            if row.reserved != reserved.get(row.id, Amounts()):
+                yield f"the budget {named(row.id)} has reserved what no reservation says"
+            run = self._runs.get(row.id.removeprefix("run/"))
+            if row.id.startswith("run/") and (run is None or run.spent != row.spent):
+                yield f"the budget {named(row.id)} is not what its outcomes used"
+
+
+def _hold(row: HoldRow, intent: Leaf) -> bool:
+    return any(hold.amounts != _amounts(intent, "reserved") for hold in row.holds)
+
+
+def _claim(row: ClaimRow, told: tuple[str, str]) -> bool:
+    return (row.digest, row.owner) != told
+
+
+def _counter(row: EpochRow, least: int) -> bool:
+    # A run is tainted once; two outcomes that end together both count it.
+    return row.value < least if row.id.startswith("taint:") else row.value != least
+
+
+def _bundle(row: BundleRow, leaf: Leaf) -> bool:
+    told = (text(leaf.facts, "digest"), text(leaf.facts, "name"))
+    return (row.digest, row.name) != told or not _near(row.activated, leaf.time)
+
+
+def _matched(
+    what: str, rows: Sequence[Any], expected: Mapping[str, Any], differs: Callable[[Any, Any], bool]
+) -> Iterator[str]:
+    there = {row.id: row for row in rows}
+    for id in sorted(there.keys() | expected.keys()):
+        if id not in expected:
+            yield f"the {what} {named(id)} is in no leaf"
+        elif id not in there:
+            yield f"the {what} {named(id)} is gone"
+        elif differs(there[id], expected[id]):
+            yield f"the {what} {named(id)} is not as the log says"
+
+
+def _of(rows: Mapping[type[Row], Sequence[Row]], kind: type[R]) -> list[R]:
+    return [row for of_kind in rows.values() for row in of_kind if isinstance(row, kind)]
+
+
+def _amounts(leaf: Leaf, name: str) -> Amounts:
+    try:
+        return amounts_of(table(leaf.facts, name))
+    except (TypeError, ValueError):
+        return Amounts()
+
+
+def _near(one: int, other: int) -> bool:
+    return abs(one - other) <= SLACK_US
+
+
+_FOLLOW: Final[Mapping[str, Callable[[Derived, Leaf], None]]] = {
+    "run_started": Derived._started, "run_moved": Derived._run_moved, "run_ended": Derived._ended,
+    "intent": Derived._intent, "outcome": Derived._outcome, "resolution": Derived._resolution,
+    "asked": Derived._asked, "approved": Derived._approved, **dict.fromkeys(_SETTLES, Derived._settled),
+    "key_created": Derived._key, "key_revoked": Derived._key, "policy_activated": Derived._activated,
+    "release_loaded": Derived._loaded,
+}  # fmt: skip
