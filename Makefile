@@ -6,6 +6,7 @@ DEMO ?= examples/proposal_desk/demo.py
 AGENTDOJO ?= examples.agentdojo_banking
 WORKERS ?= 2
 MATRIX ?= --pairs 200
+PART ?= 1
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,7 +22,8 @@ TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 help:
 	@echo "make demo       set up and run the proposal desk"
 	@echo "make test       set up and run the tests, with coverage"
-	@echo "make matrix     every fault at every point, deaths in recovery and pairs by a seed; prints a table"
+	@echo "make matrix     every fault at every point, deaths in recovery and pairs by a seed; every way to change a log;"
+	@echo "                prints tables (PART=10: every tenth edit and byte of a log)"
 	@echo "make check      lint, format, types, negative typing tests, layers, house rules (make -k check: all of them)"
 	@echo "make wheel      build the wheel, install it outside the repository, run the demo with it"
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
@@ -41,6 +43,7 @@ test: $(VENV)/.dev
 matrix: $(VENV)/.dev
 	@$(PY) -m flyball.testing.simulation $(MATRIX)
 	@$(PY) -m pytest -n $(WORKERS) -q -m "slow" tests/faults tests/simulation
+	@$(PY) -m tests.tamper --part $(PART)
 
 check: lint types typing layers house
 

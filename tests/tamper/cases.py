@@ -150,10 +150,13 @@ _SWAP: Final = (
 _ANY: Final = "(SELECT min(place) FROM record WHERE kind = 'intent')"
 _OTHER: Final = "(SELECT max(place) FROM record WHERE kind = 'intent')"
 _EDIT: Final = "UPDATE record SET leaf = CAST(replace(leaf, 'executed', 'exEcuted') AS BLOB) WHERE kind = 'outcome'"
+_MOVE: Final = f"UPDATE record SET payload = (SELECT payload FROM record WHERE place = {_ANY}) WHERE place = {_OTHER}"
+_TRIGGER: Final = "CREATE TRIGGER x AFTER INSERT ON record BEGIN SELECT 1; END"
+_LOST: Final = "DELETE FROM used WHERE what = 0 AND id LIKE '%/asked'"
 _OUTSIDE: Final = "the signer's own memory was put back with the database"
 
 CASES: Final = (
-    Case("a record is edited", OFFLINE, entries(lambda e: e.__setitem__(9, e[9].replace(b'"t":', b'"t":1'))), "entries"),
+    Case("a record is edited", OFFLINE, entries(lambda e: e.__setitem__(9, e[9].replace(b":1", b":2"))), "entries"),
     Case("a record is deleted", OFFLINE, entries(lambda e: e.__delitem__(9)), "entries"),
     Case("a record is inserted", OFFLINE, entries(lambda e: e.insert(9, e[9])), "entries"),
     Case("records are reordered", OFFLINE, entries(lambda e: e.insert(9, e.pop(10))), "entries"),
@@ -166,7 +169,7 @@ CASES: Final = (
     Case("a disclosed value is edited", OFFLINE, files("disclosures/*", _other_data), "disclosures"),
     Case("an older checkpoint is another's", OFFLINE, files("checkpoints/*", _rotated), "older checkpoints"),
     Case("an older export is handed out", OFFLINE, _older, "", "it is a true beginning of the log"),
-    Case("a disclosed value is left out", OFFLINE, _drop, "", "what is shown is the exporter's choice; the number says it"),
+    Case("a disclosed value is left out", OFFLINE, _drop, "", "what to show is the exporter's choice; it is counted"),
     Case("a leaf is edited", ONLINE, sql(_EDIT), "entries"),
     Case("a leaf is edited and the tree made to fit", ONLINE, rehashed(_EDIT), "history_changed"),
     Case("the last record is deleted", ONLINE, sql(f"DELETE FROM record WHERE place = {_LAST}"), "journal_corrupt"),
@@ -181,10 +184,9 @@ CASES: Final = (
     Case("an older database under a newer signer", ONLINE, lambda w: w.restore("state"), "signer_ahead"),
     Case("an older database and its signer", ONLINE, lambda w: w.restore("state", "keys"), "", _OUTSIDE),
     Case("the file ends early", ONLINE, _torn, "journal_corrupt"),
-    Case("a trigger is added", ONLINE, sql("CREATE TRIGGER x AFTER INSERT ON record BEGIN SELECT 1; END"), "journal_corrupt"),
+    Case("a trigger is added", ONLINE, sql(_TRIGGER), "journal_corrupt"),
     Case("payloads are swapped", ONLINE, sql(_SWAP.format("record", "payload", "place", _ANY, _OTHER)), "payloads"),
-    Case("a payload is moved", ONLINE, sql(f"UPDATE record SET payload = (SELECT payload FROM record WHERE place = {_ANY}) "
-         f"WHERE place = {_OTHER}"), "payloads"),
+    Case("a payload is moved", ONLINE, sql(_MOVE), "payloads"),
     Case("a payload is deleted", ONLINE, sql(f"UPDATE record SET payload = NULL WHERE place = {_ANY}"), "payloads"),
     Case("a large value is deleted", ONLINE, sql("DELETE FROM body"), "payloads"),
     Case("a subject's key is erased", ONLINE, _keyring("UPDATE subject SET wrapped = NULL, erased = 1"), "payloads"),
@@ -192,5 +194,5 @@ CASES: Final = (
     Case("the root key is another one", ONLINE, _root, "wrong_root_key"),
     Case("a signed checkpoint is another one", ONLINE,
          sql("UPDATE checkpoint SET data = (SELECT data FROM checkpoint ORDER BY id LIMIT 1)"), "journal"),
-    Case("a record is not found by its run", ONLINE, sql("DELETE FROM used WHERE what = 0 AND id LIKE '%/asked'"), "look-ups"),
+    Case("a record is not found by its run", ONLINE, sql(_LOST), "look-ups"),
 )  # fmt: skip

@@ -21,7 +21,7 @@ ROWS = {table.kind.TABLE: table for table in TABLES.values()}
 
 @dataclass(frozen=True)
 class Edit:
-    """One change of one row: `set` columns (None: the row goes). `where` is table.column or table.field."""
+    """One change of one row: `set` columns (None: the row goes). `where` is table[sort].column or table[sort].field."""
 
     where: str
     how: str
@@ -52,15 +52,21 @@ def edits(database: Path, seed: int) -> Iterator[Edit]:
             keys = tuple(r["name"] for r in connection.execute(f"PRAGMA table_info({table})") if r["pk"])
             rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
             for row in rows:
-                yield Edit(f"{table}.*", "delete", table, row, keys, None)
+                yield Edit(f"{_sort(table, row)}.*", "delete", table, row, keys, None)
                 other = chance.choice(rows)
                 for column, value in row.items():
                     for how, changed in _changes(value, other[column], chance):
                         if changed == value:
                             continue
-                        yield Edit(f"{table}.{column}", how, table, row, keys, {column: changed})
+                        yield Edit(f"{_sort(table, row)}.{column}", how, table, row, keys, {column: changed})
                 if table in ROWS:
                     yield from _as_record(table, row, keys)
+
+
+def _sort(table: str, row: Row) -> str:
+    # What a column means differs with what the row is of.
+    told = {"pending": row.get("kind"), "run": row.get("state"), "used": ("record", "append")[row.get("what", 0)]}
+    return f"{table}[{told[table]}]" if table in told else table
 
 
 def _changes(value: Any, other: Any, chance: random.Random) -> Iterator[tuple[str, Any]]:
@@ -86,7 +92,7 @@ def _as_record(table: str, row: Row, keys: tuple[str, ...]) -> Iterator[Edit]:
         for how, changed in _others(getattr(record, name)):
             fresh = msgspec.structs.replace(record, **{name: changed})
             told = dict(zip(("log", "id", "data", *codec.columns), codec.values(row["log"], fresh), strict=True))
-            yield Edit(f"{table}.{name}", f"as a record: {how}", table, row, keys, told)
+            yield Edit(f"{_sort(table, row)}.{name}", f"as a record: {how}", table, row, keys, told)
 
 
 def _others(value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""A real project on disk to tamper with: a database, its keys, its signer, an export with disclosures, a kept checkpoint.
+"""A real project on disk to tamper with: database, keys, signer, an export with disclosures, a kept checkpoint.
 
 It is made by the command line: a run that needed no approval, one that was approved, one that was denied by a person,
 one that policy denied, one whose outcome is unknown, one that waits.
@@ -47,7 +47,7 @@ root = "file:keys/root"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a tampered thing: `refused` with an error's code, `found` with the checks that failed, `silent`."""
+    """What was said: `refused` with an error's code, `found` with the checks that failed, or `silent`."""
 
     how: str
     what: str
@@ -91,9 +91,13 @@ class World:
 
     def offline(self, *, outside: bool = False) -> Verdict:
         """What `flyball verify` says of the export, under the key from elsewhere; ``outside``: with the checkpoint."""
-        older = [self.kept] if outside else []
+        return self.offline_at(self.export, self, outside=outside)
+
+    def offline_at(self, export: Path, known: World, *, outside: bool = False) -> Verdict:
+        """What is said of another export under what is known of a world."""
+        older = [known.kept] if outside else []
         try:
-            return told(verify_directory(self.export, vkey=self.facts["vkey"], older=older))
+            return told(verify_directory(export, vkey=known.facts["vkey"], older=older))
         except FlyballError as refused:
             return Verdict("refused", refused.code)
 
@@ -198,16 +202,29 @@ class Fast:
 
     def verdict(self, world: World) -> Verdict:
         """As `World.online`."""
+        try:
+            return told(asyncio.run(self._verified(self._of(world))))
+        except FlyballError as refused:
+            return Verdict("refused", refused.code)
+
+    @contextmanager
+    def owned(self, world: World) -> Iterator[None]:
+        """While another owner has the journal."""
+        with asyncio.Runner() as runner:
+            ports = plugged(self._of(world))
+            runner.run(ports.__aenter__())
+            try:
+                yield
+            finally:
+                runner.run(ports.__aexit__(None, None, None))
+
+    def _of(self, world: World) -> Config:
         old, new, own = self._config.directory, str(world.folder), self._config
-        config = replace(
+        return replace(
             own, journal=replace(own.journal, path=own.journal.path.replace(old, new)),
             signer=replace(own.signer, file=own.signer.file.replace(old, new)),
             keys=replace(own.keys, root=Handle("file", own.keys.root.name.replace(old, new))),
         )  # fmt: skip
-        try:
-            return told(asyncio.run(self._verified(config)))
-        except FlyballError as refused:
-            return Verdict("refused", refused.code)
 
     async def _verified(self, config: Config) -> Report:
         async with plugged(config) as ports:

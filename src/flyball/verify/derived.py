@@ -28,6 +28,7 @@ from flyball.core.journal import (
     RunRow,
 )
 from flyball.core.outcome import amounts_of
+from flyball.core.record import record_id
 from flyball.core.steps import bare
 from flyball.verify.leaf import Leaf, number, table, text, texts
 from flyball.verify.report import named
@@ -55,6 +56,7 @@ class _Waits:
     given: list[dict[str, Any]] = field(default_factory=list)
     settled: str = ""
     used: str = ""
+    late: bool = False
 
 
 class Derived:
@@ -99,11 +101,23 @@ class Derived:
     def _outcome(self, leaf: Leaf) -> None:
         if text(leaf.facts, "status") == "unknown" and leaf.facts.get("final"):
             return  # it keeps its reservation until a person settles it
-        self._settle(leaf.id.removesuffix("outcome") + "intent", _amounts(leaf, "usage"))
-        if text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed":
-            run = self._runs.get(leaf.run)
-            if run is not None:
-                run.tainted = True
+        self._came(leaf, leaf.id.removesuffix("outcome") + "intent")
+
+    def _late(self, leaf: Leaf) -> None:
+        # What came to light after an unknown outcome settles it; whoever was asked need not answer any more.
+        if text(leaf.facts, "status") != "executed":
+            return
+        self._came(leaf, record_id(leaf.run, bare(leaf.path), leaf.attempt, "intent"))
+        for waits in self._waits.values():
+            if waits.leaf.run == leaf.run and bare(waits.leaf.path) == bare(leaf.path):
+                waits.late = True
+
+    def _came(self, leaf: Leaf, intent: str) -> None:
+        self._settle(intent, _amounts(leaf, "usage"))
+        tool = intent in self._intents and text(self._intents[intent].facts, "action_kind") == "tool"
+        tainting = text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed"
+        if tool and tainting and leaf.run in self._runs:
+            self._runs[leaf.run].tainted = True
 
     def _resolution(self, leaf: Leaf) -> None:
         intent = self._intents.get(text(leaf.facts, "intent"))
@@ -117,8 +131,10 @@ class Derived:
     def _settle(self, intent: str, spent: Amounts) -> None:
         held = self._held.pop(intent, None)
         run = self._runs.get(held.run) if held is not None else None
-        if run is not None:
-            run.spent = plus(run.spent, spent)
+        # An action within a run spends that run's budget besides its own.
+        for one in (run, self._runs.get(text(run.leaf.facts, "parent")) if run is not None else None):
+            if one is not None:
+                one.spent = plus(one.spent, spent)
 
     def _asked(self, leaf: Leaf) -> None:
         self._waits[text(leaf.facts, "pending")] = _Waits(leaf)
@@ -161,14 +177,17 @@ class Derived:
         holds = [row for row in _of(rows, HoldRow) if row.holds or row.id in self._held]
         yield from _matched("reservation", holds, self._held, _hold)
         yield from _matched("claim", self._claim_rows(rows), self._claims(), _claim)
-        yield from _matched("counter", _of(rows, EpochRow), self._counters(), _counter)
+        yield from _matched("counter", self._epoch_rows(rows), self._counters(), _counter)
         yield from self._budgets(_of(rows, BudgetRow), _of(rows, HoldRow))
 
     def _run(self, row: RunRow, run: _Run) -> bool:
-        told = (text(run.leaf.facts, "kind"), text(run.leaf.facts, "what"), run.release, run.reason)
-        if (row.kind, row.what, row.release, row.reason) != told or (row.state == "ended") != bool(run.ended):
+        facts = run.leaf.facts
+        told = (text(facts, "kind"), text(facts, "what"), text(facts, "parent"), run.release, run.reason)
+        if (row.kind, row.what, row.parent, row.release, row.reason) != told:
             return True
-        return not (_near(row.started, run.leaf.time) and (_near(row.ended, run.ended) if run.ended else not row.ended))
+        if run.ended:
+            return row.state != "ended" or not (_near(row.ended, run.ended) and _near(row.started, run.leaf.time))
+        return row.state == "ended" or bool(row.ended) or not _near(row.started, run.leaf.time)
 
     def _pending(self, row: PendingRow, waits: _Waits) -> bool:
         facts, covers = waits.leaf.facts, table(waits.leaf.facts, "covers")
@@ -193,7 +212,7 @@ class Derived:
             case "rejected" | "expired":
                 return waits.settled == row.state
             case "void":
-                return waits.settled in _VOIDS or bool(run is not None and run.ended)
+                return waits.settled in _VOIDS or waits.late or bool(run is not None and run.ended)
             case "open":
                 return not (over or waits.used) and bool(row.kind != "approval" or unmet(row.groups, waits.given))
         return False
@@ -217,15 +236,20 @@ class Derived:
                 found[f"key:{text(leaf.facts, 'action')}|{owner}"] = (text(leaf.facts, "key"), owner)
         return found
 
+    def _epoch_rows(self, rows: Mapping[type[Row], Sequence[Row]]) -> list[EpochRow]:
+        # A taint is read from the records; its counter only stops what was decided before it.
+        tainted = {f"taint:{id}" for id, run in self._runs.items() if run.tainted}
+        return [row for row in _of(rows, EpochRow) if row.id not in tainted]
+
     def _counters(self) -> dict[str, int]:
-        counted = {name: count for name, count in self._moved.items() if count}
-        return counted | {f"taint:{id}": 1 for id, run in self._runs.items() if run.tainted}
+        return {name: count for name, count in self._moved.items() if count}
 
     def _budgets(self, rows: Sequence[BudgetRow], holds: Sequence[HoldRow]) -> Iterator[str]:
         reserved: dict[str, Amounts] = {}
         for hold in (part for row in holds for part in row.holds):
             reserved[hold.node] = plus(reserved.get(hold.node, Amounts()), hold.amounts)
-        for node in sorted(reserved.keys() - {row.id for row in rows}):
+        spent = {f"run/{id}" for id, run in self._runs.items() if run.spent != Amounts()}
+        for node in sorted((reserved.keys() | spent) - {row.id for row in rows}):
             yield f"the budget {named(node)} is gone"
         for row in rows:
             if row.reserved != reserved.get(row.id, Amounts()):
@@ -243,9 +267,8 @@ def _claim(row: ClaimRow, told: tuple[str, str]) -> bool:
     return (row.digest, row.owner) != told
 
 
-def _counter(row: EpochRow, least: int) -> bool:
-    # A run is tainted once; two outcomes that end together both count it.
-    return row.value < least if row.id.startswith("taint:") else row.value != least
+def _counter(row: EpochRow, moved: int) -> bool:
+    return row.value != moved
 
 
 def _bundle(row: BundleRow, leaf: Leaf) -> bool:
@@ -283,7 +306,8 @@ def _near(one: int, other: int) -> bool:
 
 _FOLLOW: Final[Mapping[str, Callable[[Derived, Leaf], None]]] = {
     "run_started": Derived._started, "run_moved": Derived._run_moved, "run_ended": Derived._ended,
-    "intent": Derived._intent, "outcome": Derived._outcome, "resolution": Derived._resolution,
+    "intent": Derived._intent, "outcome": Derived._outcome, "late": Derived._late,
+    "resolution": Derived._resolution,
     "asked": Derived._asked, "approved": Derived._approved, **dict.fromkeys(_SETTLES, Derived._settled),
     "key_created": Derived._key, "key_revoked": Derived._key, "policy_activated": Derived._activated,
     "release_loaded": Derived._loaded,

@@ -1,0 +1,98 @@
+"""The page that tells the matrix, written from the matrix: `python -m tests.tamper.page` prints it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.tamper.cases import CASES, Case
+from tests.tamper.forgery import FORGERIES, Forgery
+from tests.tamper.sweep import STATED
+
+_TEXT: Final = """# Tamper matrix
+
+What somebody does to a log, and what catches it. Every line is a test over a real project: a database, its keys, its
+signer and an export, made by a run that was approved, one that a person denied, one that policy denied, one whose
+outcome is unknown, and two that wait. `make test` does every case, and a sample of the edits by seed; `make matrix` does
+every edit of every row of every table, flips every byte of the export, and prints the count. This page is written from
+the same tables (`python -m tests.tamper.page`), and a test compares it.
+
+Three answers count as caught: a check of `flyball verify` or `flyball ledger verify` fails (the command ends with 5),
+opening is refused before anything runs, or the signer refuses to sign. An edit that passes is a violation, unless it is
+out of reach for a reason that stands here.
+
+## Files and database
+
+Whoever has an export needs no key to change it: the manifest is made to fit. Whoever may write the database has no key
+of the log. (`test_tampering_is_caught_or_out_of_reach_as_said`)
+
+| what is done | who looks | what catches it |
+|---|---|---|
+{cases}
+
+Besides, by seed: each row deleted, each column and each field of each row changed in several ways
+(`test_a_sample_of_edited_rows_is_noticed`), and single bytes flipped (`test_a_sample_of_flipped_bytes_is_noticed`). A
+second process is refused while one owns the journal (`test_two_owners_do_not_meet`).
+
+## Histories signed with the log's own key
+
+Whoever holds the database and the log's key can sign any history. What they lack is the approvers' keys, and whatever
+left the machine before. (`test_a_history_signed_by_a_thief_of_the_logs_key_is_caught`)
+
+| what is forged | what catches it |
+|---|---|
+{forgeries}
+
+`--approver KEY` names an approver's key, known from elsewhere: then no other approval counts. `--older FILE` is a
+checkpoint that was kept.
+
+## Out of reach, and why
+
+| what | why | what shows it |
+|---|---|---|
+| database and signer restored together | the signer's memory is as old as the database | a checkpoint kept elsewhere (`test_a_kept_checkpoint_shows_what_is_out_of_reach_alone`) |
+| an older export | it is a true beginning of the log | the same |
+| a whole history rewritten with the log's key, without anything an approver signed | nothing in it is anybody else's | the same |
+| the tail after the last signature | nobody has signed it yet; it is signed when a run parks or ends, on demand and at close | `flyball ledger checkpoint` after what matters |
+| a record that was false when it was written | the log proves what was recorded | what the other side has recorded |
+| a payload destroyed | a payload is not in the tree | `ledger verify` counts it; the leaf and its proof stand |
+| the machine's own user | it can read the signer's file | a witness elsewhere |
+
+These parts of rows are in no leaf, and nothing that happened is read from them. Changing them is not noticed:
+
+| table and field | why it is no evidence |
+|---|---|
+{stated}
+| `budget` of a tenant or an agent: `spent` | a limit of the future; what a run has spent is compared |
+| `claim` of a business key or a run key | the value is nobody's to see; step keys and call keys are compared |
+"""
+
+
+def case(one: Case) -> str:
+    """A case's row."""
+    caught = f"`{one.caught}`" if one.caught else f"nothing: {one.why}"
+    return f"| {one.name} | `{one.by}` | {caught} |"
+
+
+def forgery(one: Forgery) -> str:
+    """A forgery's row."""
+    known = "`approvals`, with `--approver`; else " if one.approver else ""
+    return f"| {one.name} | {f'`{one.caught}`' if one.caught else f'{known}`older checkpoints`, with `--older`'} |"
+
+
+def stated(pattern: str, why: str) -> str:
+    """The row of what is no evidence."""
+    named = pattern.replace("[[]*[]]", "").replace("[[]", " (").replace("[]]", ")").replace(".[*]", ", deleted")
+    table, _, field = named.replace(".*", ".any").partition(".")
+    return f"| `{table}`: `{field}` | {why} |" if field else f"| `{table.split(',')[0]}`: a row deleted | {why} |"
+
+
+def written() -> str:
+    """The whole page."""
+    return _TEXT.format(
+        cases="\n".join(map(case, CASES)), forgeries="\n".join(map(forgery, FORGERIES)),
+        stated="\n".join(stated(pattern, why) for pattern, why in STATED.items()),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(written(), end="")

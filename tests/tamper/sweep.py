@@ -1,0 +1,65 @@
+"""What a spoiled row comes to, and which parts of a row are stated to be no evidence."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from tests.tamper.database import Edit
+from tests.tamper.world import Fast, Verdict, World
+
+STATED: Final = {
+    "blob.number": "SQLite's own number of a row",
+    "body.number": "SQLite's own number of a row",
+    "checkpoint.[*]": "a checkpoint that is missing is signed again; the one that counts is kept elsewhere",
+    "checkpoint.time": "nobody is shown it",
+    "key.created": "given by whoever enrols the key; its leaf has the log's time",
+    "pending[[]approval[]].default": "what happens when nobody decides in time: denied or asked again, never allowed",
+    "pending[[]*[]].version": "a fence between two people who decide at once",
+    "pending[[]*[]].intent": "set once it is used, and compared then",
+    "pending[[]question[]].default": "the run has its own default in the question's record",
+    "pending[[]question[]].expires": "the run decides by its own record when it goes on",
+    "pending[[]question[]].groups": "who may answer; the answer's record says as whom",
+    "pending[[]question[]].policies": "a question has none",
+    "pending[[]unknown[]].default": "an unknown outcome has none",
+    "pending[[]unknown[]].expires": "an unknown outcome waits for ever",
+    "pending[[]unknown[]].groups": "who may settle it; the record says who did",
+    "pending[[]unknown[]].policies": "an unknown outcome has none",
+    "run[[]*[]].active_ms": "time that counts against a limit of the future",
+    "run[[]*[]].epoch": "a fence between two drivers",
+    "run[[]*[]].inbox": "a counter that wakes a run",
+    "run[[]*[]].review": "asks a person to look at the run",
+    "run[[]*[]].session": "a label to filter by",
+    "run[[]*[]].started": "compared to a minute: the clock's before the record was sealed",
+    "run[[]ended[]].ended": "compared to a minute: the clock's before the record was sealed",
+    "run[[]ended[]].wake_at": "an ended run is not looked at",
+    "run[[]waiting[]].wake_at": "when to look at the run again",
+    "used[[]append[]].*": "how an append that is sent again is answered; no record comes of it",
+}
+
+
+def stated(where: str) -> str:
+    """Why a part of a row is no evidence; empty where it is."""
+    return next((why for pattern, why in STATED.items() if fnmatchcase(where, pattern)), "")
+
+
+def outcome(edit: Edit, world: World, fast: Fast, copy: Path) -> Verdict | None:
+    """What is said of a copy with this edit; None where the table itself refuses it."""
+    spoiled = World(copy)
+    for name in ("state", "keys"):
+        shutil.rmtree(copy / name, ignore_errors=True)
+        shutil.copytree(world.folder / name, copy / name)
+    try:
+        edit.apply(spoiled.database)
+    except sqlite3.IntegrityError:
+        return None
+    return fast.verdict(spoiled)
+
+
+def silent(edit: Edit, world: World, fast: Fast, copy: Path) -> bool:
+    """Whether an edit passes that is not stated to be no evidence."""
+    found = outcome(edit, world, fast, copy)
+    return found is not None and found.how == "silent" and not stated(edit.where)
