@@ -12,9 +12,9 @@ _TEXT: Final = """# Tamper matrix
 
 What somebody does to a log, and what catches it. Every line is a test over a real project: a database, its keys, its
 signer and an export, made by a run that was approved, one that a person denied, one that policy denied, one whose
-outcome is unknown, and two that wait. `make test` does every case, and a sample of the edits by seed; `make matrix` does
-every edit of every row of every table, flips every byte of the export, and prints the count. This page is written from
-the same tables (`python -m tests.tamper.page`), and a test compares it.
+outcome is unknown, and two that wait. `make test` does every case, and a sample of the edits by seed. `make matrix`
+does every edit of every row of every table, flips every byte of the export and of the signer's file, and prints the
+counts. This page is written from the same tables (`python -m tests.tamper.page`), and a test compares it.
 
 Three answers count as caught: a check of `flyball verify` or `flyball ledger verify` fails (the command ends with 5),
 opening is refused before anything runs, or the signer refuses to sign. An edit that passes is a violation, unless it is
@@ -49,13 +49,7 @@ checkpoint that was kept.
 
 | what | why | what shows it |
 |---|---|---|
-| database and signer restored together | the signer's memory is as old as the database | a checkpoint kept elsewhere (`test_a_kept_checkpoint_shows_what_is_out_of_reach_alone`) |
-| an older export | it is a true beginning of the log | the same |
-| a whole history rewritten with the log's key, without anything an approver signed | nothing in it is anybody else's | the same |
-| the tail after the last signature | nobody has signed it yet; it is signed when a run parks or ends, on demand and at close | `flyball ledger checkpoint` after what matters |
-| a record that was false when it was written | the log proves what was recorded | what the other side has recorded |
-| a payload destroyed | a payload is not in the tree | `ledger verify` counts it; the leaf and its proof stand |
-| the machine's own user | it can read the signer's file | a witness elsewhere |
+{outside}
 
 These parts of rows are in no leaf, and nothing that happened is read from them. Changing them is not noticed:
 
@@ -65,6 +59,22 @@ These parts of rows are in no leaf, and nothing that happened is read from them.
 | `budget` of a tenant or an agent: `spent` | a limit of the future; what a run has spent is compared |
 | `claim` of a business key or a run key | the value is nobody's to see; step keys and call keys are compared |
 """
+
+
+_OUTSIDE: Final = (
+    ("database and signer restored together", "the signer's memory is as old as the database",
+     "a checkpoint kept elsewhere (`test_a_kept_checkpoint_shows_what_is_out_of_reach_alone`)"),
+    ("an older export", "it is a true beginning of the log", "the same"),
+    ("a history rewritten with the log's key, without anything that an approver signed",
+     "nothing in it is anybody else's", "the same"),
+    ("the tail after the last signature", "it is signed when a run parks or ends, on demand and at close",
+     "`flyball ledger checkpoint` after what matters"),
+    ("a record that was false when it was written", "the log proves what was recorded",
+     "what the other side has recorded"),
+    ("a payload destroyed", "a payload is not in the tree",
+     "`ledger verify` counts it; the leaf and its proof stand"),
+    ("the machine's own user", "it can read the signer's file", "a witness elsewhere"),
+)  # fmt: skip
 
 
 def case(one: Case) -> str:
@@ -90,6 +100,7 @@ def written() -> str:
     """The whole page."""
     return _TEXT.format(
         cases="\n".join(map(case, CASES)), forgeries="\n".join(map(forgery, FORGERIES)),
+        outside="\n".join(f"| {' | '.join(row)} |" for row in _OUTSIDE),
         stated="\n".join(stated(pattern, why) for pattern, why in STATED.items()),
     )  # fmt: skip
 

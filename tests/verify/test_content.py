@@ -16,6 +16,7 @@ from tests.verify.leaves import at, found
 
 POLICY, SALT = b"permit", bytes(32)
 DIGEST = sha256(POLICY).hexdigest()
+ACTIVATED = at("policy_activated", "p:1", {"layer": "project", "digest": DIGEST}, run="-")
 
 
 def made(root: Path, **files: bytes) -> Files:
@@ -35,12 +36,31 @@ def problems(files: Files, *leaves: Leaf) -> dict[str, tuple[str, ...]]:
 
 def test_a_named_bundle_is_there_and_as_named(tmp_path: Path) -> None:
     files = made(tmp_path, **{f"policies/{DIGEST}.json": POLICY})
-    leaves = [at("intent", "1", {"bundles": [DIGEST]}), at("policy_activated", "p:1", {"digest": DIGEST}, run="-")]
-    assert problems(files, *leaves) == {}
+    assert problems(files, ACTIVATED, at("intent", "1", {"bundles": [DIGEST]})) == {}
+
+
+def test_an_intent_was_decided_by_what_was_in_force(tmp_path: Path) -> None:
+    files, other = made(tmp_path, **{f"policies/{DIGEST}.json": POLICY}), at("intent", "1", {"bundles": []})
+    assert "were in force" in problems(files, ACTIVATED, other)["policies"][0]
+    assert "were in force" in problems(files, at("intent", "1", {"bundles": [DIGEST]}), ACTIVATED)["policies"][0]
+
+
+def test_a_denial_may_name_the_bundle_before_but_none_that_never_was(tmp_path: Path) -> None:
+    files = made(tmp_path, **{f"policies/{DIGEST}.json": POLICY})
+    later = at("policy_activated", "p:2", {"layer": "project", "digest": "cd" * 32}, run="-")
+    told = problems(files, ACTIVATED, later, at("decision", "1", {"bundles": [DIGEST]}))["policies"]
+    assert told == (f"-/p:2/0/policy_activated names the bundle {'cd' * 32}, which is not here",)
+    assert "never in force" in problems(files, at("decision", "1", {"bundles": [DIGEST]}))["policies"][0]
+
+
+def test_a_run_stands_on_a_release_that_was_loaded(tmp_path: Path) -> None:
+    loaded, run = at("release_loaded", "r1", {"digest": "r1"}, run="-"), at("run_started", "", {"release": "r1"})
+    assert problems(made(tmp_path), loaded, run) == {}
+    assert "not loaded before" in problems(made(tmp_path), run, loaded)["releases"][0]
 
 
 def test_a_bundle_that_is_missing_is_named(tmp_path: Path) -> None:
-    assert "not here" in problems(made(tmp_path), at("decision", "1", {"bundles": [DIGEST]}))["policies"][0]
+    assert "not here" in problems(made(tmp_path), ACTIVATED)["policies"][0]
 
 
 @pytest.mark.parametrize("digest", ["", "base", "../../etc/passwd", "AB" * 32])
@@ -51,7 +71,7 @@ def test_a_bundle_named_by_no_digest_is_noticed(tmp_path: Path, digest: str) -> 
 
 def test_a_changed_bundle_is_noticed(tmp_path: Path) -> None:
     files = made(tmp_path, **{f"policies/{DIGEST}.json": b"permit all"})
-    told = problems(files, at("intent", "1", {"bundles": [DIGEST]}))["policies"]
+    told = problems(files, ACTIVATED)["policies"]
     assert "not what its name says" in told[0]
     assert "not here" in told[1]
 
