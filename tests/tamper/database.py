@@ -14,6 +14,7 @@ import msgspec
 
 from flyball.adapters.journal_sqlite.queries import TABLES
 from flyball.core.budget import Amounts, plus
+from flyball.core.errors import FlyballError
 
 Row = dict[str, Any]
 ROWS = {table.kind.TABLE: table for table in TABLES.values()}
@@ -58,14 +59,29 @@ def edits(database: Path, seed: int) -> Iterator[Edit]:
                     for how, changed in _changes(value, other[column], chance):
                         if changed == value:
                             continue
-                        yield Edit(f"{_sort(table, row)}.{column}", how, table, row, keys, {column: changed})
+                        places = _places(table, value, changed) if column == "data" else [column]
+                        where = "+".join(f"{_sort(table, row)}.{place}" for place in places)
+                        if where:  # bytes that read as the same row change nothing
+                            yield Edit(where, how, table, row, keys, {column: changed})
                 if table in ROWS:
                     yield from _as_record(table, row, keys)
+
+
+def _places(table: str, before: bytes, after: bytes | None) -> list[str]:
+    """The fields in which two encodings of a row differ, or its bytes where one is no row."""
+    if table not in ROWS:
+        return ["data"]
+    try:
+        one, other = ROWS[table].row(before), ROWS[table].row(after or b"")
+    except FlyballError:
+        return ["data"]
+    return [name for name in one.__struct_fields__ if getattr(one, name) != getattr(other, name)]
 
 
 def _sort(table: str, row: Row) -> str:
     # What a column means differs with what the row is of.
     told = {"pending": row.get("kind"), "run": row.get("state"), "used": ("record", "append")[row.get("what", 0)]}
+    told["epoch"] = str(row.get("id")).partition(":")[0]
     return f"{table}[{told[table]}]" if table in told else table
 
 

@@ -57,7 +57,7 @@ These parts of rows are in no leaf, and nothing that happened is read from them.
 |---|---|
 {stated}
 | `budget` of a tenant or an agent: `spent` | a limit of the future; what a run has spent is compared |
-| `claim` of a business key or a run key | the value is nobody's to see; step keys and call keys are compared |
+| `claim` of a business key | the value is nobody's to see; step keys are compared |
 """
 
 

@@ -14,8 +14,11 @@ from tests.tamper.world import Fast, Verdict, World
 STATED: Final = {
     "blob.number": "SQLite's own number of a row",
     "body.number": "SQLite's own number of a row",
+    "bundle.activated": "compared to a minute: the clock's before the record was sealed",
     "checkpoint.[*]": "a checkpoint that is missing is signed again; the one that counts is kept elsewhere",
     "checkpoint.time": "nobody is shown it",
+    "claim.digest": "what a run's key stands for; the run's own record has its input",
+    "epoch[[]taint[]].*": "stops what was decided before a taint; the taint itself is read from the records",
     "key.created": "given by whoever enrols the key; its leaf has the log's time",
     "pending[[]approval[]].default": "what happens when nobody decides in time: denied or asked again, never allowed",
     "pending[[]*[]].version": "a fence between two people who decide at once",
@@ -35,6 +38,7 @@ STATED: Final = {
     "run[[]*[]].session": "a label to filter by",
     "run[[]*[]].started": "compared to a minute: the clock's before the record was sealed",
     "run[[]ended[]].ended": "compared to a minute: the clock's before the record was sealed",
+    "run[[]waiting[]].state": "which of the live states: a driver looks at the run and sees",
     "run[[]ended[]].wake_at": "an ended run is not looked at",
     "run[[]waiting[]].wake_at": "when to look at the run again",
     "used[[]append[]].*": "how an append that is sent again is answered; no record comes of it",
@@ -43,7 +47,8 @@ STATED: Final = {
 
 def stated(where: str) -> str:
     """Why a part of a row is no evidence; empty where it is."""
-    return next((why for pattern, why in STATED.items() if fnmatchcase(where, pattern)), "")
+    found = [next((why for p, why in STATED.items() if fnmatchcase(one, p)), "") for one in where.split("+")]
+    return "; ".join(found) if all(found) else ""
 
 
 def outcome(edit: Edit, world: World, fast: Fast, copy: Path) -> Verdict | None:

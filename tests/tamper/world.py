@@ -127,7 +127,7 @@ def made(folder: Path) -> World:
     with entered(folder):
         for name in ("fay", "sam"):
             say("key", "create", name, "--group", "finance")
-        say("run", "handle", "3")
+        say("run", "handle", "3", "--key", "first")
         say("ledger", "export", "early")
         shutil.copytree("state", "backup/state")
         shutil.copytree("keys", "backup/keys")

@@ -27,6 +27,7 @@ from flyball.core.journal import (
     Row,
     RunRow,
 )
+from flyball.core.lifecycle import LIVE
 from flyball.core.outcome import amounts_of
 from flyball.core.record import record_id
 from flyball.core.steps import bare
@@ -187,7 +188,7 @@ class Derived:
             return True
         if run.ended:
             return row.state != "ended" or not (_near(row.ended, run.ended) and _near(row.started, run.leaf.time))
-        return row.state == "ended" or bool(row.ended) or not _near(row.started, run.leaf.time)
+        return row.state not in LIVE or bool(row.ended) or not _near(row.started, run.leaf.time)
 
     def _pending(self, row: PendingRow, waits: _Waits) -> bool:
         facts, covers = waits.leaf.facts, table(waits.leaf.facts, "covers")
@@ -226,15 +227,10 @@ class Derived:
 
     def _claim_rows(self, rows: Mapping[type[Row], Sequence[Row]]) -> list[ClaimRow]:
         # A business key's claim is given back where nothing happened, and no leaf says what its value was.
-        return [row for row in _of(rows, ClaimRow) if row.id.startswith("key:")]
+        return [row for row in _of(rows, ClaimRow) if not row.id.startswith("business:")]
 
-    def _claims(self) -> dict[str, tuple[str, str]]:
-        found = {}
-        for leaf in self._intents.values():
-            if text(leaf.facts, "effect") != "read":
-                owner = f"{leaf.run}/{leaf.path}"
-                found[f"key:{text(leaf.facts, 'action')}|{owner}"] = (text(leaf.facts, "key"), owner)
-        return found
+    def _claims(self) -> dict[str, str]:
+        return {f"run|{id}": id for id, run in self._runs.items() if run.leaf.facts.get("key") is True}
 
     def _epoch_rows(self, rows: Mapping[type[Row], Sequence[Row]]) -> list[EpochRow]:
         # A taint is read from the records; its counter only stops what was decided before it.
@@ -263,8 +259,8 @@ def _hold(row: HoldRow, intent: Leaf) -> bool:
     return any(hold.amounts != _amounts(intent, "reserved") for hold in row.holds)
 
 
-def _claim(row: ClaimRow, told: tuple[str, str]) -> bool:
-    return (row.digest, row.owner) != told
+def _claim(row: ClaimRow, run: str) -> bool:
+    return row.owner != run
 
 
 def _counter(row: EpochRow, moved: int) -> bool:
