@@ -73,12 +73,19 @@ class Derived:
         self._held: dict[str, Leaf] = {}
         self._moved = {"policy": 0, "directory": 0}
         self.content: dict[str, str] = {}
+        self._by_kind: Mapping[str, Callable[[Leaf], None]] = {
+            "run_started": self._started, "run_moved": self._run_moved, "run_ended": self._ended,
+            "intent": self._intent, "outcome": self._outcome, "late": self._late, "resolution": self._resolution,
+            "asked": self._asked, "approved": self._approved, **dict.fromkeys(_SETTLES, self._settled),
+            "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
+            "release_loaded": self._loaded,
+        }  # fmt: skip
 
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log."""
-        follow = _FOLLOW.get(leaf.kind)
+        follow = self._by_kind.get(leaf.kind)
         if follow is not None:
-            follow(self, leaf)
+            follow(leaf)
 
     # what leaves make ------------------------------------------------------------------------------------------------
     def _started(self, leaf: Leaf) -> None:
@@ -298,13 +305,3 @@ def _amounts(leaf: Leaf, name: str) -> Amounts:
 
 def _near(one: int, other: int) -> bool:
     return abs(one - other) <= SLACK_US
-
-
-_FOLLOW: Final[Mapping[str, Callable[[Derived, Leaf], None]]] = {
-    "run_started": Derived._started, "run_moved": Derived._run_moved, "run_ended": Derived._ended,
-    "intent": Derived._intent, "outcome": Derived._outcome, "late": Derived._late,
-    "resolution": Derived._resolution,
-    "asked": Derived._asked, "approved": Derived._approved, **dict.fromkeys(_SETTLES, Derived._settled),
-    "key_created": Derived._key, "key_revoked": Derived._key, "policy_activated": Derived._activated,
-    "release_loaded": Derived._loaded,
-}  # fmt: skip

@@ -53,6 +53,10 @@ class Disk:
         """The tenants that have a log."""
         return self._inner.tenants()  # type: ignore[no-any-return]
 
+    def flaws(self) -> list[str]:
+        """What does not fit together in how it is stored."""
+        return self._inner.flaws()  # type: ignore[no-any-return]
+
     def durable(self, tenant: str) -> View:
         """What would be there if the process died now in the middle of a commit."""
         return (self._durable or self._inner).view(tenant)  # type: ignore[no-any-return]
@@ -112,6 +116,10 @@ class FaultyJournal:
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
         return self._disk.tenants()
+
+    def flaws(self) -> list[str]:
+        """What does not fit together in how it is stored."""
+        return self._disk.flaws()
 
     async def close(self) -> None:
         """Later appends of this process are refused."""
