@@ -156,8 +156,8 @@ def test_facts_are_shown() -> None:
     shape = input_shape(Action(name="do"))
     facts = Facts(
         left={"usd": 5, "calls": 2**60},
-        did=frozenset("ba"),
-        denied=frozenset("c"),
+        did=("a", "b"),
+        denied=("c",),
         tainted=True,
         release="r",
         env="prod",

@@ -63,6 +63,6 @@ def test_what_a_decision_read_is_recorded_and_read_back() -> None:
     inputs = Inputs(
         action="pay", links=(Uid("User", "kim"),), resource=Uid("Tool", "pay"),
         entities=(Node(uid=Uid("Tool", "pay")),), origins={"to": "request"},
-        facts=Facts(did=frozenset({"look"}), now=5), approvals={"project": ("finance",)},
+        facts=Facts(did=("look",), now=5), approvals={"project": ("finance",)},
     )  # fmt: skip
     assert msgspec.json.decode(msgspec.json.encode(inputs), type=Inputs) == inputs

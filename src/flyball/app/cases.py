@@ -251,8 +251,8 @@ def _inputs(case: Case, p: Proposal, s: Setting) -> Inputs:
         action=action_word(p.action), links=tuple(link[0].uid for link in links), resource=uid,
         entities=merged(*links, nodes), origins=labels, approvals=_given(case),
         facts=Facts(
-            origin=labels, did=case.did, denied=case.denied, tainted=case.tainted, env=s.env,
-            now=int(case.at.timestamp() * 1000),
+            origin=labels, did=tuple(sorted(case.did)), denied=tuple(sorted(case.denied)), tainted=case.tainted,
+            env=s.env, now=int(case.at.timestamp() * 1000),
         ),
     )  # fmt: skip
 

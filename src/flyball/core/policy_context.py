@@ -40,13 +40,13 @@ _DAY_MS: Final = 86_400_000
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known around a proposal. `origin`: argument -> where it came from; `left`: what of each budget remains
-    (`usd` in micro-dollars), what is not named has no limit; `did`, `denied`: actions of this run; `now`: milliseconds
-    since 1970, UTC. Written without what is neutral."""
+    (`usd` in micro-dollars), what is not named has no limit; `did`, `denied`: actions of this run, sorted, so that a
+    record of them is always the same bytes; `now`: milliseconds since 1970, UTC. Written without what is neutral."""
 
     origin: Mapping[str, str] = {}
     left: Mapping[str, int] = {}
-    did: frozenset[str] = frozenset()
-    denied: frozenset[str] = frozenset()
+    did: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
     tainted: bool = False
     brake: str = "none"
     release: str = ""
@@ -71,7 +71,7 @@ def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts
         "budget": {"left": {name: min(facts.left.get(name, UNLIMITED), UNLIMITED) for name in LEFT}},
         "history": {},
         "run": {
-            "did": sorted(facts.did), "denied": sorted(facts.denied), "tainted": facts.tainted, "brake": facts.brake,
+            "did": list(facts.did), "denied": list(facts.denied), "tainted": facts.tainted, "brake": facts.brake,
             "signals": {},
         },
         "release": facts.release, "env": facts.env,

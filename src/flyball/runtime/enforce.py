@@ -188,7 +188,7 @@ class Enforce:
     def _facts(self, p: Proposal) -> Facts:
         place = p.place
         return Facts(
-            origin=p.labels, left=_left(place.left), did=place.did, denied=place.denied,
+            origin=p.labels, left=_left(place.left), did=tuple(sorted(place.did)), denied=tuple(sorted(place.denied)),
             tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
         )  # fmt: skip
 

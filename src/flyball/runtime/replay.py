@@ -260,8 +260,8 @@ def fold_differences(run: str, known: frozenset[str], folded: Folded, expected: 
 
 
 def _stopped_short(ending: Event | None) -> bool:
-    # An error of the code's own says more than the steps that it therefore never came to.
-    return ending is not None and ending.facts.get("reason") == "internal_error"
+    # An error of the code's own, or where it parted from the log, says more than the steps that it never came to.
+    return ending is not None and ending.facts.get("reason") in ("internal_error", "replay_diverged")
 
 
 def _diverged(ending: Event | None) -> str:

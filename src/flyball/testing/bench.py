@@ -24,8 +24,9 @@ from flyball.core.identity import Principal
 from flyball.core.journal import RunRow
 from flyball.core.model import ModelConfig
 from flyball.core.record import Opened
-from flyball.ports.clock import Clock
+from flyball.ports.clock import Clock, Entropy
 from flyball.runtime.record import Recorder
+from flyball.testing.chance import Seeded
 from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import Crash, LabJournal
 from flyball.testing.engine import cedar
@@ -44,15 +45,17 @@ class Bench:
 
     def __init__(
         self, config: Config | None, policies: Path | str | None, resources: Sequence[Use[Any]], scripts: Scripts,
-        modules: Sequence[ModuleType],
+        modules: Sequence[ModuleType], seed: str | None = None,
     ) -> None:  # fmt: skip
         self.clock = VirtualClock()
         self.config = config or Config.bare(NAME, str(Path.cwd()), home=str(Path.cwd()))
         self.set_policies(policies)
         self.values: tuple[Any, ...] = ()
         self._resources, self._scripts, self._modules = tuple(resources), scripts, tuple(modules)
+        self.entropy: Entropy = adapter("entropy")() if seed is None else Seeded(seed)
         self.journal = LabJournal(fresh_journal())
-        self._keyring, self._signer = adapter("keyring.memory")(), adapter("signer.memory")(self.config.project.name)
+        self._keyring = adapter("keyring.memory")(self.entropy.bytes)
+        self._signer = adapter("signer.memory")(self.config.project.name, self.entropy.bytes(32))
         self._app: Flyball | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
@@ -102,7 +105,7 @@ class Bench:
         names = {*self.config.models, *_model_names(project)}
         return Ports(
             journal=journal, keyring=self._keyring, signer=self._signer, engine=cedar(), clock=clock or self.clock,
-            entropy=adapter("entropy")(), models=dict.fromkeys(names, LabModel(self._scripts, journal)),
+            entropy=self.entropy, models=dict.fromkeys(names, LabModel(self._scripts, journal)),
             prices=adapter("prices")(None),
         )  # fmt: skip
 

@@ -71,15 +71,17 @@ class Lab:
     `policies` a directory, the text of a policy, or None for the starter policy; `by` who starts runs where no one else
     is named; `resources` what stands for the project's resources; `models` the answers of each agent's model;
     `project` the modules to take the project's values from (else they are found from the values that are passed);
-    `config` limits, approvals, tenants and directory of people as in production.
+    `config` limits, approvals, tenants and directory of people as in production; with a `seed` ids, keys and salts
+    come from it, so that the same calls leave the same bytes.
     """
 
     def __init__(
         self, *, policies: Path | str | None = None, by: Principal = SOMEBODY, resources: Sequence[Use[Any]] = (),
         models: Scripts | None = None, project: Sequence[ModuleType] = (), config: Config | None = None,
+        seed: str | None = None,
     ) -> None:  # fmt: skip
         self.by = by
-        self._bench = Bench(config, policies, resources, models or {}, project)
+        self._bench = Bench(config, policies, resources, models or {}, project, seed)
         self._runs: dict[str, tuple[str, str]] = {}
 
     @property

@@ -108,5 +108,5 @@ def test_facts_around_the_proposal_can_be_asked() -> None:
     bundle = compiled(policy)
     assert bundle.evaluate(asking("send", origin={"to": "request"})).allow
     assert not bundle.evaluate(asking("send")).allow
-    assert not bundle.evaluate(asking("send", origin={"to": "request"}, did=frozenset({"look"}))).allow
+    assert not bundle.evaluate(asking("send", origin={"to": "request"}, did=("look",))).allow
     assert bundle.evaluate(with_approvals(asking("send"), "finance")).allow

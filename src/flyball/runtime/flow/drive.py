@@ -107,8 +107,8 @@ class Driver:
             facts={"kind": wanted.kind, "what": wanted.what, "release": wanted.release, "key": bool(wanted.key),
                    "by": self._record.person(tenant, wanted.by.id), "generation": 1,
                    **({"parent": wanted.parent} if wanted.parent else {})},
-            private={"input": data, "principal": msgspec.to_builtins(wanted.by), "subject": subject,
-                     "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key},
+            private={"input": data, "principal": msgspec.to_builtins(wanted.by, order="deterministic"),
+                     "subject": subject, "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key},
         )  # fmt: skip
         row = RunRow(
             id=run, kind=wanted.kind, what=wanted.what, state="running", epoch=1, release=wanted.release,
