@@ -48,6 +48,9 @@ def counted(what: str, verdicts: Iterable[tuple[str, Verdict | None, bool]]) -> 
 
 def lines(world: World, scratch: Path, part: int, seed: int) -> Iterator[Line]:
     """Every line, one after the other: the long ones last."""
+    untouched = world.copy(scratch / "untouched")
+    # Where what nobody touched is not verified, nothing that follows means anything.
+    assert (untouched.offline().how, untouched.online().how) == ("silent", "silent")
     cases = ((c.name, c.verdict(world.copy(scratch / "case")), bool(c.why)) for c in CASES)
     yield counted("cases", cases)
     names = enumerate(FORGERIES)

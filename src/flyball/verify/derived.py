@@ -181,9 +181,11 @@ class Derived:
         yield from _matched("pending", _of(rows, PendingRow), self._waits, self._pending)
         yield from _matched("key", _of(rows, KeyRow), self._keys, self._key_row)
         yield from _matched("policy in force", _of(rows, BundleRow), self._bundles, _bundle)
-        # A start costs what its steps cost: its reservation of nothing is left when it ends.
-        holds = [row for row in _of(rows, HoldRow) if row.holds or row.id in self._held]
-        yield from _matched("reservation", holds, self._held, _hold)
+        # A start costs what its steps cost: it reserves nothing, with a row or without one.
+        holds = [row for row in _of(rows, HoldRow) if row.holds]
+        there = {row.id for row in holds}
+        held = {i: leaf for i, leaf in self._held.items() if i in there or _amounts(leaf, "reserved") != Amounts()}
+        yield from _matched("reservation", holds, held, _hold)
         yield from _matched("claim", self._claim_rows(rows), self._claims(), _claim)
         yield from _matched("counter", self._epoch_rows(rows), self._counters(), _counter)
         yield from self._budgets(_of(rows, BudgetRow), _of(rows, HoldRow))
