@@ -16,7 +16,7 @@ LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test matrix check lint types typing layers house wheel agentdojo bench lock format clean help
+.PHONY: demo test matrix check lint types typing layers house promises wheel agentdojo bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
 	@echo "make bench      what everything costs, beside DBOS and LangGraph, which get an environment of their own;"
 	@echo "                QUICK=1: a minute instead of six; python -m benchmarks.NAME: one section"
+	@echo "make promises   write into docs/promises.md which tests hold each promise"
 	@echo "make format     what ruff can repair by itself"
 	@echo "make lock       compile requirements/*.txt anew"
 	@echo "make clean      remove everything that make made"
@@ -63,6 +64,9 @@ layers: $(VENV)/.dev
 
 house: $(VENV)/.dev
 	@$(PY) -m pytest -q -m "not slow" tests/house
+
+promises: $(VENV)/.dev
+	@$(PY) -m tests.house.promises
 
 format: $(VENV)/.dev
 	@$(PY) -m ruff check --fix --quiet --output-format concise

@@ -94,6 +94,15 @@ def test_the_writer_is_as_durable_as_asked(path: Path, asked: opening.Synchronou
     assert found == value
 
 
+def test_a_mac_writes_through_its_disks_own_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening.sys, "platform", "darwin")
+    prepare(path)
+    connection = open_writer(path, "full", migrations())
+    found = [connection.execute(f"PRAGMA {name}").fetchone() for name in ("fullfsync", "checkpoint_fullfsync")]
+    connection.close()
+    assert found == [(1,), (1,)]
+
+
 def test_a_pragma_that_does_not_hold_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(opening._SYNCHRONOUS, "full", 7)
     assert refused(path).code == "journal_unsafe"

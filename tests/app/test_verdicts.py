@@ -86,6 +86,17 @@ async def test_business_objects_are_decided_on_again_as_they_were(tmp_path: Path
             assert told.ok and told.verdicts == 1, [str(d) for d in told.differences]
 
 
+async def test_how_old_a_business_object_was_is_in_the_record(tmp_path: Path) -> None:
+    aged = ENTITY.replace('("Tenant", "acme")]', '("Tenant", "acme")], as_of=datetime.fromtimestamp(5, UTC)')
+    shop = Shop(tmp_path / "shop", code=aged + "\nfrom datetime import UTC, datetime\n", policy=OWNED)
+    async with shop.open() as app:
+        await app.act("pay", {"cents": 4}, by=KIM, call_id="1")
+        (row,) = app.runs.list()
+        (intent,) = app.runs.records(row.id, kind="intent")
+        (account,) = [e for e in intent.private["request"]["entities"] if e["uid"]["type"] == "Account"]
+        assert account["as_of"] == 5_000_000 and account["attrs"]["limit"] == 30
+
+
 async def test_what_never_reached_a_policy_is_explained_by_its_problem(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop")
     async with shop.open() as app:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from flyball import Blocked, Completed, Run, Stopped, Waiting, flow
+from flyball import Blocked, Completed, NotDone, Run, Stopped, Waiting, flow
 from tests.runtime.till import FAY, NOOR, Drawer, lab, look, pay, ring
 
 SEEN: list[str] = []
@@ -110,6 +110,19 @@ async def test_a_gather_settles_all_its_steps_before_it_raises() -> None:
     till = Drawer()
     done = await lab(till).run(first_fails, 3)
     assert isinstance(done, Completed) and done.value == "policy_denied" and till.calls == ["ring"]
+
+
+@flow
+async def trying_all(run: Run, n: int) -> list[str]:
+    told = await run.gather(run.attempt(pay, 200_000), run.attempt(look, n), run.attempt(ring, n))
+    return [type(t).__name__ for t in told]
+
+
+async def test_a_gather_gives_what_its_attempts_came_to_as_values() -> None:
+    till = Drawer()
+    till.faults["look"] = [NotDone("closed") for _ in range(3)]
+    done = await lab(till).run(trying_all, 1)
+    assert isinstance(done, Completed) and done.value == ["Blocked", "Failed", "Executed"]
 
 
 async def test_except_exception_finally_and_async_with_change_nothing_while_a_run_parks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyball import Completed, Failed, Flow, FlyballError, Run, Stopped, Waiting, flow
+from flyball import Blocked, Completed, Failed, Flow, FlyballError, NotDone, Run, Stopped, Waiting, flow
 from flyball.testing import Crash
 from tests.runtime.till import FAY, NOOR, Drawer, lab, look, pay, post, ring
 
@@ -267,3 +267,22 @@ async def test_a_refusal_reads_the_same_at_every_replay() -> None:
     await bench.restart()
     done = await bench.approve(asked.pending[0], by=FAY)
     assert isinstance(done, Completed) and till.calls.count("post") == 1
+
+
+@flow
+async def both_ways(run: Run, cents: int) -> list[bool]:
+    told = [await run.attempt(pay, 200_000), await run.attempt(post, "a")]
+    raised: list[Exception] = []
+    for step in (run.call(pay, 200_001), run.call(look, 1)):
+        try:
+            await step
+        except (Blocked, Failed) as error:
+            raised.append(error)
+    return [isinstance(t, Exception) and type(t) is type(r) for t, r in zip(told, raised, strict=True)]
+
+
+async def test_call_raises_what_attempt_returns() -> None:
+    till = Drawer()
+    till.faults = {name: [NotDone("closed") for _ in range(3)] for name in ("post", "look")}
+    done = await lab(till).run(both_ways, 1)
+    assert isinstance(done, Completed) and done.value == [True, True] and not till.paid

@@ -94,6 +94,16 @@ async def test_a_fallback_that_policy_forbids_is_not_asked(tmp_path: Path) -> No
         assert [model for model, _ in provider.asked] == ["one"]
 
 
+async def test_a_policy_about_what_leaves_decides_a_model_call(tmp_path: Path) -> None:
+    closed = PERMIT + '@id("nothing-leaves") forbid (principal, action, resource) when { context.egress };'
+    async with desk(tmp_path, GOOD, policy=closed) as (app, provider):
+        ended = await app.run(patient, "hello", by=KIM)
+        assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not provider.asked
+        (decision,) = [r for r in app.runs.records(ended.run) if r.kind == "decision"]
+        assert (decision.facts["action_kind"], decision.facts["effect"]) == ("model", "read")
+        assert decision.facts["policies"] == ["project/nothing-leaves"]
+
+
 async def test_a_model_without_a_price_is_denied_and_not_asked(tmp_path: Path) -> None:
     async with desk(tmp_path, GOOD, first="unheard-of") as (app, provider):
         ended = await app.run(patient, "hello", by=KIM)

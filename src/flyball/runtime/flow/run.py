@@ -167,7 +167,8 @@ class Run(Generic[S]):
             tasks = [self._activation.spawn(self._begin(step)) for step in steps]
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             unbroken(*tasks)
-            raised = [e for e in ended if isinstance(e, BaseException)]
+            # What `attempt` gives may be an exception by its class: only what a branch raised is raised.
+            raised = [error for task in tasks if (error := task.exception()) is not None]
             # Ending wins over parking, parking over an error: what still waits is told again at the next activation.
             for error in sorted(raised, key=_urgency):
                 raise error
