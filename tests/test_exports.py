@@ -18,6 +18,7 @@ TESTING = "Crash Lab Say Verdict no_models policy_cases propose"
 SURFACES = [(flyball, NAMES.split()), (flyball.testing, TESTING.split())]
 
 
+@pytest.mark.promise("api-exports")
 @pytest.mark.parametrize(("package", "names"), SURFACES)
 def test_what_is_exported_is_this_list(package: ModuleType, names: list[str]) -> None:
     assert sorted(package.__all__) == sorted(names)
@@ -42,6 +43,7 @@ def test_everything_can_be_imported_at_once(package: str) -> None:
     assert set(sys.modules[package].__all__) <= set(found)
 
 
+@pytest.mark.promise("api-import-is-inert")
 def test_importing_the_package_imports_no_library_and_no_part_of_it() -> None:
     show = "import flyball, sys; print(*sorted(m for m in sys.modules if m.startswith('flyball.') or m in HEAVY))"
     heavy = "HEAVY = {'aiohttp', 'cedarpy', 'click', 'cryptography', 'msgspec', 'orjson', 'pytest', 'rich'}"

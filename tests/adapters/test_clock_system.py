@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from flyball.adapters.clock_system import STEP, SystemClock, SystemEntropy
 
 SECOND = 1_000_000_000
@@ -21,6 +23,7 @@ def test_it_is_the_machines_time_in_microseconds() -> None:
     assert abs(SystemClock().now() - time.time_ns() // 1000) < 60_000_000
 
 
+@pytest.mark.promise("journal-time-never-goes-back")
 def test_a_clock_that_is_set_back_goes_on_and_says_so() -> None:
     machine = Machine()
     before = machine.clock.now()

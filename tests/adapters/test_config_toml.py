@@ -119,6 +119,7 @@ def test_the_root_key_stands_beside_the_signer_that_was_named(tmp_path: Path) ->
     assert config.keys.root == Handle("file", "/keys/desk.root")
 
 
+@pytest.mark.promise("api-unknown-keys-refused")
 @pytest.mark.parametrize(
     ("more", "what", "fix"),
     [
@@ -197,6 +198,7 @@ def test_a_value_near_a_known_one_is_helped(tmp_path: Path) -> None:
     assert refused(tmp_path, HEAD + '[approvals]\non_expiry = "escalat"\n').fix == "Did you mean escalate?"
 
 
+@pytest.mark.promise("api-keys-only-as-handles")
 @pytest.mark.parametrize(
     "more",
     [
@@ -257,6 +259,7 @@ def test_a_file_that_is_not_there_or_not_readable_is_named(tmp_path: Path) -> No
         load(tmp_path, environ=HOME)
 
 
+@pytest.mark.promise("api-overlays-say-their-source")
 def test_an_overlay_goes_over_the_file_key_by_key(tmp_path: Path) -> None:
     config = read(tmp_path, FULL, "prod").config
     assert config.env == "prod" and config.journal.path == "/var/lib/desk/desk.db"
@@ -286,6 +289,7 @@ def test_an_unknown_environment_is_refused_with_the_nearest(tmp_path: Path) -> N
     assert refused(tmp_path, HEAD, "prod").why == "flyball.toml has no [env.NAME] tables"
 
 
+@pytest.mark.promise("api-overlays-say-their-source")
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     sources = read(tmp_path, FULL, "prod").sources
     lines = FULL.split("\n")

@@ -28,6 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 # group commit ---------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-group-commit")
 async def test_appends_that_wait_together_share_a_commit(path: Path) -> None:
     commits: list[str] = []
     journal = watched_journal(path, lambda sql: commits.append(sql) if sql == "COMMIT" else None)
@@ -45,6 +46,7 @@ async def test_a_row_that_changes_often_in_a_batch_is_written_once(path: Path) -
     assert row is not None and row.inbox == 100
 
 
+@pytest.mark.promise("journal-bad-append-hurts-only-itself")
 async def test_an_sql_error_is_answered_by_trying_each_append_alone(path: Path) -> None:
     gate, failures = threading.Event(), [sqlite_error(sqlite3.SQLITE_CONSTRAINT)]
 
@@ -64,6 +66,7 @@ async def test_an_sql_error_is_answered_by_trying_each_append_alone(path: Path) 
     assert sum(isinstance(answer, Appended) for answer in answers) == size >= 7
 
 
+@pytest.mark.promise("journal-full-disk-refuses")
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -87,6 +90,7 @@ async def test_what_the_file_cannot_take_is_refused_with_its_reason(path: Path, 
     assert isinstance(later, Appended) and later.first == 0
 
 
+@pytest.mark.promise("journal-indeterminate-stops")
 async def test_an_input_output_error_stops_the_journal(path: Path) -> None:
     def fail(sql: str) -> None:
         if "INTO record" in sql:
@@ -98,6 +102,7 @@ async def test_an_input_output_error_stops_the_journal(path: Path) -> None:
     assert [answer.reason for answer in answers if isinstance(answer, Refused)] == ["closed", "closed"]
 
 
+@pytest.mark.promise("journal-indeterminate-stops")
 async def test_a_commit_that_reports_an_error_is_indeterminate_until_it_is_looked_up(path: Path) -> None:
     def fail(sql: str) -> None:
         if sql == "COMMIT":
@@ -113,6 +118,7 @@ async def test_a_commit_that_reports_an_error_is_indeterminate_until_it_is_looke
     await again.close()
 
 
+@pytest.mark.promise("journal-full-disk-refuses")
 async def test_a_commit_on_a_full_disk_is_refused_because_nothing_is_there(path: Path) -> None:
     errors = [sqlite_error(sqlite3.SQLITE_FULL)]
 
@@ -127,6 +133,7 @@ async def test_a_commit_on_a_full_disk_is_refused_because_nothing_is_there(path:
     assert again == Appended(first=0, size=1)
 
 
+@pytest.mark.promise("journal-full-disk-refuses")
 async def test_a_file_that_may_not_grow_refuses_and_goes_on_when_it_may(path: Path) -> None:
     connections: list[sqlite3.Connection] = []
     journal = watched_journal(path, lambda sql: None)
@@ -142,6 +149,7 @@ async def test_a_file_that_may_not_grow_refuses_and_goes_on_when_it_may(path: Pa
     assert isinstance(answers[0], Appended) and isinstance(answers[2], Appended) and isinstance(after, Appended)
 
 
+@pytest.mark.promise("journal-disk-reserve")
 async def test_what_is_left_on_the_disk_is_kept_for_outcomes(path: Path) -> None:
     journal = open_journal(path, disk_reserve=1 << 60)
     intent, outcome = await journal.append(numbered(1)), await journal.append(numbered(2, urgent=True))
@@ -150,6 +158,7 @@ async def test_what_is_left_on_the_disk_is_kept_for_outcomes(path: Path) -> None
     assert isinstance(outcome, Appended)
 
 
+@pytest.mark.promise("journal-indeterminate-stops")
 async def test_whatever_goes_wrong_in_the_writer_is_answered(path: Path) -> None:
     def fail(sql: str) -> None:
         if "INTO record" in sql:
@@ -163,6 +172,7 @@ async def test_whatever_goes_wrong_in_the_writer_is_answered(path: Path) -> None
 
 
 # relaxed --------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-reads-skip-only-the-fsync")
 async def test_a_relaxed_append_is_answered_before_its_commit_and_others_are_not(path: Path) -> None:
     gate = threading.Event()
 
@@ -187,6 +197,7 @@ async def test_a_relaxed_append_is_answered_before_its_commit_and_others_are_not
     assert isinstance(early, Appended) and (early.first, seen_early) == (3, 3)
 
 
+@pytest.mark.promise("journal-reads-skip-only-the-fsync")
 async def test_a_relaxed_append_that_turns_out_not_to_be_possible_stops_the_journal(path: Path) -> None:
     failing = [True]
 
@@ -204,6 +215,7 @@ async def test_a_relaxed_append_that_turns_out_not_to_be_possible_stops_the_jour
 
 
 # views ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-readers-have-deadlines")
 async def test_a_view_ends_at_its_deadline(path: Path) -> None:
     journal = open_journal(path, view_seconds=0.02)
     await journal.append(numbered(1))
@@ -215,6 +227,7 @@ async def test_a_view_ends_at_its_deadline(path: Path) -> None:
     assert caught.value.code == "view_expired"
 
 
+@pytest.mark.promise("journal-readers-have-deadlines")
 def test_a_query_that_passes_the_deadline_is_interrupted() -> None:
     readers = Readers(lambda: sqlite3.connect(":memory:", isolation_level=None), seconds=0.05)
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
@@ -241,6 +254,7 @@ async def test_views_give_their_connections_back(path: Path) -> None:
     assert closed.value.code == "journal_closed"
 
 
+@pytest.mark.promise("journal-readers-have-deadlines")
 async def test_a_long_view_does_not_keep_the_log_of_writes_from_shrinking(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +274,7 @@ async def test_a_long_view_does_not_keep_the_log_of_writes_from_shrinking(
     assert forgotten.tree() == ("", Frontier())
 
 
+@pytest.mark.promise("journal-not-across-fork")
 async def test_a_child_process_may_not_use_its_parents_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal(path)
     with monkeypatch.context() as patch:

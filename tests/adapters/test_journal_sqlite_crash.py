@@ -50,6 +50,7 @@ def killed_while_writing(path: Path, after: int) -> set[int]:
     return told | {int(line) for line in rest if line.endswith("\n")}
 
 
+@pytest.mark.promise("journal-all-or-nothing", "journal-acknowledged-is-durable")
 @pytest.mark.parametrize("after", [1, 150, 700])
 async def test_after_a_kill_all_that_was_acknowledged_is_there_and_whole(tmp_path: Path, after: int) -> None:
     path = tmp_path / "journal.db"

@@ -20,10 +20,12 @@ async def journal(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.promise("journal-library-bugs-are-told")
 def test_the_linked_version_is_told() -> None:
     assert library()["version"] == sqlite3.sqlite_version
 
 
+@pytest.mark.promise("journal-library-bugs-are-told")
 @pytest.mark.parametrize(
     ("version", "bugs"),
     [

@@ -76,6 +76,7 @@ def owner(path: Path, script: str = OWN) -> Generator[subprocess.Popen[str], Non
 
 
 # a sound file ---------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-wal-and-full")
 def test_a_new_file_is_only_for_its_user_and_in_wal_mode(path: Path) -> None:
     written(path)
     with sqlite3.connect(path) as file:
@@ -85,6 +86,7 @@ def test_a_new_file_is_only_for_its_user_and_in_wal_mode(path: Path) -> None:
     assert path.with_name("journal.db.lock").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.promise("journal-wal-and-full")
 @pytest.mark.parametrize(("asked", "value"), [("full", 2), ("normal", 1)])
 def test_the_writer_is_as_durable_as_asked(path: Path, asked: opening.Synchronous, value: int) -> None:
     prepare(path)
@@ -94,6 +96,7 @@ def test_the_writer_is_as_durable_as_asked(path: Path, asked: opening.Synchronou
     assert found == value
 
 
+@pytest.mark.promise("journal-fullfsync-on-macs")
 def test_a_mac_writes_through_its_disks_own_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening.sys, "platform", "darwin")
     prepare(path)
@@ -103,6 +106,7 @@ def test_a_mac_writes_through_its_disks_own_memory(path: Path, monkeypatch: pyte
     assert found == [(1,), (1,)]
 
 
+@pytest.mark.promise("journal-wal-and-full")
 def test_a_pragma_that_does_not_hold_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(opening._SYNCHRONOUS, "full", 7)
     assert refused(path).code == "journal_unsafe"
@@ -117,6 +121,7 @@ def test_closing_folds_everything_into_the_file(path: Path) -> None:
 SECOND = Migration(2, "more", "CREATE TABLE more (id TEXT); INSERT INTO more SELECT tenant FROM log;")
 
 
+@pytest.mark.promise("journal-migrations")
 def test_an_older_file_is_brought_up_to_date_with_what_is_in_it(path: Path) -> None:
     written(path)
     connection = open_writer(path, "full", [*migrations(), SECOND])
@@ -126,6 +131,7 @@ def test_an_older_file_is_brought_up_to_date_with_what_is_in_it(path: Path) -> N
     assert refused(path).code == "journal_newer"
 
 
+@pytest.mark.promise("journal-migrations")
 def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     written(path)
     with pytest.raises(FlyballError) as caught:
@@ -156,6 +162,7 @@ def test_every_migration_says_what_it_does() -> None:
 
 
 # files that are not fit -----------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-unfit-files-are-refused")
 def test_a_newer_file_is_left_alone(path: Path) -> None:
     written(path)
     with sqlite3.connect(path) as file:
@@ -173,6 +180,7 @@ def test_text_is_no_journal(path: Path) -> None:
     assert path.read_text().startswith("dear diary")
 
 
+@pytest.mark.promise("journal-unfit-files-are-refused")
 def test_another_programs_database_is_no_journal(path: Path) -> None:
     with sqlite3.connect(path) as file:
         file.execute("CREATE TABLE customers (id)")
@@ -180,6 +188,7 @@ def test_another_programs_database_is_no_journal(path: Path) -> None:
     assert refused(path).code == "not_a_journal"
 
 
+@pytest.mark.promise("journal-unfit-files-are-refused")
 def test_a_damaged_file_is_refused(path: Path) -> None:
     written(path, 300)
     data = bytearray(path.read_bytes())
@@ -198,6 +207,7 @@ def test_a_reader_of_a_damaged_file_says_so(path: Path) -> None:
     assert (refused.value.code, str(path) in refused.value.what) == ("journal_corrupt", True)
 
 
+@pytest.mark.promise("journal-unfit-files-are-refused")
 def test_a_file_that_was_cut_short_is_refused(path: Path) -> None:
     written(path, 300)
     os.truncate(path, path.stat().st_size // 2)
@@ -220,6 +230,7 @@ def guarded() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.promise("journal-unfit-files-are-refused")
 @pytest.mark.parametrize("protected", ["folder", "file"])
 def test_a_place_that_may_not_be_written_is_refused(guarded: Path, protected: str) -> None:
     path = guarded / "journal.db"
@@ -241,6 +252,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "file" / "journal.db").code == "journal_read_only"
 
 
+@pytest.mark.promise("journal-no-network-disks")
 def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n")
     monkeypatch.setattr(opening, "MOUNTS", tmp_path / "mounts")
@@ -248,6 +260,7 @@ def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.Monkey
     assert not path.exists()
 
 
+@pytest.mark.promise("journal-no-network-disks")
 def test_the_nearest_mount_says_what_kind_of_disk_it_is() -> None:
     mounts = "\n/dev/a / ext4 rw\nhost:/b /home\\040of nfs rw\n/dev/c /home\\040of/anna ext4 rw"
     assert network_type(Path("/home of/kim/j.db"), mounts) == "nfs"
@@ -256,6 +269,7 @@ def test_the_nearest_mount_says_what_kind_of_disk_it_is() -> None:
 
 
 # owners and readers ---------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-one-owner")
 def test_a_second_process_is_told_who_owns_the_file(path: Path) -> None:
     with owner(path) as process:
         error = refused(path)
@@ -270,6 +284,7 @@ def test_a_second_journal_in_one_process_is_refused_too(path: Path) -> None:
     written(path)
 
 
+@pytest.mark.promise("journal-one-owner")
 def test_an_owner_that_was_killed_leaves_the_file_to_the_next(path: Path) -> None:
     with owner(path):
         pass
@@ -278,6 +293,7 @@ def test_an_owner_that_was_killed_leaves_the_file_to_the_next(path: Path) -> Non
     written(path)
 
 
+@pytest.mark.promise("journal-one-owner")
 def test_a_forked_child_does_not_keep_the_file_from_the_next_owner(path: Path) -> None:
     with owner(path, OWN_AND_FORK) as process:
         assert process.stdout is not None

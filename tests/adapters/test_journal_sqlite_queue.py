@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from flyball.adapters.journal_sqlite.queue import ENOUGH, Job, Queue, tell
 from flyball.core.journal import Appended
 from tests.adapters.journal_appends import numbered, open_journal
@@ -19,6 +21,7 @@ def ids(jobs: list[Job]) -> list[str]:
     return [one.append.id for one in jobs]
 
 
+@pytest.mark.promise("journal-outcomes-go-first")
 async def test_outcomes_go_before_intents() -> None:
     queue = Queue()
     for number, urgent in enumerate((False, False, True)):
@@ -26,6 +29,7 @@ async def test_outcomes_go_before_intents() -> None:
     assert ids(queue.take()) == ["a2", "a0", "a1"]
 
 
+@pytest.mark.promise("gate-fair-queue")
 async def test_a_tenant_that_sends_much_does_not_hold_up_another() -> None:
     queue = Queue()
     for number in range(4):
@@ -34,6 +38,7 @@ async def test_a_tenant_that_sends_much_does_not_hold_up_another() -> None:
     assert ids(queue.take()) == ["a0", "a9", "a1", "a2", "a3"]
 
 
+@pytest.mark.promise("gate-fair-queue")
 async def test_who_finds_the_queue_full_waits_for_room() -> None:
     queue = Queue(per_tenant=2)
     assert queue.put(job(0)) is True and queue.put(job(1)) is True
@@ -46,6 +51,7 @@ async def test_who_finds_the_queue_full_waits_for_room() -> None:
     assert queue.put(job(2)) is True
 
 
+@pytest.mark.promise("gate-fair-queue")
 async def test_a_tenant_that_sends_large_appends_waits_for_room_too() -> None:
     queue = Queue(tenant_bytes=job(0).size + 1)
     assert queue.put(job(0)) is True and queue.put(job(1)) is True
@@ -90,6 +96,7 @@ async def test_a_closed_queue_lets_nobody_in_and_is_emptied() -> None:
     assert (ids(queue.take()), queue.take()) == (["a0"], [])
 
 
+@pytest.mark.promise("journal-cancelled-waiter")
 async def test_telling_skips_who_was_cancelled() -> None:
     gone, there = job(0), job(1)
     gone.future.cancel()

@@ -14,6 +14,7 @@ def test_it_is_a_keyring(check: object) -> None:
     check(opens)
 
 
+@pytest.mark.promise("journal-erased-is-said")
 def test_an_erased_subject_has_no_key_ever_again() -> None:
     ring = MemoryKeyring()
     ring.subject("acme", KIM)

@@ -55,6 +55,7 @@ def test_a_file_that_others_can_read_is_refused(file: Path) -> None:
     assert code(lambda: open_keyring(file, ROOT)) == "keyring_exposed"
 
 
+@pytest.mark.promise("journal-keys-stand-apart")
 def test_no_key_stands_in_the_file_unwrapped(file: Path) -> None:
     ring = open_keyring(file, ROOT, create=True)
     keys = [ring.subject("acme", KIM), ring.pseudonym("acme"), ROOT]
@@ -68,6 +69,7 @@ def test_a_missing_keyring_is_not_made_unasked(file: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.promise("journal-keys-stand-apart")
 def test_a_wrong_root_key_is_noticed_at_once(file: Path) -> None:
     made(file)
     assert code(lambda: open_keyring(file, bytes(32))) == "wrong_root_key"
@@ -189,6 +191,7 @@ def test_a_file_damaged_while_it_is_open_is_named(file: Path) -> None:
     assert code(lambda: ring.subject("acme", KIM)) == "keyring_corrupt"
 
 
+@pytest.mark.promise("journal-keys-stand-apart")
 def test_what_is_deleted_is_overwritten(file: Path) -> None:
     ring: SqliteKeyring = open_keyring(file, ROOT, create=True)
     assert ring._connection.execute("PRAGMA secure_delete").fetchone() == (1,)

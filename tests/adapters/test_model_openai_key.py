@@ -30,6 +30,7 @@ def test_a_key_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert read_key("file:~/key").reveal() == "sk-3"
 
 
+@pytest.mark.promise("api-keys-only-as-handles")
 @pytest.mark.parametrize("source", ["sk-live-1234", "", "env:", "file:", "ENV:K", "http://x", "env"])
 def test_a_key_written_out_is_refused_and_not_quoted(source: str) -> None:
     error = refused(source)

@@ -185,6 +185,7 @@ def test_no_reply_left_names_agent_and_step() -> None:
 # what it says ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("api-scripted-says-so")
 def test_every_reply_says_that_it_is_scripted() -> None:
     reply = play(script(DESK), request(USER))
     assert (reply.model, reply.provider_id, reply.stop) == ("scripted:desk", "desk/writer/1", "tool")

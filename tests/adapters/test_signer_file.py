@@ -35,11 +35,15 @@ def rewrite(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
+@pytest.mark.promise("journal-signer-remembers", case="an_origin_has_one_log")
+@pytest.mark.promise("journal-signer-remembers", case="it_refuses_a_changed_history")
+@pytest.mark.promise("journal-signer-remembers", case="it_refuses_a_shorter_log")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_is_a_signer(check: Callable[[Opens], None], file: Path) -> None:
     check(lambda: open_signer(file, "conformance", create=True))
 
 
+@pytest.mark.promise("journal-keys-and-state-are-one-file")
 def test_the_file_is_its_owners_alone(file: Path) -> None:
     made(file)
     assert {p.name: p.stat().st_mode & 0o777 for p in file.parent.iterdir()} == {
@@ -48,6 +52,7 @@ def test_the_file_is_its_owners_alone(file: Path) -> None:
     }
 
 
+@pytest.mark.promise("journal-state-before-signature")
 def test_the_state_is_durable_before_the_signature_is_released(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     sync = os.fsync
@@ -62,6 +67,7 @@ def test_the_state_is_durable_before_the_signature_is_released(file: Path, monke
     assert done[-3:] == ["file", "folder", "signature"]
 
 
+@pytest.mark.promise("journal-state-before-signature")
 def test_a_state_that_cannot_be_kept_releases_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signer = open_signer(made(file), "desk")
     monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(5, "Input/output error")))
@@ -133,6 +139,7 @@ def test_a_damaged_state_signs_nothing(file: Path, change: dict[str, Any]) -> No
     assert code(lambda: sign(open_signer(file, "desk"), 9)) == "signer_corrupt"
 
 
+@pytest.mark.promise("journal-keys-and-state-are-one-file")
 def test_a_key_exchanged_under_it_is_noticed(file: Path) -> None:
     signer = open_signer(made(file), "desk")
     rewrite(file, private="11" * 32)

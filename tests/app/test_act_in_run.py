@@ -72,6 +72,7 @@ async def test_a_run_that_has_ended_is_refused_and_what_was_done_in_it_is_still_
     assert await act(bench, run, look, "1", n=4) == told and isinstance(told, Executed)
 
 
+@pytest.mark.promise("gate-run-shares-budget-and-taint")
 async def test_nobody_acts_in_a_run_of_somebody_else() -> None:
     bench = lab()
     run = await opened(bench)
@@ -79,6 +80,7 @@ async def test_nobody_acts_in_a_run_of_somebody_else() -> None:
         await act(bench, run, look, "1", FAY, n=1)
 
 
+@pytest.mark.promise("gate-run-shares-budget-and-taint")
 async def test_what_is_done_within_a_run_spends_its_budget() -> None:
     bench = lab()
     run = await opened(bench, calls=2)
@@ -89,6 +91,7 @@ async def test_what_is_done_within_a_run_spends_its_budget() -> None:
     assert row is not None and row.spent.calls == 2 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-run-shares-budget-and-taint")
 async def test_what_is_read_within_a_run_taints_it_and_what_else_is_done_in_it() -> None:
     clean = '@id("clean") @reason("tainted") forbid (principal, action == Action::"pay", resource)'
     bench = lab(policies=POLICY + clean + " when { context.run.tainted };")
@@ -99,6 +102,7 @@ async def test_what_is_read_within_a_run_taints_it_and_what_else_is_done_in_it()
     assert bench._bench.journal.view("local").row(EpochRow, f"taint:{run}") is not None
 
 
+@pytest.mark.promise("gate-run-shares-budget-and-taint")
 async def test_what_was_done_in_a_run_counts_within_it() -> None:
     asks = '@id("after") @reason("look first") forbid (principal, action == Action::"pay", resource)'
     bench = lab(
@@ -110,6 +114,7 @@ async def test_what_was_done_in_a_run_counts_within_it() -> None:
     assert isinstance(alone, Blocked)
 
 
+@pytest.mark.promise("gate-an-agent-is-no-request")
 @pytest.mark.parametrize(("to", "known"), [("ann@shop.example", True), ("thief@elsewhere.example", False)])
 async def test_arguments_within_a_run_are_known_by_what_was_read_in_it_or_not_at_all(to: str, known: bool) -> None:
     till = Drawer()

@@ -211,6 +211,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.promise("api-policy-cases")
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_case_says_what_policy_says(there: Setting, name: str) -> None:
     assert judged(there, **EXPECTED[name]) == []
@@ -290,6 +291,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.promise("api-policy-cases")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_case_is_refused(name: str) -> None:
     text, words = REFUSED[name]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from flyball import Completed, Waiting
 from flyball.app.wiring import Ports
 from flyball.core.journal import CheckpointRow
@@ -31,6 +33,7 @@ async def soon_signed(ports: Ports) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("journal-signed-at-rest")
 async def test_a_log_is_signed_when_a_run_parks_and_when_it_ends(tmp_path: Path) -> None:
     ports = memory()
     async with in_memory(ports, tmp_path, Books(), ASKS) as app:
@@ -43,6 +46,7 @@ async def test_a_log_is_signed_when_a_run_parks_and_when_it_ends(tmp_path: Path)
         await soon_signed(ports)
 
 
+@pytest.mark.promise("journal-signed-at-rest")
 async def test_a_log_is_signed_when_the_project_is_closed(tmp_path: Path) -> None:
     ports = memory()
     async with in_memory(ports, tmp_path, Books()) as app:

@@ -52,12 +52,14 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         yield Door(app, Callers(app.office, SESSION))
 
 
+@pytest.mark.promise("api-host-or-key")
 def test_a_signed_request_is_the_person_of_its_key(door: Door) -> None:
     caller = door.who(door.asked())
     assert (caller.by.id, caller.by.assurance, caller.by.issuer, caller.key) == ("user:fay", "key", "key", FAY.id)
     assert caller.by.groups == {"finance"} and caller.arguments == {"run": "r-1"} and caller.command == "stop"
 
 
+@pytest.mark.promise("api-host-or-key")
 def test_without_a_key_it_is_the_user_behind_the_socket(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "fay")
     monkeypatch.setenv("LOGNAME", "fay")
@@ -67,6 +69,7 @@ def test_without_a_key_it_is_the_user_behind_the_socket(door: Door, monkeypatch:
     )
 
 
+@pytest.mark.promise("api-requests-once")
 def test_a_request_is_taken_once(door: Door) -> None:
     asked = door.asked()
     door.who(asked)
@@ -74,20 +77,24 @@ def test_a_request_is_taken_once(door: Door) -> None:
     door.who(door.asked(nonce="m" * 16))
 
 
+@pytest.mark.promise("api-requests-once")
 @pytest.mark.parametrize("bound", [{"tenant": "acme"}, {"log": "0" * 32}, {"session": "t" * 32}])
 def test_a_request_for_somebody_else_is_refused(door: Door, bound: dict[str, str]) -> None:
     assert "meant for somebody else" in door.refusal(door.asked(**bound))
 
 
+@pytest.mark.promise("api-requests-once")
 @pytest.mark.parametrize("ago", [61, -62])
 def test_a_request_is_fresh_for_a_minute(door: Door, ago: int) -> None:
     assert door.refusal(door.asked(ago_s=ago)).startswith("request_stale")
 
 
+@pytest.mark.promise("api-host-or-key", "api-keys-are-records")
 def test_a_key_that_nobody_enrolled_is_nobody(door: Door) -> None:
     assert door.refusal(door.asked(EVE)).startswith("auth_failed")
 
 
+@pytest.mark.promise("api-keys-are-records")
 async def test_a_revoked_key_is_nobody(door: Door) -> None:
     await door.app.keys.revoke(FAY.id)
     assert door.refusal(door.asked()).startswith("auth_failed")

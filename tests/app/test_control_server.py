@@ -54,6 +54,7 @@ async def refusal(work: object) -> str:
     return f"{refused.value.code}: {refused.value}"
 
 
+@pytest.mark.promise("journal-owner-serves-a-socket")
 async def test_the_owner_serves_a_0600_socket_beside_the_database_until_it_closes(config: Config, dial: Dial) -> None:
     path = Path(config.journal.path).with_name("desk.db.sock")
     async with owner(config):
@@ -81,6 +82,7 @@ async def test_where_no_socket_can_be_made_the_project_opens_all_the_same(
     assert "no control socket" in caplog.text and path.read_text() == "not a socket"
 
 
+@pytest.mark.promise("api-approving-wakes")
 async def test_an_approval_over_the_socket_wakes_the_run(app: Flyball, config: Config, dial: Dial) -> None:
     asked = await waiting(app)
     client = await dial(FAY)
@@ -102,6 +104,7 @@ async def test_the_operating_system_user_decides_nothing(
     assert said.startswith("not_eligible") and "may start runs, not decide" in said
 
 
+@pytest.mark.promise("api-os-user-starts-only")
 async def test_the_operating_system_user_runs_resumes_and_stops(app: Flyball, config: Config, dial: Dial) -> None:
     client = await dial()
     assert (await client.ask(app, "run", what="looks", input="2"))["value"] == 2
@@ -116,6 +119,7 @@ async def test_a_key_that_nobody_enrolled_does_nothing(app: Flyball, config: Con
     assert (await refusal(client.ask(app, "runs"))).startswith("auth_failed")
 
 
+@pytest.mark.promise("gate-approvals-are-signed")
 async def test_a_signature_over_something_else_is_no_approval(app: Flyball, config: Config, dial: Dial) -> None:
     asked = await waiting(app)
     client = await dial(FAY)
@@ -128,6 +132,7 @@ async def test_a_signature_over_something_else_is_no_approval(app: Flyball, conf
     assert said.startswith("conflict") and app.approvals.get(asked).over == over
 
 
+@pytest.mark.promise("api-requests-once")
 async def test_a_request_that_is_sent_twice_is_done_once(app: Flyball, config: Config, dial: Dial) -> None:
     client = await dial(FAY)
     message = client.signed("run", now=app.rooms.ports.clock.now(), what="looks", input="1")
@@ -190,6 +195,7 @@ async def test_a_stream_ends_with_whoever_hung_up_and_a_command_does_not(
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.promise("api-watch")
 async def test_events_arrive_as_they_are_recorded(app: Flyball, config: Config, dial: Dial) -> None:
     client, other = await dial(), await dial()
     run = (await other.ask(app, "run", what="looks", input="1"))["run"]

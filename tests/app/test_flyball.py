@@ -76,12 +76,14 @@ async def approved(app: Flyball) -> None:
 
 
 # act ------------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-act-is-one-door", "api-approving-wakes")
 async def test_an_action_that_is_held_waits_for_the_person_and_comes_back_done(app: Flyball) -> None:
     held = app.act(pay, {"cents": 900}, by=KIM, call_id="1", hold=HOLD)
     told, _ = await asyncio.gather(held, approved(app))
     assert isinstance(told, Executed) and told.value == "paid 900"
 
 
+@pytest.mark.promise("api-act-is-one-door")
 async def test_an_action_that_is_not_held_comes_back_pending_and_then_as_it_ended(app: Flyball) -> None:
     asked = await app.act("pay", {"cents": 900}, by=KIM, call_id="1")
     assert isinstance(asked, Pending) and (asked.kind, asked.groups) == ("approval", ("finance",))
@@ -90,6 +92,7 @@ async def test_an_action_that_is_not_held_comes_back_pending_and_then_as_it_ende
     assert isinstance(told, Blocked) and told.reason == "approval_rejected"
 
 
+@pytest.mark.promise("gate-keys-are-of-one-principal", "api-act-is-one-door")
 async def test_one_call_id_is_one_action_and_another_request_under_it_is_refused(app: Flyball) -> None:
     first = await app.act(pay, {"cents": 1}, by=KIM, call_id="1")
     assert await app.act(pay, {"cents": 1}, by=KIM, call_id="1") == first
@@ -105,6 +108,7 @@ async def test_an_unknown_tool_is_named_before_anything_is_recorded(app: Flyball
 
 
 # start, watch, stop ---------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-events-by-cursor", "api-watch")
 async def test_a_run_is_watched_from_its_start_to_its_end_and_from_anywhere_in_between(app: Flyball) -> None:
     run = await app.start(both, 900, by=KIM)
     seen: list[Event] = []
@@ -131,6 +135,7 @@ async def test_what_watching_says_of_a_verdict_is_what_the_record_says(app: Flyb
     assert decided[-1].arguments["cents"] == 5 and decided[-1].policies == ("project/all",)
 
 
+@pytest.mark.promise("api-stop")
 async def test_a_started_run_is_stopped_by_its_handle(app: Flyball) -> None:
     run = await app.start(both, 900, by=KIM)
     assert isinstance(await run.result(), Waiting)
@@ -156,6 +161,7 @@ async def test_a_project_is_opened_by_its_file_or_its_directory(tmp_path: Path, 
 
 
 # the short form -------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-short-form")
 def test_the_short_form_runs_a_script_as_the_operating_system_user_within_its_limits(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text(HELPER)
     env = {"HOME": str(tmp_path), "PATH": ""}
@@ -166,6 +172,7 @@ def test_the_short_form_runs_a_script_as_the_operating_system_user_within_its_li
     assert (tmp_path / ".flyball" / "helper.db").exists()
 
 
+@pytest.mark.promise("gate-agents-never-approve")
 async def test_the_operating_system_user_of_the_short_form_approves_nothing(app: Flyball) -> None:
     from flyball.app.person import os_user
 
@@ -191,6 +198,7 @@ async def origins(tmp_path: Path) -> AsyncIterator[Flyball]:
         yield opened
 
 
+@pytest.mark.promise("gate-an-agent-is-no-request")
 async def test_what_an_agent_proposes_through_a_door_is_not_what_its_person_asked_for(origins: Flyball) -> None:
     to = {"cents": 1, "to": "stranger"}
     mine = await origins.act(pay, to, by=KIM, call_id="1")
@@ -203,6 +211,7 @@ async def wished(run: Run, to: str) -> str:
     return await run.ask("Go on?", str, to="desk", within=HOLD, default="no")
 
 
+@pytest.mark.promise("gate-an-agent-is-no-request")
 async def test_within_a_run_an_action_is_traced_to_what_that_run_was_asked(origins: Flyball) -> None:
     run = (await origins.run(wished, "customer", by=KIM)).run
     told = [
@@ -212,6 +221,7 @@ async def test_within_a_run_an_action_is_traced_to_what_that_run_was_asked(origi
     assert (await origins.releases.replay(origins.runs.list()[-1].id)).ok and (await origins.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-untrusted-text-taints")
 async def test_what_one_action_of_a_run_read_taints_the_next(origins: Flyball) -> None:
     one, other = [(await origins.run(wished, to, by=KIM)).run for to in ("x", "y")]
     assert isinstance(await origins.act(look, {}, by=ROBOT, call_id="1", run=one), Executed)
@@ -220,6 +230,7 @@ async def test_what_one_action_of_a_run_read_taints_the_next(origins: Flyball) -
     assert isinstance(tainted, Blocked) and tainted.policies == ("project/clean",) and isinstance(clean, Executed)
 
 
+@pytest.mark.promise("gate-run-shares-budget-and-taint")
 async def test_the_actions_of_a_run_spend_its_budget(app: Flyball) -> None:
     run = (await app.start(wished, "x", by=KIM, limits=Limits(calls=2))).id
     await app.runs.result(run)

@@ -23,6 +23,7 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "shop")
 
 
+@pytest.mark.promise("gate-opening-activates-once")
 async def test_the_bundle_on_disk_is_activated_once_as_a_leaf(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -31,6 +32,7 @@ async def test_the_bundle_on_disk_is_activated_once_as_a_leaf(shop: Shop) -> Non
         assert fact["digest"] == app.policies.in_force()["project"] and fact["by"] == ""
 
 
+@pytest.mark.promise("gate-files-are-not-watched")
 async def test_a_bundle_that_changed_since_needs_activate_and_every_surface_says_so(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -53,6 +55,7 @@ async def test_changed_tools_are_a_changed_bundle_and_a_comment_is_none(shop: Sh
         assert any("tools changed" in n or "policies on disk changed" in n for n in app.policies.notices())
 
 
+@pytest.mark.promise("gate-activation-is-checked")
 async def test_refused_policies_on_disk_are_a_notice_and_the_last_good_bundle_stays(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -74,6 +77,7 @@ async def test_a_policy_tightened_while_a_run_waits_denies_it(shop: Shop) -> Non
         assert isinstance(result, Stopped) and result.reason == "policy_denied" and not shop.paid
 
 
+@pytest.mark.promise("gate-activation-voids-approvals", "gate-unrelated-change-voids-nothing")
 async def test_a_granted_approval_is_void_once_its_policy_changed(shop: Shop) -> None:
     async with shop.open() as app:
         asked = await started(app, 30)
@@ -89,6 +93,7 @@ async def test_a_granted_approval_is_void_once_its_policy_changed(shop: Shop) ->
         assert (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-unrelated-change-voids-nothing")
 async def test_an_unrelated_edit_voids_nothing(shop: Shop) -> None:
     async with shop.open() as app:
         asked = await started(app, 30)
@@ -101,6 +106,7 @@ async def test_an_unrelated_edit_voids_nothing(shop: Shop) -> None:
         assert "voided" not in kinds(app, asked.run)
 
 
+@pytest.mark.promise("gate-activation-voids-approvals")
 async def test_an_open_ask_survives_an_unrelated_edit_and_is_asked_anew_after_a_related_one(shop: Shop) -> None:
     async with shop.open() as app:
         asked = await started(app, 30)
@@ -113,6 +119,7 @@ async def test_an_open_ask_survives_an_unrelated_edit_and_is_asked_anew_after_a_
         assert same.pending[0].over == asked.pending[0].over != other.pending[0].over
 
 
+@pytest.mark.promise("gate-loosening-is-said")
 async def test_a_loosened_policy_lets_what_waits_go(shop: Shop) -> None:
     async with shop.open() as app:
         asked = await started(app, 30)
@@ -122,6 +129,7 @@ async def test_a_loosened_policy_lets_what_waits_go(shop: Shop) -> None:
         assert isinstance(await app.runs.result(asked.run), Completed) and shop.paid == [60]
 
 
+@pytest.mark.promise("gate-loosening-is-said")
 async def test_what_tightens_is_said_before(shop: Shop) -> None:
     async with shop.open() as app:
         await started(app, 4)
@@ -131,6 +139,7 @@ async def test_what_tightens_is_said_before(shop: Shop) -> None:
         assert [c.partition(": ")[2] for c in changes.tighter] == ["allow -> deny"]
 
 
+@pytest.mark.promise("gate-activation-needs-an-admin")
 @pytest.mark.parametrize(
     ("by", "code"),
     [(KIM, "policy_denied"), (Principal("user:root", issuer="os", assurance="os"), "not_eligible"),
@@ -145,6 +154,7 @@ async def test_only_an_admin_activates(shop: Shop, by: Principal, code: str) -> 
         assert refused.value.code == code and len(facts(app, "policy_activated")) == 1
 
 
+@pytest.mark.promise("gate-activation-needs-an-admin")
 async def test_a_refused_activation_is_a_record_and_the_ledger_verifies(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -155,6 +165,7 @@ async def test_a_refused_activation_is_a_record_and_the_ledger_verifies(shop: Sh
         assert (fact["action"], fact["outcome"]) == ("activate", "deny") and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-activation-needs-an-admin")
 async def test_an_activation_names_who_and_why_and_moves_the_epoch(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -167,6 +178,7 @@ async def test_an_activation_names_who_and_why_and_moves_the_epoch(shop: Shop) -
         assert app.rooms.enforce.epochs("local")["policy"] == before + 1
 
 
+@pytest.mark.promise("gate-every-action", "gate-built-in-permits")
 async def test_a_forbid_can_keep_even_admins_from_activating(shop: Shop) -> None:
     shop.write(policy=POLICY + '@id("frozen") forbid (principal, action == Action::"activate", resource);\n')
     async with shop.open() as app:
@@ -177,6 +189,7 @@ async def test_a_forbid_can_keep_even_admins_from_activating(shop: Shop) -> None
         assert refused.value.policies == ("project/frozen",)
 
 
+@pytest.mark.promise("gate-activation-is-checked")
 async def test_a_bundle_with_a_failing_case_is_not_activated(shop: Shop) -> None:
     async with shop.open() as app:
         await app.runs.ready("local")
@@ -186,6 +199,7 @@ async def test_a_bundle_with_a_failing_case_is_not_activated(shop: Shop) -> None
         assert len(facts(app, "policy_activated")) == 1
 
 
+@pytest.mark.promise("gate-opening-activates-once")
 async def test_a_project_whose_cases_fail_does_not_open_for_anybody(shop: Shop) -> None:
     shop.write(policy=TIGHTER, cases=CASES)
     async with shop.open() as app:
@@ -205,6 +219,7 @@ async def test_a_digest_names_the_bundle_and_another_is_refused(shop: Shop) -> N
         assert await app.policies.activate(by=ANN) == []
 
 
+@pytest.mark.promise("gate-reruns-when-epochs-move")
 async def test_a_verdict_reached_before_an_activation_is_not_used_after_it(shop: Shop) -> None:
     async with shop.open() as app:
         asked = await started(app, 30)

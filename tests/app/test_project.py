@@ -55,6 +55,7 @@ def module(**values: object) -> ModuleType:
     return made
 
 
+@pytest.mark.promise("api-project-is-its-modules")
 def test_tools_agents_and_flows_of_the_named_modules_are_the_project() -> None:
     project = collect("p", "/", [sys.modules[__name__]])
     assert project.known(look) is look and project.known(clerk) is clerk and project.known(looking) is looking
@@ -65,6 +66,7 @@ def test_a_tool_that_only_an_agent_holds_is_in_the_project() -> None:
     assert collect("p", "/", [module(clerk=clerk)]).tools == {"look": look}
 
 
+@pytest.mark.promise("api-project-is-its-modules")
 def test_a_value_that_no_named_module_holds_is_refused_with_the_module_to_add() -> None:
     project = collect("p", "/", [module(clerk=clerk)])
     with pytest.raises(FlyballError) as caught:
@@ -110,6 +112,7 @@ def test_what_a_definition_says_of_itself_is_said_as_it_is(folder: Path) -> None
         load("p", folder, ["misspelt"])
 
 
+@pytest.mark.promise("api-import-is-inert")
 def test_importing_a_project_does_nothing_but_make_values(folder: Path) -> None:
     (folder / "inert_tools.py").write_text(TOOLS)
     before = {path.name for path in folder.iterdir()}

@@ -51,6 +51,7 @@ EDITS = {
 }
 
 
+@pytest.mark.promise("api-release-parts")
 @pytest.mark.parametrize("part", EDITS)
 def test_each_part_of_the_project_is_in_the_digest(tmp_path: Path, part: str) -> None:
     shop = Shop(tmp_path / "shop", code=AGENT)
@@ -60,6 +61,7 @@ def test_each_part_of_the_project_is_in_the_digest(tmp_path: Path, part: str) ->
     assert before.names[part] != after.names[part] and before.digest != after.digest
 
 
+@pytest.mark.promise("api-release-parts")
 @pytest.mark.parametrize(
     ("change", "counts"),
     [({"model": "other"}, True), ({"max_tokens": 9}, True), ({"base_url": "http://elsewhere"}, False),
@@ -100,6 +102,7 @@ def test_a_broken_import_is_in_it_by_its_bytes(shop: Shop) -> None:
     assert "code/broken" in compute(shop.project, {}).names
 
 
+@pytest.mark.promise("api-release-parts")
 async def test_policies_are_not_in_it(shop: Shop) -> None:
     before = compute(shop.project, {}).digest
     shop.write(policy=POLICY + "// more\n")
@@ -121,6 +124,7 @@ async def test_it_is_computed_once_for_a_project(shop: Shop, monkeypatch: pytest
         assert release_of(app.rooms) is first
 
 
+@pytest.mark.promise("api-release-commit")
 def test_the_commit_and_a_dirty_tree_are_facts(tmp_path: Path) -> None:
     def git(*args: str) -> None:
         who = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
@@ -136,6 +140,7 @@ def test_the_commit_and_a_dirty_tree_are_facts(tmp_path: Path) -> None:
     assert len(clean["commit"]) == 40 and not clean["dirty"] and commit_of(str(tmp_path)) == clean | {"dirty": True}
 
 
+@pytest.mark.promise("api-release-commit")
 async def test_a_release_is_a_leaf_once(shop: Shop) -> None:
     for _ in range(2):
         async with shop.open() as app:
@@ -145,6 +150,7 @@ async def test_a_release_is_a_leaf_once(shop: Shop) -> None:
 
 
 # what becomes of runs that wait ---------------------------------------------------------------------------------------
+@pytest.mark.promise("gate-unrelated-change-voids-nothing", "api-move-if-equal")
 async def test_a_waiting_run_moves_where_replay_is_equal_and_its_approval_stands(shop: Shop) -> None:
     asked = await waiting(shop)
     shop.edit(*WORDS)
@@ -158,6 +164,7 @@ async def test_a_waiting_run_moves_where_replay_is_equal_and_its_approval_stands
         assert len(facts(app, "run_moved", asked.run)) == 1
 
 
+@pytest.mark.promise("api-move-if-equal")
 async def test_a_run_that_would_do_otherwise_is_kept_and_says_what_differs(shop: Shop) -> None:
     asked = await waiting(shop)
     shop.edit(*OTHER)
@@ -169,6 +176,7 @@ async def test_a_run_that_would_do_otherwise_is_kept_and_says_what_differs(shop:
         assert words in str(difference) and "run_moved" not in kinds(app, asked.run)
 
 
+@pytest.mark.promise("api-move-if-equal")
 async def test_a_kept_run_is_not_driven_whatever_arrives(shop: Shop) -> None:
     asked = await waiting(shop)
     shop.edit(*OTHER)
@@ -219,6 +227,7 @@ async def test_a_new_prompt_does_not_strand_what_has_used_the_old_one(tmp_path: 
         assert not app.runs.row(asked.run).review
 
 
+@pytest.mark.promise("api-pin-and-ask")
 @pytest.mark.parametrize("rule", ["pin", "ask"])
 async def test_pin_and_ask_keep_every_run_until_somebody_moves_it(shop: Shop, rule: str) -> None:
     asked = await waiting(shop)

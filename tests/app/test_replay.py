@@ -99,6 +99,7 @@ async def equal(app: Flyball, run: str) -> Replayed:
     return told
 
 
+@pytest.mark.promise("journal-finished-runs-do-nothing", "api-replay-executes-nothing")
 async def test_a_run_that_completed_replays_equal_and_pays_nobody(shop: Shop) -> None:
     async with shop.open() as app:
         done = await started(app, 4)
@@ -153,6 +154,7 @@ async def test_time_chance_state_gather_flows_and_timers_replay_equal(tmp_path: 
         await equal(app, done.run)
 
 
+@pytest.mark.promise("journal-timeouts-are-timers")
 async def test_what_lost_against_a_timer_replays_equal(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop", code=LATE)
     async with shop.open() as app:
@@ -180,6 +182,7 @@ async def test_a_stopped_run_replays_equal(shop: Shop) -> None:
         await equal(app, asked.run)
 
 
+@pytest.mark.promise("gate-decision-inputs-recorded")
 async def test_verdicts_are_derived_from_the_bundles_of_then(shop: Shop) -> None:
     async with shop.open() as app:
         done = await started(app, 4)
@@ -188,6 +191,7 @@ async def test_verdicts_are_derived_from_the_bundles_of_then(shop: Shop) -> None
         await equal(app, done.run)
 
 
+@pytest.mark.promise("gate-decision-inputs-recorded")
 async def test_verdicts_are_derived_with_the_schema_of_then(shop: Shop) -> None:
     async with shop.open() as app:
         done = await started(app, 4)
@@ -231,6 +235,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.promise("api-replay-executes-nothing")
 @pytest.mark.parametrize("change", CHANGES)
 async def test_changed_code_is_a_difference_in_words(shop: Shop, change: str) -> None:
     async with shop.open() as app:
@@ -267,6 +272,7 @@ FORGERIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.promise("gate-decision-inputs-recorded", "api-replay-executes-nothing")
 @pytest.mark.parametrize("what", FORGERIES)
 async def test_a_verdict_that_does_not_follow_from_its_inputs_is_found(shop: Shop, what: str) -> None:
     async with shop.open() as app:
@@ -285,6 +291,7 @@ async def test_a_permit_that_was_never_given_is_found(shop: Shop) -> None:
         assert [d.what for d in (await app.releases.replay(row.id)).differences] == ["verdict", "the end"]
 
 
+@pytest.mark.promise("journal-erased-is-said")
 async def test_an_erased_subject_is_said(shop: Shop) -> None:
     async with shop.open() as app:
         done = await started(app, 4)
@@ -336,6 +343,7 @@ def staffed(tmp_path: Path) -> Shop:
 MODELS = {"default": ModelConfig(name="default", adapter="scripted")}
 
 
+@pytest.mark.promise("journal-finished-agents-replay")
 async def test_an_agent_that_waits_and_one_that_is_done_replay_equal(staffed: Shop) -> None:
     async with staffed.open(models=MODELS) as app:
         asked = await started(app, 4)
@@ -346,6 +354,7 @@ async def test_an_agent_that_waits_and_one_that_is_done_replay_equal(staffed: Sh
         assert (await equal(app, asked.run)).verdicts == 9
 
 
+@pytest.mark.promise("journal-finished-agents-replay")
 async def test_a_prompt_that_changed_is_found_inside_the_agent(staffed: Shop) -> None:
     async with staffed.open(models=MODELS) as app:
         asked = await started(app, 4)

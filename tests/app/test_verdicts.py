@@ -52,6 +52,7 @@ unless { resource.owner == principal && context.input.cents <= resource.limit };
 )
 
 
+@pytest.mark.promise("gate-defaults-before-policy")
 @pytest.mark.parametrize(
     ("changed", "recorded", "filled"),
     [
@@ -75,6 +76,7 @@ def test_attributes_that_are_entities_are_entities_again() -> None:
     assert as_entities(made, declared) == made
 
 
+@pytest.mark.promise("gate-decision-inputs-recorded")
 async def test_business_objects_are_decided_on_again_as_they_were(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop", code=ENTITY, policy=OWNED)
     async with shop.open() as app:
@@ -86,6 +88,7 @@ async def test_business_objects_are_decided_on_again_as_they_were(tmp_path: Path
             assert told.ok and told.verdicts == 1, [str(d) for d in told.differences]
 
 
+@pytest.mark.promise("gate-decision-inputs-recorded")
 async def test_how_old_a_business_object_was_is_in_the_record(tmp_path: Path) -> None:
     aged = ENTITY.replace('("Tenant", "acme")]', '("Tenant", "acme")], as_of=datetime.fromtimestamp(5, UTC)')
     shop = Shop(tmp_path / "shop", code=aged + "\nfrom datetime import UTC, datetime\n", policy=OWNED)

@@ -56,6 +56,9 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.promise("gate-arguments-are-validated")
+@pytest.mark.promise("gate-trap-nan", case="NaN")
+@pytest.mark.promise("gate-reserved-keys-refused", case="a reserved key")
 @pytest.mark.parametrize("bad", BAD)
 async def test_arguments_that_are_none_are_refused_and_the_refusal_is_recorded(bad: str) -> None:
     kept, (make, why) = Books(), BAD[bad]
@@ -95,6 +98,7 @@ async def test_a_call_id_of_another_action_is_refused_in_words() -> None:
     assert caught.value.code == "key_conflict" and "\0" not in str(caught.value) and "\\x00" not in str(caught.value)
 
 
+@pytest.mark.promise("gate-null-is-not-absent")
 async def test_a_null_where_null_is_allowed_is_not_the_default() -> None:
     kept = Books()
     async with lab(kept) as bank:
@@ -103,6 +107,7 @@ async def test_a_null_where_null_is_allowed_is_not_the_default() -> None:
         assert [p["rate"] for p in kept.paid] == [None, 1.0]
 
 
+@pytest.mark.promise("gate-arguments-are-validated")
 @pytest.mark.parametrize(("max_bytes", "size", "runs"), [(2_000, 3_000, False), (3 * MIB, 2 * MIB, True)])
 async def test_how_large_arguments_may_be_is_configured(max_bytes: int, size: int, runs: bool) -> None:
     async with lab(config=limited(max_bytes)) as bank:
@@ -111,6 +116,7 @@ async def test_how_large_arguments_may_be_is_configured(max_bytes: int, size: in
         assert runs or (isinstance(told, Blocked) and "more than 2000 bytes" in str(told))
 
 
+@pytest.mark.promise("gate-arguments-are-validated")
 @pytest.mark.parametrize(("max_bytes", "size", "runs"), [(2_000, 3_000, False), (3 * MIB, 2 * MIB, True)])
 async def test_what_a_model_writes_is_held_to_the_same_size(max_bytes: int, size: int, runs: bool) -> None:
     kept = Books()

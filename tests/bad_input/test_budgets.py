@@ -76,6 +76,7 @@ def limited(usd: str) -> Config:
     return msgspec.structs.replace(Config.bare("bank", "/srv", home="/srv"), limits=daily(usd))
 
 
+@pytest.mark.promise("gate-no-overspend")
 async def test_two_hundred_calls_at_once_spend_no_more_than_a_tenants_day_allows(tmp_path: Path) -> None:
     kept = Books()
     async with on_disk(tmp_path, kept, POLICY, ME, limits=daily("0.50")) as app:
@@ -86,6 +87,7 @@ async def test_two_hundred_calls_at_once_spend_no_more_than_a_tenants_day_allows
         assert day.spent.usd == 500_000 and day.reserved.usd == 0 and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-no-overspend")
 async def test_two_hundred_steps_of_one_run_at_once_spend_no_more_than_it_may() -> None:
     kept = Books()
     async with lab(kept, project=[ME]) as bank:
@@ -94,6 +96,7 @@ async def test_two_hundred_steps_of_one_run_at_once_spend_no_more_than_it_may() 
         assert (await bank.verify()).ok
 
 
+@pytest.mark.promise("gate-unknown-keeps-its-reservation")
 async def test_what_certainly_did_not_happen_gives_its_reservation_back_and_what_is_unknown_keeps_it() -> None:
     async with lab(Books(not_done(), OSError("reset")), project=[ME]) as bank:
         for n in range(3):
@@ -118,6 +121,7 @@ async def test_a_run_that_a_tenants_day_stopped_says_so() -> None:
 
 
 # tenants --------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("gate-tenants-are-apart")
 async def test_a_tenant_that_spent_its_day_takes_nothing_from_another() -> None:
     async with lab(project=[ME], config=limited("0.01")) as bank:
         assert isinstance(await bank.act(spend, {"n": 1}, by=MIA, call_id="1"), Executed)
@@ -125,6 +129,7 @@ async def test_a_tenant_that_spent_its_day_takes_nothing_from_another() -> None:
         assert isinstance(await bank.act(spend, {"n": 1}, by=BEN, call_id="1"), Executed)
 
 
+@pytest.mark.promise("gate-tenants-are-apart")
 async def test_one_tenant_sees_decides_and_stops_nothing_of_another(tmp_path: Path) -> None:
     kept = Books()
     async with in_memory(memory(), tmp_path, kept, POLICY) as app:
@@ -147,6 +152,7 @@ async def test_one_tenant_sees_decides_and_stops_nothing_of_another(tmp_path: Pa
         assert "pay" not in kept.calls and app.approvals.list(tenant="acme") == [shown]
 
 
+@pytest.mark.promise("gate-keys-are-of-one-principal")
 async def test_the_same_key_in_two_tenants_is_two_runs(tmp_path: Path) -> None:
     kept = Books()
     async with in_memory(memory(), tmp_path, kept) as app:
@@ -164,6 +170,7 @@ async def test_a_principal_of_one_tenant_cannot_be_made_another_ones(tmp_path: P
             Principal("user:eve", tenant="acme/bolt")
 
 
+@pytest.mark.promise("gate-tenants-are-apart")
 async def test_who_watches_one_tenant_hears_nothing_of_another(tmp_path: Path) -> None:
     async with in_memory(memory(), tmp_path, Books()) as app:
         await app.act(pay, {"cents": 1}, by=BEN, call_id="1")

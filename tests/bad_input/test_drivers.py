@@ -69,6 +69,7 @@ def kinds(app: Flyball, run: str) -> list[tuple[str, str]]:
     return [(r.kind, r.facts.get("status", "")) for r in app.runs.records(run) if r.kind in ("outcome", "late")]
 
 
+@pytest.mark.promise("journal-first-outcome-wins")
 async def test_an_outcome_that_comes_after_another_driver_closed_its_call_is_kept_as_late(tmp_path: Path) -> None:
     hold, kept, ports = asyncio.Event(), Books(), memory()
     kept.will.append(lambda: _after(hold, "struck in the end"))
@@ -93,6 +94,7 @@ async def _after(hold: asyncio.Event, value: str) -> str:
     return value
 
 
+@pytest.mark.promise("journal-t1-is-fenced")
 async def test_a_driver_that_lost_its_run_does_nothing_more(tmp_path: Path) -> None:
     kept, inner = Books(), memory()
     gate = Gate(inner.journal, "intent", after=False)
@@ -109,6 +111,7 @@ async def test_a_driver_that_lost_its_run_does_nothing_more(tmp_path: Path) -> N
         assert kept.calls == ["strike"] and (await other.ledger.verify()).ok
 
 
+@pytest.mark.promise("journal-cancelled-t1-is-not-started")
 @pytest.mark.parametrize("after", [False, True], ids=["before it is durable", "after it is durable"])
 async def test_a_caller_that_is_called_off_while_it_waits_for_t1_closes_it_as_not_started(
     tmp_path: Path, after: bool

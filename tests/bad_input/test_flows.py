@@ -139,6 +139,7 @@ async def test_a_flow_that_proposes_what_is_no_value_is_told_so(how: str) -> Non
         assert (await bank.verify()).ok
 
 
+@pytest.mark.promise("gate-trap-entity-unresolved")
 @pytest.mark.parametrize("name", LOADED)
 async def test_a_business_object_that_cannot_be_loaded_denies(name: str) -> None:
     async with lab(project=[ME]) as bank:

@@ -110,6 +110,7 @@ def status(bank: Lab) -> list[str]:
     return [r.facts["status"] for r in bank.records() if r.kind == "outcome"]
 
 
+@pytest.mark.promise("journal-doubt-is-unknown")
 async def test_a_reset_after_the_bytes_left_is_unknown_and_not_failed() -> None:
     async with line(resets=1) as (kept, bank):
         told = await bank.act(wire, {"text": "sell"}, call_id="1")
@@ -131,6 +132,7 @@ async def test_resets_without_end_under_a_key_are_unknown_in_the_end() -> None:
         assert isinstance(told, Pending) and told.kind == "unknown" and len(kept.got) == 3
 
 
+@pytest.mark.promise("journal-not-done-is-failed")
 async def test_what_never_left_is_failed_where_the_tool_says_so() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
@@ -152,6 +154,7 @@ class Dies:
         return {"is gone": "", "says no": "554 rejected", "is well": "250 OK"}[self.how]
 
 
+@pytest.mark.promise("journal-doubt-is-unknown")
 @pytest.mark.parametrize(("how", "ending"), [("is gone", "unknown"), ("says no", "unknown"), ("is well", "executed")])
 async def test_a_mail_that_was_handed_over_is_unknown_whatever_broke_afterwards(how: str, ending: str) -> None:
     handler = Dies(how)

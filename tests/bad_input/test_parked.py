@@ -91,6 +91,7 @@ AFTER: dict[Any, list[str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.promise("journal-parking-runs-nothing")
 @pytest.mark.parametrize("wrapped", AFTER, ids=lambda f: f.name)
 async def test_nothing_around_a_step_happens_while_it_waits_and_all_of_it_once_when_it_goes_on(wrapped: Any) -> None:
     kept = Books()

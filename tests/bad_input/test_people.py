@@ -67,6 +67,7 @@ async def test_an_edit_that_the_tool_could_not_take_never_reaches_it(changes: di
         assert not kept.calls
 
 
+@pytest.mark.promise("api-questions-are-typed")
 @pytest.mark.parametrize("bad", BAD)
 async def test_an_answer_that_is_no_value_is_refused_and_the_question_stays(bad: str) -> None:
     async with lab(project=[ME]) as bank:

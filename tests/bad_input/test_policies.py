@@ -89,6 +89,8 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.promise("gate-activation-is-checked")
+@pytest.mark.promise("gate-unknown-annotations-refused", case="a misspelt annotation")
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_policies_that_are_none_are_refused_and_the_last_good_bundle_stays_in_force(
     tmp_path: Path, broken: str
@@ -107,6 +109,7 @@ async def test_policies_that_are_none_are_refused_and_the_last_good_bundle_stays
         assert isinstance(asked, Waiting) and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-activation-is-checked")
 async def test_a_project_whose_policies_on_disk_broke_opens_on_its_last_good_bundle(tmp_path: Path) -> None:
     async with on_disk(tmp_path) as app:
         assert isinstance(await app.act(pay, {"cents": 5}, by=KIM, call_id="1"), Executed)
@@ -122,6 +125,7 @@ async def test_a_project_that_never_had_good_policies_runs_nothing(tmp_path: Pat
         assert not kept.calls
 
 
+@pytest.mark.promise("gate-any-error-denies")
 async def test_a_policy_that_raises_while_it_is_evaluated_denies_and_never_lets_through(tmp_path: Path) -> None:
     kept = Books()
     text = POLICY + (
@@ -137,6 +141,7 @@ async def test_a_policy_that_raises_while_it_is_evaluated_denies_and_never_lets_
 
 
 # policies that move -------------------------------------------------------------------------------------------
+@pytest.mark.promise("gate-reruns-when-epochs-move")
 async def test_policies_tightened_between_verdict_and_t1_are_asked_again_and_deny(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
@@ -150,6 +155,7 @@ async def test_policies_tightened_between_verdict_and_t1_are_asked_again_and_den
         assert "project/closed" in decision.facts["policies"] and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-reruns-when-epochs-move")
 async def test_policies_that_only_moved_let_it_through_under_the_new_bundle(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
@@ -161,6 +167,7 @@ async def test_policies_that_only_moved_let_it_through_under_the_new_bundle(tmp_
         assert isinstance(done, Completed) and kept.calls == ["watched"] and intent.facts["bundles"] != [before]
 
 
+@pytest.mark.promise("gate-reruns-when-epochs-move")
 async def test_policies_that_never_stand_still_let_nothing_through(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
@@ -174,6 +181,7 @@ async def test_policies_that_never_stand_still_let_nothing_through(tmp_path: Pat
         assert "faster than" in ended.detail and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-authority-is-read-live", "gate-reruns-when-epochs-move")
 async def test_a_key_revoked_between_verdict_and_t1_ends_the_run(tmp_path: Path) -> None:
     kept, lea = Books(), Principal("user:lea", assurance="key")
     async with bank(tmp_path, kept, PERMIT) as app:
@@ -187,6 +195,7 @@ async def test_a_key_revoked_between_verdict_and_t1_ends_the_run(tmp_path: Path)
         assert (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-policy-is-never-pinned")
 async def test_a_policy_tightened_while_a_run_waits_denies_it_even_when_it_is_approved(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept) as app:
@@ -203,6 +212,7 @@ async def test_a_policy_tightened_while_a_run_waits_denies_it_even_when_it_is_ap
         assert (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-activation-voids-approvals")
 async def test_an_approval_granted_under_a_policy_that_changed_before_it_was_used_is_void(tmp_path: Path) -> None:
     kept = Books()
     async with bank(tmp_path, kept) as app:

@@ -39,6 +39,7 @@ def paid(folder: Path) -> list[int]:
     return [int(line.split()[0]) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+@pytest.mark.promise("journal-t1-is-fenced")
 async def test_two_processes_that_drive_one_run_make_one_effect_and_one_clear_refusal(tmp_path: Path) -> None:
     first = await start(tmp_path, "hold", "50")
     async with asyncio.timeout(20):
@@ -52,12 +53,14 @@ async def test_two_processes_that_drive_one_run_make_one_effect_and_one_clear_re
     assert await teller(tmp_path, "run", "50") == done and paid(tmp_path) == [50]
 
 
+@pytest.mark.promise("api-same-key-same-run")
 async def test_processes_that_start_one_run_at_the_same_moment_make_one_effect(tmp_path: Path) -> None:
     said = await asyncio.gather(*[teller(tmp_path, "run", "50") for _ in range(3)])
     assert paid(tmp_path) == [50] and [s["value"] for s in said if "value" in s]
     assert {s["error"] for s in said if "error" in s} <= {"journal_owned"}
 
 
+@pytest.mark.promise("gate-edit-is-a-new-proposal")
 async def test_an_approval_edited_in_one_process_is_decided_again_and_sent_by_another(tmp_path: Path) -> None:
     asked = await teller(tmp_path, "run", "900")
     assert asked["reason"] == "waiting" and asked["arguments"] == {"cents": 900}
@@ -71,6 +74,7 @@ async def test_an_approval_edited_in_one_process_is_decided_again_and_sent_by_an
     assert done == {"reason": "completed", "value": "paid 150", "verified": True} and paid(tmp_path) == [150]
 
 
+@pytest.mark.promise("gate-approve-the-version-shown")
 async def test_what_was_edited_between_show_and_approve_is_a_conflict_that_consumes_nothing(tmp_path: Path) -> None:
     asked = await teller(tmp_path, "run", "900")
     stale = await teller(tmp_path, "approve", "noor", asked["pending"], "0" * 64)
@@ -92,6 +96,7 @@ async def test_a_first_start_that_was_killed_before_it_had_all_its_keys_is_begun
         assert (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("journal-keys-and-state-are-one-file")
 @pytest.mark.parametrize("lost", [".keys", ".signer", ".root"])
 async def test_a_key_that_is_lost_beside_a_log_is_an_error_until_it_is_there_again(tmp_path: Path, lost: str) -> None:
     async with on_disk(tmp_path) as app:

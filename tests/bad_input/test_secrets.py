@@ -71,6 +71,7 @@ def holding(text: str, folder: Path) -> list[Path]:
     return [f for f in files if text.encode() in f.read_bytes()]
 
 
+@pytest.mark.promise("journal-secrets-stay-out")
 @pytest.mark.parametrize("how", HOWS)
 async def test_the_text_of_a_secret_stands_in_no_file_record_or_answer(bank: Flyball, tmp_path: Path, how: str) -> None:
     async with bank as app:
@@ -83,6 +84,7 @@ async def test_the_text_of_a_secret_stands_in_no_file_record_or_answer(bank: Fly
     assert not holding(TEXT, tmp_path)
 
 
+@pytest.mark.promise("api-secrets-are-handles")
 async def test_a_secret_that_a_tool_did_not_declare_is_not_given(bank: Flyball) -> None:
     async with bank as app:
         told = await app.act(nosy, {}, by=KIM, call_id="1")
@@ -91,6 +93,7 @@ async def test_a_secret_that_a_tool_did_not_declare_is_not_given(bank: Flyball) 
         assert outcome.facts["code"] == "undeclared_secret"
 
 
+@pytest.mark.promise("journal-secrets-stay-out")
 async def test_what_a_tool_returns_with_a_secret_in_it_names_the_secret_instead(bank: Flyball) -> None:
     async with bank as app:
         told = await app.act(leak, {"how": "returns it"}, by=KIM, call_id="1")

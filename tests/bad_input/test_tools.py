@@ -65,6 +65,7 @@ RAISES: dict[str, Any] = {
 }
 
 
+@pytest.mark.promise("journal-doubt-is-unknown")
 @pytest.mark.parametrize("raised", RAISES)
 async def test_an_effect_that_nobody_can_ask_about_is_unknown_whatever_it_raised(raised: str) -> None:
     kept = Books(RAISES[raised])
@@ -104,12 +105,14 @@ async def test_an_effect_that_can_be_asked_about_is_asked_about_first(raised: st
         assert (await bank.verify()).ok
 
 
+@pytest.mark.promise("journal-not-done-is-failed")
 async def test_what_certainly_did_not_happen_may_be_tried_again_whatever_it_is() -> None:
     kept = Books(not_done(), not_done())
     async with lab(kept) as bank:
         assert isinstance(await bank.act(blind, {}, call_id="1"), Executed) and kept.calls == ["blind"] * 3
 
 
+@pytest.mark.promise("journal-not-done-is-failed")
 async def test_what_did_not_happen_so_often_is_failed_and_no_question_to_anybody() -> None:
     async with lab(Books(*[not_done()] * 3)) as bank:
         told = await bank.act(blind, {}, call_id="1")
@@ -123,6 +126,7 @@ def slow(call: Call, ms: int) -> str:
     return threading.current_thread().name
 
 
+@pytest.mark.promise("api-plain-functions-in-threads")
 async def test_a_thread_that_hangs_holds_up_nobody_and_is_unknown() -> None:
     async with lab(project=[sys.modules[__name__]]) as bank:
         told, other = await asyncio.gather(
@@ -154,6 +158,7 @@ WRONG: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.promise("journal-t2-cannot-fail-for-its-content", "journal-invalid-result-happened")
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_a_result_that_does_not_fit_happened_and_is_not_handed_on(wrong: str) -> None:
     kept = Books(WRONG[wrong]())
@@ -186,6 +191,7 @@ async def claiming(run: Run, n: int) -> str:
     return told.reason if isinstance(told, Failed) else "fine"
 
 
+@pytest.mark.promise("journal-invalid-result-happened")
 async def test_what_a_flow_promised_is_not_proven_by_a_quarantined_result() -> None:
     async with lab(Books(lambda: 5)) as bank:
         ended = await bank.run(claiming, 1)
@@ -199,6 +205,7 @@ async def confined(call: Call) -> str:
     return await call.get(books).happen("confined", call)  # type: ignore[no-any-return]
 
 
+@pytest.mark.promise("gate-demanded-isolation-or-none")
 async def test_a_tool_that_demands_isolation_that_is_not_there_is_refused() -> None:
     kept = Books()
     async with lab(kept) as bank:
@@ -218,6 +225,7 @@ async def is_open(call: Call) -> str | None:
     return await call.get(books).happen("open?", call)  # type: ignore[no-any-return]
 
 
+@pytest.mark.promise("api-requires")
 @pytest.mark.parametrize(("first", "then"), [("closed", None), (None, "closed"), (RuntimeError("?"), None)])
 async def test_a_precondition_that_is_not_met_or_cannot_be_asked_stops_the_call(first: Any, then: Any) -> None:
     kept = Books(lambda: first) if first else Books(lambda: None, lambda: then)
@@ -229,6 +237,7 @@ async def test_a_precondition_that_is_not_met_or_cannot_be_asked_stops_the_call(
         assert (await bank.verify()).ok
 
 
+@pytest.mark.promise("api-rates-and-breakers")
 async def test_after_five_failures_in_a_row_the_breaker_opens_and_one_trial_is_let_through_later() -> None:
     kept = Books(*[OSError("down")] * 30)
     async with lab(kept) as bank:
@@ -249,6 +258,7 @@ async def rated(call: Call) -> int:
     return len(call.get(books).calls)
 
 
+@pytest.mark.promise("api-rates-and-breakers")
 async def test_what_is_over_its_rate_waits_for_its_place_and_not_longer_than_a_call_may_take() -> None:
     kept = Books()
     async with lab(kept) as bank:
@@ -261,6 +271,7 @@ async def test_what_is_over_its_rate_waits_for_its_place_and_not_longer_than_a_c
 
 
 # keys -----------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-business-keys")
 async def test_what_was_done_under_a_business_key_is_not_done_again_in_another_run() -> None:
     kept = Books()
     async with lab(kept) as bank:
@@ -271,6 +282,7 @@ async def test_what_was_done_under_a_business_key_is_not_done_again_in_another_r
         assert (await bank.verify()).ok
 
 
+@pytest.mark.promise("journal-business-keys")
 async def test_a_business_key_is_kept_by_what_may_have_happened_and_free_after_what_did_not() -> None:
     kept = Books(*[not_done()] * 3)
     async with lab(kept) as bank:
@@ -289,6 +301,7 @@ async def ringing(run: Run, n: int) -> str:
     return told.value if isinstance(told, Executed) else told.reason if isinstance(told, Failed) else "blocked"
 
 
+@pytest.mark.promise("journal-people-settle-unknowns")
 @pytest.mark.parametrize(
     ("status", "result", "told"),
     [("executed", "rang", "rang"), ("failed", None, "not_done")],
@@ -313,6 +326,7 @@ async def test_a_result_that_the_tool_could_not_return_is_refused_and_the_right_
         assert isinstance(done, Completed) and done.value == "rang"
 
 
+@pytest.mark.promise("journal-people-settle-unknowns")
 async def test_who_says_what_became_of_it_is_heard_once_and_in_words_that_there_are() -> None:
     async with lab(Books(OSError("reset"))) as bank:
         told = await bank.act(blind, {}, call_id="1")

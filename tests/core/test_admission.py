@@ -208,6 +208,7 @@ def test_an_epoch_that_never_moved_is_zero() -> None:
     assert State().ask(epochs=(Seen("kill", 1),)) == Conflict(what="epoch:kill", held="0")
 
 
+@pytest.mark.promise("journal-t1-checks-epochs")
 def test_a_raised_epoch_conflicts_with_who_read_the_old_one() -> None:
     state = State()
     state.ask(epochs=(Seen("kill", 0),), raises=("kill", "kill"))
@@ -321,6 +322,7 @@ def test_epoch_and_inbox_survive_what_a_driver_writes() -> None:
     assert answer.run == run(inbox=5, reason="x")
 
 
+@pytest.mark.promise("journal-parking-sleeps-over-nothing")
 @pytest.mark.parametrize(("arrived", "after"), [(2, "waiting"), (3, "ready")])
 def test_parking_does_not_sleep_over_what_arrived(arrived: int, after: str) -> None:
     answer = State(run(inbox=arrived)).ask(fence=MINE, put=(run("waiting"),), inbox_seen=2)
@@ -336,6 +338,7 @@ def test_a_move_that_is_not_the_drivers_is_refused(before: str, after: str, seen
     assert isinstance(answer, Refused) and answer.reason == "invalid"
 
 
+@pytest.mark.promise("journal-inbox-moves-no-fence")
 @pytest.mark.parametrize(("before", "after"), [("running", "running"), ("waiting", "ready"), ("ready", "ready")])
 def test_waking_adds_to_the_inbox_and_never_moves_the_fence(before: str, after: str) -> None:
     state = State(run(before))
@@ -354,6 +357,7 @@ def reserving(id: str, usd: int, limit: int = 100, nodes: tuple[str, ...] = ("ac
     return Reserve(id=id, holds=tuple(Hold(node=n, amounts=Amounts(usd=usd), limit=Limit(usd=limit)) for n in nodes))
 
 
+@pytest.mark.promise("gate-budgets-are-a-tree")
 def test_every_node_grants_or_none_does() -> None:
     state = State(BudgetRow(id="acme/r", spent=Amounts(usd=50)))
     assert state.ask(reserve=reserving("i", 60)) == Refused(reason="budget", detail="acme/r:usd")
@@ -373,6 +377,7 @@ def test_a_reservation_again_is_the_same_and_another_under_its_id_is_refused() -
     assert isinstance(answer, Refused) and answer.reason == "invalid"
 
 
+@pytest.mark.promise("gate-unknown-keeps-its-reservation")
 def test_the_first_settlement_stands() -> None:
     state = State()
     state.ask(reserve=reserving("i", 60))
@@ -399,6 +404,7 @@ def test_a_reservation_can_be_settled_in_its_own_append() -> None:
 STEP = st.tuples(st.sampled_from("abcd"), st.integers(0, 40), st.integers(0, 40), st.booleans(), st.booleans())
 
 
+@pytest.mark.promise("gate-no-overspend")
 @given(st.lists(STEP, max_size=40))
 def test_no_budget_is_overspent_or_negative_under_any_sequence(steps: list[tuple[str, int, int, bool, bool]]) -> None:
     state, wanted = State(), dict[str, int]()
@@ -431,6 +437,7 @@ def test_of_many_that_want_the_same_one_wins(what: str, count: int) -> None:
     assert [isinstance(answer, Admitted) for answer in answers] == [True] + [False] * (count - 1)
 
 
+@pytest.mark.promise("journal-appends-have-an-id")
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
 def test_however_often_an_append_comes_it_counts_once(ids: list[str]) -> None:
     state = State(run())

@@ -57,6 +57,7 @@ def test_a_leaf_names_groups_and_no_person(cure: str, written: str) -> None:
     assert leaf_cure(cure, lambda person: f"p-{person}") == written
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 @given(COVERED, COVERED)
 def test_two_actions_have_one_digest_only_where_everything_covered_is_equal(a: dict, b: dict) -> None:
     assert (over(a) == over(b)) == (a == b)
@@ -100,6 +101,7 @@ def test_people_read_their_own_groups_by_bare_name(name: str, shown: str) -> Non
     assert shown_group(name) == shown
 
 
+@pytest.mark.promise("gate-distinct-cures-distinct-people")
 def test_a_cure_is_met_by_as_many_different_people_as_it_asks_for() -> None:
     two = "project/finance:2"
     assert unmet([two], [signed("fay", two), signed("fay", two)]) == (two,)
@@ -114,6 +116,7 @@ def test_more_signatures_never_make_a_met_cure_unmet(given_: list[tuple[str, str
     assert all(later <= earlier for earlier, later in pairwise(open_))
 
 
+@pytest.mark.promise("gate-groups-belong-to-layers")
 def test_approvals_reach_policy_by_layer() -> None:
     named = ["project/sales", "project/finance:2", "platform/board"]
     assert approvals(named) == {"project": ("finance:2", "sales"), "platform": ("board",)}
@@ -124,6 +127,7 @@ def test_a_member_is_in_the_group_or_named_by_it() -> None:
     assert not member(FAY, "sales") and not member(FAY, "user:noor") and not member(FAY, "fay")
 
 
+@pytest.mark.promise("gate-approver-is-nobody-in-the-chain", "gate-agents-never-approve")
 @pytest.mark.parametrize(
     ("approver", "why"),
     [
@@ -182,6 +186,7 @@ def test_as_many_signatures_are_filled_as_there_are_people_for_them(
     assert filled(needed, by) == best
 
 
+@pytest.mark.promise("gate-distinct-cures-distinct-people")
 @given(st.lists(st.sampled_from([KIM, FAY, NOOR]), max_size=6))
 def test_whoever_signs_in_whatever_order_distinct_cures_get_distinct_people(order: list[Principal]) -> None:
     cures, rows = ("project/finance", "project/sales", "project/finance:2"), list[Mapping[str, str]]()

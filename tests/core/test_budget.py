@@ -82,6 +82,7 @@ def test_dollars_become_whole_micro_dollars(written: str | Decimal | int, micros
     assert micro_dollars(written) == micros
 
 
+@pytest.mark.promise("gate-budgets-are-a-tree", "api-money-is-no-float")
 @pytest.mark.parametrize("written", [0.05, True])
 def test_money_in_floats_is_refused(written: float) -> None:
     with pytest.raises(FlyballError) as caught:

@@ -53,11 +53,13 @@ def test_a_call_reaches_resources_secrets_and_listeners() -> None:
     assert call(reach).secret("smtp").reveal() == "s3cret"
 
 
+@pytest.mark.promise("api-secrets-are-handles")
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "%s".__mod__, lambda s: repr([s])])
 def test_a_secret_is_never_printed(show: Any) -> None:
     assert "s3cret" not in show(Secret("smtp", "s3cret"))
 
 
+@pytest.mark.promise("api-secrets-are-handles")
 @pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy, msgspec.json.encode, msgspec.to_builtins])
 def test_a_secret_does_not_leave_the_process(leave: Any) -> None:
     with pytest.raises(TypeError):
@@ -81,6 +83,7 @@ async def test_a_resource_is_an_inert_value_until_it_is_opened() -> None:
     assert [opened async for opened in shop.function(Tenant("acme"))] == ["acme"]
 
 
+@pytest.mark.promise("api-resources-are-values")
 def test_a_test_puts_its_own_value_in_a_resources_place() -> None:
     used = shop.use("a double")
     assert (used.resource, used.value) == (shop, "a double")

@@ -59,6 +59,7 @@ def test_a_pseudonym_is_hmac_sha_256_cut_to_128_bits() -> None:
     assert pseudonym(b"\x0b" * 20, "Hi There") == "b0344c61d8db38535ca8afceaf0bf12b"
 
 
+@pytest.mark.promise("journal-leaves-name-nobody")
 def test_a_pseudonym_depends_on_key_and_value() -> None:
     names = {pseudonym(key, value) for key in (bytes(32), b"k" * 32) for value in ("anna", "ben")}
     assert len(names) == 4

@@ -125,6 +125,7 @@ def test_arguments_without_one_spelling_are_not_signed() -> None:
         signed(amount=0.1)
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 def test_an_approval_signs_the_digest_of_what_will_run() -> None:
     assert credential.approval_bytes(OVER) == b"flyball/approve/v1\0" + OVER.encode()
     signature = credential.sign_approval(ANNA, OVER)
@@ -140,6 +141,7 @@ def test_there_is_nothing_to_approve_but_a_digest(over: str) -> None:
     assert caught.value.code == "bad_over"
 
 
+@pytest.mark.promise("gate-approvals-are-signed")
 @given(st.text(max_size=20), st.dictionaries(st.text("abc", max_size=3), st.text(max_size=5), max_size=3))
 def test_no_request_can_pass_for_an_approval(command: str, arguments: dict[str, str]) -> None:
     raw = credential.request_bytes(command, arguments, NOW, NONCE)

@@ -63,11 +63,13 @@ def test_what_is_allowed_takes_one_round() -> None:
     assert (found.outcome, found.determining, found.rounds, table.asked) == ("allow", ("project/permit",), 1, 1)
 
 
+@pytest.mark.promise("gate-default-deny", "gate-plain-refusals-first")
 def test_without_a_permit_it_is_denied_though_an_approval_would_lift_the_forbid() -> None:
     found = Table({}, f=(over(1), asks("f", "finance"))).decide({"n": 2})
     assert found.outcome == "deny" and found.reason == "no policy permits it" and not found.cures
 
 
+@pytest.mark.promise("gate-plain-refusals-first", "gate-forbid-wins")
 def test_a_plain_forbid_denies_and_is_named() -> None:
     found = Table(f=(over(1), None), ask=(over(0), asks("ask", "finance"))).decide({"n": 2})
     assert (found.outcome, found.determining) == ("deny", ("project/f",))
@@ -87,6 +89,7 @@ def test_a_modifier_is_applied_and_named() -> None:
     assert [c.policy for c in found.modifiers] == ["m"] and found.reason == "modified: m"
 
 
+@pytest.mark.promise("gate-loop-in-order")
 def test_modifiers_are_applied_until_none_fires() -> None:
     table = Table(
         a=(lambda a: a.get("t") == "secret", changes("a", 'replace_const:/t:"hidden"')),
@@ -105,6 +108,7 @@ def test_a_modifier_that_cannot_be_applied_denies() -> None:
     assert found.outcome == "deny" and "clamp" in found.reason
 
 
+@pytest.mark.promise("gate-modifiers-never-overlap")
 def test_modifiers_that_overlap_deny() -> None:
     table = Table(
         a=(over(5), changes("a", "clamp:/n:5")), b=(over(5), changes("b", "clamp:/n:4")),
@@ -112,18 +116,21 @@ def test_modifiers_that_overlap_deny() -> None:
     assert table.decide({"n": 9}).reason == "two modifiers overlap: clamp /n and clamp /n"
 
 
+@pytest.mark.promise("gate-modified-is-validated-again")
 def test_what_the_tool_would_refuse_after_a_modifier_is_denied() -> None:
     table = Table(m=(over(5), changes("m", "clamp:/n:5")))
     found = table.decide({"n": 9}, revalidate=lambda a: "n must be more than 5")
     assert (found.outcome, found.reason) == ("deny", "n must be more than 5")
 
 
+@pytest.mark.promise("gate-defaults-before-policy", "gate-modified-is-validated-again")
 def test_defaults_that_validation_puts_back_are_what_policy_sees() -> None:
     table = Table(m=(lambda a: a.get("t") == "x", changes("m", "drop:/t")))
     assert table.decide({"t": "x"}, revalidate=lambda a: {"t": None, **a}).arguments == {"t": None}
     assert table.decide({"t": "x"}, revalidate=lambda a: {"t": "x", **a}).outcome == "deny"
 
 
+@pytest.mark.promise("gate-loop-in-order")
 def test_the_plain_evaluation_is_of_the_original_arguments() -> None:
     table = Table(f=(over(7), None), m=(over(5), changes("m", "clamp:/n:5")))
     assert table.decide({"n": 6}).outcome == "modify"
@@ -135,6 +142,7 @@ def test_a_plain_forbid_that_a_modifier_makes_fire_denies() -> None:
     assert table.decide({"n": 9}).reason == "a policy forbids it, whoever approves"
 
 
+@pytest.mark.promise("gate-any-error-denies")
 @pytest.mark.parametrize("when", [2, 1, 5])
 def test_an_error_at_any_point_denies(when: int) -> None:
     table = Table(error=lambda a: a["n"] == when, m=(over(5), changes("m", "clamp:/n:5")), a=(over(0), asks("a", "g")))
@@ -159,16 +167,19 @@ def test_an_error_of_the_last_evaluation_alone_denies() -> None:
     assert (found.outcome, found.errors) == ("deny", ("boom",))
 
 
+@pytest.mark.promise("gate-any-error-denies")
 def test_no_answer_is_no_permission() -> None:
     assert decide({}, lambda arguments, approvals, plain: (), {}).outcome == "deny"
 
 
+@pytest.mark.promise("gate-every-link-must-allow", "gate-every-layer-must-allow")
 def test_one_link_or_layer_that_denies_is_enough() -> None:
     answers = (Answer(allow=True, determining=("platform/p",)), Answer(allow=False, determining=("project/f",)))
     found = decide({}, lambda arguments, approvals, plain: answers, {})
     assert (found.outcome, found.determining) == ("deny", ("project/f",))
 
 
+@pytest.mark.promise("gate-cure-lifts-its-own-forbid")
 def test_approvals_that_are_held_allow_and_are_named() -> None:
     table = Table(a=(over(1), asks("a", "finance")))
     found = table.decide({"n": 2}, given={"project": frozenset({"finance"})})
@@ -176,17 +187,20 @@ def test_approvals_that_are_held_allow_and_are_named() -> None:
     assert found.reason == "approved: finance must agree"
 
 
+@pytest.mark.promise("gate-groups-belong-to-layers")
 def test_approvals_of_another_layer_do_not_count() -> None:
     table = Table(a=(over(1), asks("a", "finance")))
     assert table.decide({"n": 2}, given={"platform": frozenset({"finance"})}).outcome == "require_approval"
 
 
+@pytest.mark.promise("gate-law-no-idle-approval")
 def test_only_what_is_missing_is_asked_for() -> None:
     table = Table(a=(over(1), asks("a", "finance")), b=(over(1), asks("b", "legal")))
     found = table.decide({"n": 2}, given={"project": frozenset({"finance"})})
     assert found.groups == ("legal",) and len(found.cures) == 2
 
 
+@pytest.mark.promise("gate-approvals-need-a-fresh-allow")
 def test_approvals_do_not_survive_a_modifier() -> None:
     table = Table(a=(over(1), asks("a", "finance")), m=(over(5), changes("m", "clamp:/n:5")))
     held = {"project": frozenset({"finance"})}
@@ -195,6 +209,7 @@ def test_approvals_do_not_survive_a_modifier() -> None:
     assert table.decide(found.arguments, given=held).outcome == "allow"
 
 
+@pytest.mark.promise("gate-approvals-need-a-fresh-allow")
 def test_a_cure_that_the_engine_does_not_honour_denies() -> None:
     def ask(arguments: Mapping[str, Any], approvals: Approvals, plain: bool) -> tuple[Answer, ...]:
         return (Answer(allow=plain, determining=("project/a",)),)

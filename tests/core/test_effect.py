@@ -14,6 +14,7 @@ from flyball.core.errors import FlyballError
 SECOND = timedelta(seconds=1)
 
 
+@pytest.mark.promise("api-retries")
 def test_waits_grow_up_to_the_most() -> None:
     retry = Retry(first=SECOND, factor=2.0, most=timedelta(seconds=5))
     assert [retry.wait(n).total_seconds() for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 5, 5]
@@ -45,6 +46,7 @@ def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
     assert caught.value.code == "bad_rate"
 
 
+@pytest.mark.promise("journal-nothing-unknown-is-retried")
 @pytest.mark.parametrize("effect", ["read", "reversible", "irreversible"])
 @pytest.mark.parametrize("idempotency", ["key", "probe", "none"])
 @pytest.mark.parametrize("certain", [True, False])
@@ -55,6 +57,7 @@ def test_only_a_read_a_key_or_certainty_allow_another_try(
     assert may_retry(action, certain=certain) == (certain or effect == "read" or idempotency == "key")
 
 
+@pytest.mark.promise("journal-reads-skip-only-the-fsync")
 @pytest.mark.parametrize(
     ("effect", "egress", "pure"), [("read", False, True), ("read", True, False), ("reversible", False, False)]
 )

@@ -14,6 +14,7 @@ class NarrowError(FlyballError):
         self.limit = limit
 
 
+@pytest.mark.promise("api-errors-say-what-why-fix")
 def test_an_error_reads_what_why_and_fix() -> None:
     error = FlyballError(code="full", what="no room", why="12 of 12 are taken", fix="Free one")
     assert str(error) == "no room: 12 of 12 are taken. Free one"

@@ -19,6 +19,7 @@ EVENTS = [
 ]
 
 
+@pytest.mark.promise("api-watch")
 @pytest.mark.parametrize("one", EVENTS, ids=lambda e: type(e).__name__)
 def test_an_event_reads_back_from_json_with_its_sequence(one: Event) -> None:
     back = msgspec.json.decode(msgspec.json.encode(one), type=type(one))

@@ -58,6 +58,7 @@ def test_a_flow_is_named_and_promises_tools() -> None:
     assert (made.name, made.state, made.ensures) == ("desk", dict, (look,))
 
 
+@pytest.mark.promise("api-one-input")
 def test_starting_a_flow_is_an_action_with_its_input_as_schema() -> None:
     action = flow(handle).action
     assert (action.kind, action.effect, action.egress, action.description) == (
@@ -74,12 +75,14 @@ def test_an_input_without_a_type_may_be_anything() -> None:
     assert (made.input, made.output, made.action.input_schema) == (Any, type(None), {})
 
 
+@pytest.mark.promise("api-flows-are-not-callable")
 def test_a_flow_is_not_called() -> None:
     with pytest.raises(FlyballError, match="is a flow, not a function") as caught:
         flow(handle)(None, Order("1"))
     assert caught.value.code == "flow_called" and "run.flow(handle, input)" in caught.value.fix
 
 
+@pytest.mark.promise("api-wrong-words-fail-early")
 @pytest.mark.parametrize(("function", "code"), [(sync, "bad_flow"), (one, "bad_flow"), (unread, "bad_annotation")])
 def test_what_cannot_be_a_flow_is_refused_when_it_is_made(function: Any, code: str) -> None:
     with pytest.raises(FlyballError) as caught:

@@ -86,12 +86,14 @@ def test_what_is_nested_too_deeply_is_opaque() -> None:
     assert shape(schema).opaque_at("x") == ("x" + "/a" * 8,)
 
 
+@pytest.mark.promise("gate-opaque-arguments")
 def test_places_that_policy_cannot_see_are_named() -> None:
     inner = {"type": "object", "properties": {"a": TEXT, "b": {}}}
     assert shape({"type": "array", "items": inner}).opaque_at("x") == ("x/*/b",)
     assert shape(inner).opaque_at() == ("b",) and shape(TEXT).opaque_at("x") == ()
 
 
+@pytest.mark.promise("gate-every-action-has-an-input")
 def test_actions_that_are_no_tools_have_an_empty_input() -> None:
     agent = tool({"x": TEXT}, kind="agent", name="clerk", refs={"x": "Customer"})
     found = input_shape(agent)
@@ -139,6 +141,7 @@ def test_tools_that_can_be_governed_have_no_findings() -> None:
     assert findings(tool({"to": TEXT}, critical=frozenset({"to"})), Action(name="clerk", kind="agent")) == ""
 
 
+@pytest.mark.promise("gate-argument-names-are-checked")
 @pytest.mark.parametrize(
     ("action", "what"),
     [

@@ -43,6 +43,7 @@ def test_a_closed_approval_is_never_granted(state: str) -> None:
     assert all(moved("approval", state, event) is None for event in EVENTS["approval"])
 
 
+@pytest.mark.promise("gate-approval-used-once")
 def test_only_a_granted_approval_is_consumed() -> None:
     assert {state for state in states("approval") if moved("approval", state, "consume")} == {"granted"}
 

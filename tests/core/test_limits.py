@@ -35,6 +35,7 @@ def test_seconds_and_dollars_become_milliseconds_and_micro_dollars() -> None:
 NAN, INFINITY = float("nan"), float("inf")
 
 
+@pytest.mark.promise("api-wrong-words-fail-early", "api-money-is-no-float")
 @pytest.mark.parametrize(
     ("limits", "code"),
     [

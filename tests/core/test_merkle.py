@@ -56,6 +56,7 @@ def test_the_nodes_of_a_tree_give_every_earlier_frontier(size: int, earlier: int
     assert frontier_at(min(earlier, size), node) == grown(min(earlier, size))[0]
 
 
+@pytest.mark.promise("journal-verified-offline")
 @pytest.mark.parametrize("file", vectors.files(*MERKLE, "inclusion"))
 def test_inclusion_verifies_as_transparency_dev_says(file: Path) -> None:
     case = vectors.read(file)
@@ -64,6 +65,7 @@ def test_inclusion_verifies_as_transparency_dev_says(file: Path) -> None:
     assert holds is not case["wantErr"]
 
 
+@pytest.mark.promise("journal-verified-offline")
 @pytest.mark.parametrize("file", vectors.files(*MERKLE, "consistency"))
 def test_consistency_verifies_as_transparency_dev_says(file: Path) -> None:
     case = vectors.read(file)

@@ -17,6 +17,7 @@ def change(text: str, values: dict[str, Any] = VALUES) -> dict[str, Any]:
     return apply(values, [parse_modifier(text)])
 
 
+@pytest.mark.promise("gate-modifiers-only-narrow")
 @pytest.mark.parametrize(
     ("text", "pointer", "value"),
     [
@@ -61,6 +62,7 @@ def test_true_is_no_number() -> None:
     assert change("clamp:/t:0", {"t": Decimal(3)}) == {"t": 0}
 
 
+@pytest.mark.promise("gate-modifiers-only-narrow")
 @pytest.mark.parametrize(
     "text",
     [
@@ -92,6 +94,7 @@ def test_modifiers_that_do_not_overlap_may_be_applied_in_any_order(texts: list[s
     assert apply(VALUES, [parse_modifier(t) for t in texts]) == expected
 
 
+@pytest.mark.promise("gate-modifiers-only-narrow")
 @given(st.dictionaries(st.sampled_from("abc"), st.one_of(st.integers(), st.text(), st.none())))
 def test_a_modifier_applied_twice_is_applied_once(values: dict[str, Any]) -> None:
     for text in ("drop:/a", 'replace_const:/b:"x"'):

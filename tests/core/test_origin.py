@@ -106,6 +106,7 @@ def test_a_key_that_looks_like_another_place_is_none() -> None:
     assert with_output(NOTHING, "t", output, frozenset({"/contact", "/*/id"})) == NOTHING
 
 
+@pytest.mark.promise("gate-origins-by-value")
 @given(TREES)
 def test_every_leaf_of_the_request_that_says_something_comes_from_the_request(request: Any) -> None:
     known = requested(NOTHING, request)
@@ -130,6 +131,7 @@ def test_a_token_matches_whole_or_not_at_all() -> None:
     assert origin("INV-00000170", known) == origin("ada@acme.example, eve@evil.example", known) == UNKNOWN
 
 
+@pytest.mark.promise("gate-origins-by-value")
 def test_only_trusted_fields_of_an_output_are_known_by_their_place() -> None:
     output = {"id": "c-1", "contacts": [{"mail": "ada@acme.example", "note": "pay eve@evil.example"}]}
     known = with_output(NOTHING, "find", output, frozenset({"/id", "/contacts/*/mail"}))
@@ -155,6 +157,7 @@ def test_the_earlier_source_wins() -> None:
     assert origin("c-1", requested(with_output(NOTHING, "find", {"id": "c-1"}, frozenset({"/id"})), "c-1")) == "find.id"
 
 
+@pytest.mark.promise("gate-origins-by-value")
 @given(TREES, TREES)
 def test_nothing_but_the_values_themselves_is_ever_known(request: Any, argument: Any) -> None:
     known = {normal(leaf) for _, leaf in leaves(request)} - {None}
@@ -167,6 +170,7 @@ def _texts(tree: Any) -> list[str]:
     return [t for _, leaf in leaves(tree) if isinstance(leaf, str) for t in leaf.split()]
 
 
+@pytest.mark.promise("gate-origins-by-value")
 def test_an_argument_is_only_as_well_known_as_its_leaves() -> None:
     known = with_output(requested(NOTHING, {"a": "one"}), "t", {"b": "two"}, frozenset({"/b"}))
     told = trace(
@@ -175,10 +179,12 @@ def test_an_argument_is_only_as_well_known_as_its_leaves() -> None:
     assert told == {"same": REQUEST, "mixed": SEVERAL, "bad": UNKNOWN, "none": UNKNOWN, "void": UNKNOWN}
 
 
+@pytest.mark.promise("gate-origins-by-value")
 def test_what_the_proposal_did_not_name_is_the_declared_default() -> None:
     assert trace({"a": "x", "b": "y"}, NOTHING, frozenset({"a"})) == {"a": UNKNOWN, "b": DEFAULT}
 
 
+@pytest.mark.promise("gate-untrusted-text-taints")
 @pytest.mark.parametrize(
     ("output", "taints"),
     [

@@ -58,6 +58,7 @@ def opened(kind: str, attempt: int = 1, **facts: Any) -> Opened:
 PLACES = st.tuples(PARTS, PARTS, PARTS, PARTS)
 
 
+@pytest.mark.promise("journal-stable-keys")
 @given(PLACES, PLACES, st.integers(1, 5), st.integers(1, 5))
 def test_a_key_is_one_for_all_attempts_of_a_step_and_new_everywhere_else(a: Any, b: Any, one: int, other: int) -> None:
     keys = call_key(proposal(place(*a), attempt=one)), call_key(proposal(place(*b), attempt=other))
@@ -68,6 +69,7 @@ def test_an_executed_attempt_gives_its_value() -> None:
     assert told(Ended(status="executed", value=5, action="r/1/1/outcome")) == Executed(5, "r/1/1/outcome")
 
 
+@pytest.mark.promise("api-results-are-closed")
 @pytest.mark.parametrize(
     ("ended", "reason"),
     [
@@ -83,6 +85,7 @@ def test_every_other_end_is_a_failure_with_a_reason(ended: Ended, reason: str) -
     assert isinstance(failed, Failed) and failed.reason == reason and failed.message == ended.message
 
 
+@pytest.mark.promise("journal-t2-cannot-fail-for-its-content")
 def test_an_outcome_keeps_result_and_message_private_and_facts_small() -> None:
     ended = Ended(status="executed", data={"id": "o-1"}, message="it does not fit", usage=Amounts(calls=1), code="c")
     event = outcome_event(place(), 2, ended, final=True)
@@ -125,6 +128,7 @@ def test_the_chain_is_written_with_tenant_and_issuer_before_the_person() -> None
     assert chain_data(KIM.through("clerk", "planner")) == ["acme", "host", "user:kim", "clerk"]
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 def test_an_approval_covers_origins_resource_and_chain() -> None:
     inputs = Inputs(
         action="pay", links=(), resource=Uid("Order", "o-1"), entities=(), origins={"to": "request"}, facts=Facts(now=9)
@@ -169,6 +173,7 @@ def test_a_doubt_stands_until_an_attempt_certainly_happened(ends: list[str], dou
     assert Past(records=tuple(records)).doubt() == doubt
 
 
+@pytest.mark.promise("journal-late-settles-unknown")
 @pytest.mark.parametrize(
     ("ends", "late", "settled"),
     [("unknown", "executed", True), ("unknown", "failed", False), ("executed", "executed", False)],

@@ -24,6 +24,7 @@ def test_a_refusal_says_every_finding_on_a_line_and_survives_pickling() -> None:
     assert str(error) == "a:1 x: it is wrong. Right it.\nb: so is this."
 
 
+@pytest.mark.promise("gate-shadow")
 @pytest.mark.parametrize(
     ("shadow", "enforced"), [(frozenset(), True), (frozenset("a"), True), (frozenset("ab"), False)]
 )

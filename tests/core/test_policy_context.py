@@ -46,6 +46,7 @@ def test_values_are_seen_under_their_types(value: Any, schema: Any, seen: Any) -
     assert context(value, schema)["input"]["x"] == seen
 
 
+@pytest.mark.promise("gate-trap-numbers")
 @pytest.mark.parametrize(
     ("value", "schema", "why"),
     [
@@ -82,6 +83,7 @@ def test_too_many_arguments_are_refused() -> None:
         policy_context(input_shape(Action(name="do")), {f"a{n}": 1 for n in range(1001)})
 
 
+@pytest.mark.promise("gate-nulls-are-named", "gate-opaque-arguments")
 def test_null_and_opaque_are_named() -> None:
     found = context({"name": None, "notes": {"a": 1}}, PERSON)
     assert found["nulls"] == ["x/name"] and found["opaque"] == ["x/notes"]
@@ -98,6 +100,7 @@ def test_text_with_a_lone_surrogate_does_not_raise_anything_else() -> None:
     assert context("\ud800")["length"] == {"x": 1}
 
 
+@pytest.mark.promise("gate-derived-recipients")
 @pytest.mark.parametrize(
     ("value", "addresses", "domains"),
     [
@@ -141,6 +144,7 @@ def test_an_absent_or_null_recipient_has_no_sets() -> None:
     assert context(None, maybe, "to", critical=frozenset({"to"}))["input"] == {}
 
 
+@pytest.mark.promise("gate-neutral-values")
 def test_facts_that_are_not_known_are_neutral() -> None:
     found = context("a", effect="read", egress=False, risk="high")
     assert found["budget"]["left"]["usd"] == UNLIMITED and found["run"]["brake"] == "none"
@@ -152,6 +156,7 @@ def test_facts_that_are_not_known_are_neutral() -> None:
     assert "approvals" not in found
 
 
+@pytest.mark.promise("gate-context-is-complete")
 def test_facts_are_shown() -> None:
     shape = input_shape(Action(name="do"))
     facts = Facts(
@@ -181,6 +186,7 @@ def test_hour_and_weekday_are_utc(now: int, hour: int, weekday: int) -> None:
     assert (found["hour"], found["weekday"]) == (hour, weekday)
 
 
+@pytest.mark.promise("gate-numbers-are-never-rounded")
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14))
 def test_a_number_is_never_rounded(value: Decimal) -> None:
     try:

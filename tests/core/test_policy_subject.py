@@ -12,6 +12,7 @@ from flyball.core.policy_subject import chain, entities_of, merged, principal_no
 KIM = Principal("user:kim", tenant="acme", groups=frozenset({"b", "a"}), scopes=frozenset({"s"}))
 
 
+@pytest.mark.promise("gate-principals-are-structured")
 @pytest.mark.parametrize(("id", "uid"), [("user:kim", Uid("User", "kim")), ("service:a:b", Uid("Service", "a:b"))])
 def test_a_principal_is_an_entity_under_its_own_name(id: str, uid: Uid) -> None:
     assert principal_uid(Principal(id)) == uid
@@ -34,6 +35,7 @@ def test_on_behalf_of_is_an_attribute_where_there_is_somebody() -> None:
     assert nodes[0].attrs["on_behalf_of"] == "user:kim"
 
 
+@pytest.mark.promise("gate-every-link-must-allow")
 def test_every_link_of_the_chain_has_its_own_slice() -> None:
     links = chain(Authority(principal=KIM).through("clerk", "planner").through("sender", "executor"))
     assert [nodes[0].uid for nodes in links] == [Uid("User", "kim"), Uid("Agent", "clerk"), Uid("Agent", "sender")]
@@ -41,6 +43,7 @@ def test_every_link_of_the_chain_has_its_own_slice() -> None:
     assert links[1][0].attrs["on_behalf_of"] == "kim"
 
 
+@pytest.mark.promise("gate-resource-is-the-business-object")
 def test_the_resource_is_what_the_ref_names_else_the_action_itself() -> None:
     look = Action(name="look", refs={"id": "Customer"}, input_schema={"properties": {"id": {"type": "string"}}})
     shape = input_shape(look)

@@ -63,6 +63,7 @@ def test_a_url_points_to_one_host(url: str, name: str) -> None:
     assert host(url) == name
 
 
+@pytest.mark.promise("gate-derived-recipients")
 @pytest.mark.parametrize(
     "url",
     [

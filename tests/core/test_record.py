@@ -20,6 +20,7 @@ def event(**more: object) -> Event:
     return Event(**{"kind": "intent", "run": "r-1", "path": "2", "attempt": 1, **more})  # type: ignore[arg-type]
 
 
+@pytest.mark.promise("journal-step-recorded-once")
 def test_a_record_is_named_by_run_path_attempt_and_kind() -> None:
     read = Opened(
         index=0, kind="intent", run="r-1", path="2", attempt=1, time=5, facts={}, commits={}, private=None
@@ -31,6 +32,7 @@ def test_a_record_of_no_run_is_the_logs_own() -> None:
     assert Event(kind="opened", path="log").id == "-/log/0/opened"
 
 
+@pytest.mark.promise("journal-leaves-have-no-index")
 def test_a_leaf_holds_the_envelope_and_nothing_private() -> None:
     written = leaf(event(facts={"action": "send"}, private={"args": {"to": "kim"}}), "acme", 5, {"args": "ab" * 32})
     assert decode(written) == {
@@ -72,6 +74,7 @@ def test_facts_outside_the_profile_are_refused(bad: object) -> None:
     assert refused.value.code == "not_canonical"
 
 
+@pytest.mark.promise("journal-leaves-name-nobody")
 def test_every_private_field_is_committed_to_under_its_salt() -> None:
     made = commitments({"args": b"{}", "request": b"[]"}, {"args": SALT, "request": bytes(32)})
     assert check(made["args"], "args", SALT, b"{}")
@@ -79,5 +82,6 @@ def test_every_private_field_is_committed_to_under_its_salt() -> None:
     assert len(made) == 2
 
 
+@pytest.mark.promise("journal-approval-commitments-repeat")
 def test_one_salt_repeats_a_commitment_verbatim() -> None:
     assert commitments({"args": b"1"}, {"args": SALT}) == commitments({"args": b"1"}, {"args": SALT})

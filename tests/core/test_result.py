@@ -14,6 +14,7 @@ from flyball.core.result import Blocked, Completed, Executed, Failed, NotDone, P
 from flyball.core.stop import STOPS, StopReason
 
 
+@pytest.mark.promise("api-results-are-closed")
 def test_only_what_ended_well_is_ok() -> None:
     assert Completed("r", 1).ok and Executed(1).ok
     assert not Waiting("r", ()).ok and not Stopped("r", "killed").ok
@@ -57,6 +58,7 @@ class Foreign(Exception):
         self.reason = reason
 
 
+@pytest.mark.promise("api-results-are-closed")
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

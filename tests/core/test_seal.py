@@ -67,6 +67,7 @@ def test_a_record_without_private_fields_has_no_payload() -> None:
     assert sealed(Ring(), {}, "user:kim") == Sealed(None, ())
 
 
+@pytest.mark.promise("journal-payloads-name-their-subjects")
 def test_a_payload_names_its_subjects_by_pseudonym_only() -> None:
     told = sealed(Ring(), {"args": b"1"}, "user:kim", "user:lee")
     assert told.payload is not None
@@ -74,6 +75,7 @@ def test_a_payload_names_its_subjects_by_pseudonym_only() -> None:
     assert len(payload_subjects(told.payload)) == 2
 
 
+@pytest.mark.promise("journal-payloads-name-their-subjects")
 def test_a_payload_of_two_subjects_is_lost_with_either_key() -> None:
     for lost in (0, 1):
         ring = Ring()
@@ -90,6 +92,7 @@ def test_nothing_is_sealed_for_an_erased_subject() -> None:
         sealed(ring, {"args": b"2"}, "user:kim")
 
 
+@pytest.mark.promise("gate-payloads-cannot-be-moved")
 @pytest.mark.parametrize(("record", "tenant"), [("r-2/1/1/intent", "acme"), ("r-1/1/1/intent", "other")])
 def test_a_payload_moved_elsewhere_does_not_open(record: str, tenant: str) -> None:
     class OneKey(Ring):
@@ -102,12 +105,14 @@ def test_a_payload_moved_elsewhere_does_not_open(record: str, tenant: str) -> No
     assert refused.value.code == "payload_damaged"
 
 
+@pytest.mark.promise("gate-payloads-cannot-be-moved")
 def test_a_field_moved_to_another_name_does_not_open() -> None:
     cipher, at = AESGCM(bytes(32)), place("acme", "r")
     with pytest.raises(FlyballError, match="args"):
         open_field(cipher, at, "args", seal_field(cipher, at, "result", SALT, bytes(12), b"1"))
 
 
+@pytest.mark.promise("gate-payloads-cannot-be-moved")
 def test_places_are_bound_without_ambiguity() -> None:
     assert place("a", "b/c") != place("a/b", "c")
     assert place("ab", "c") != place("a", "bc")
@@ -158,6 +163,7 @@ def test_a_combined_key_depends_on_every_key_and_no_order() -> None:
     assert len({combined_key([one, two]), combined_key([one, three]), combined_key([one, two, three])}) == 3
 
 
+@pytest.mark.promise("gate-bodies-within-one-subject", "journal-bodies-are-stored-once")
 def test_a_large_field_is_stored_once_per_key() -> None:
     ring = Ring()
     first = sealed(ring, {"a": BODY, "b": BODY}, "user:kim")
@@ -167,6 +173,7 @@ def test_a_large_field_is_stored_once_per_key() -> None:
     assert opened(ring, first) == {"a": BODY, "b": BODY}
 
 
+@pytest.mark.promise("gate-bodies-within-one-subject")
 def test_a_body_is_never_shared_across_subjects() -> None:
     ring = Ring()
     macs = {sealed(ring, {"a": BODY}, *who).bodies[0][0] for who in (["a:1"], ["a:2"], ["a:1", "a:2"], [])}

@@ -132,6 +132,7 @@ def parsed(function: Callable[..., Any], **arguments: Any) -> Any:
 
 
 # arguments ------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-call-is-first")
 def test_arguments_are_a_closed_schema_without_the_call() -> None:
     def f(call: Call, a: int, b: str = "x", *, c: bool | None = None) -> str: ...
 

@@ -15,11 +15,13 @@ PREFIXES = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.promise("journal-paths-do-not-collide")
 @given(PREFIXES, ORDINALS)
 def test_a_child_belongs_to_its_branch(prefix: str, ordinal: int) -> None:
     assert parent(child(prefix, ordinal)) == prefix
 
 
+@pytest.mark.promise("journal-paths-do-not-collide")
 @given(st.tuples(PREFIXES, ORDINALS), st.tuples(PREFIXES, ORDINALS))
 def test_two_places_never_share_a_path(a: tuple[str, int], b: tuple[str, int]) -> None:
     assert (child(*a) == child(*b)) == (a == b)

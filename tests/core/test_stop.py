@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+import pytest
+
 from flyball.core.stop import STOPS, StopReason
 
 NAMED = """
@@ -13,6 +15,7 @@ claim_unproven replay_diverged subject_erased killed stopped internal_error repl
 """
 
 
+@pytest.mark.promise("gate-ends-have-names")
 def test_every_reason_has_its_row_and_every_row_a_reason() -> None:
     assert set(STOPS) == set(get_args(StopReason)) == set(NAMED.split())
 
@@ -22,6 +25,7 @@ def test_only_completed_ends_well() -> None:
     assert [reason for reason, stop in STOPS.items() if stop.exit_code == 0] == ["completed"]
 
 
+@pytest.mark.promise("api-exit-codes")
 def test_exit_codes_are_those_of_the_command_line() -> None:
     by_code = {code: {r for r, s in STOPS.items() if s.exit_code == code} for code in (3, 5, 6, 7)}
     assert by_code == {

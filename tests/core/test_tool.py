@@ -65,12 +65,14 @@ def test_a_key_may_say_how_long_it_lasts_and_what_is_unique() -> None:
     assert made.action.idempotency == "key"
 
 
+@pytest.mark.promise("api-tools-are-not-callable")
 def test_a_tool_is_not_called() -> None:
     with pytest.raises(FlyballError, match="pay is a tool, not a function") as caught:
         tool(effect="read")(pay)(to="ada")
     assert caught.value.code == "tool_called" and "await run.call(pay, ...)" in caught.value.fix
 
 
+@pytest.mark.promise("api-tools-are-not-callable")
 def test_its_function_is_the_bare_one_for_a_unit_test() -> None:
     made: Tool[[], str] = tool(effect="read")(sell)
     assert asyncio.run(made.function(None)) == "sold"  # type: ignore[arg-type]
@@ -82,6 +84,7 @@ def test_undo_probe_and_precondition_are_kept_and_stay_functions() -> None:
     assert (made.undo_function, made.probe_function, made.requires_function) == (many, sell, stream)
 
 
+@pytest.mark.promise("api-wrong-words-fail-early")
 @pytest.mark.parametrize(
     ("said", "code"),
     [

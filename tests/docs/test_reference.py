@@ -57,6 +57,7 @@ def test_every_stop_reason_is_told_as_it_is() -> None:
     assert told == {r: (yes[s.ok], yes[s.retryable], str(s.exit_code)) for r, s in STOPS.items()}
 
 
+@pytest.mark.promise("api-unknown-keys-refused")
 def test_every_key_of_the_configuration_is_told() -> None:
     told = {coded(row[0])[0] for row in rows("reference/configuration.md") if coded(row[0]) and "." in row[0]}
     assert told == set(_keys(TABLES, ""))
@@ -79,6 +80,7 @@ def test_every_kind_of_record_is_told() -> None:
     assert not table & reserved
 
 
+@pytest.mark.promise("gate-context-is-complete")
 def test_every_attribute_of_the_policy_context_is_told() -> None:
     told = {coded(row[0])[0] for row in rows("reference/policy.md", "Context") if coded(row[0])}
     context = generate([], {})[""]["actions"]["model"]["appliesTo"]["context"]["attributes"]
@@ -92,6 +94,7 @@ def test_every_annotation_and_modifier_is_told() -> None:
     assert modifiers == set(NAMES)
 
 
+@pytest.mark.promise("api-exports")
 def test_every_public_name_is_told() -> None:
     page = text("reference/python.md")
     words = set(re.findall(r"\w+", page))
@@ -143,6 +146,7 @@ def _leaves(words: str, command: Any) -> Iterator[tuple[str, click.Command]]:
         yield words, command
 
 
+@pytest.mark.promise("api-exit-codes")
 def test_every_exit_code_is_told() -> None:
     told = {int(row[0].strip("`")) for row in rows("reference/cli.md", "Exit codes")[1:]}
     assert told == {int(code) for code in ExitCode}

@@ -385,6 +385,7 @@ def story(tmp_path: Path, provider: str) -> Iterator[Story]:
     sys.modules.update(modules)
 
 
+@pytest.mark.promise("api-documentation-is-true")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_snippets_are_true(document: Path, story: Story) -> None:
     if found := EXAMPLE.search(document.read_text("utf-8")):
@@ -405,6 +406,7 @@ def test_snippets_are_true(document: Path, story: Story) -> None:
         pytest.skip(f"not there yet: {', '.join(absent)}")
 
 
+@pytest.mark.promise("api-documentation-is-true")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     text = FENCE.sub("", document.read_text("utf-8"))

@@ -18,6 +18,7 @@ def findings(desk: Desk, **given: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.promise("gate-isolation-is-told")
 def test_before_anything_ran_nothing_is_wrong_and_isolation_is_told(desk: Desk) -> None:
     said = desk("doctor")
     assert said.code == 0 and "is not there yet" in said.out and not desk.journal.exists()
@@ -44,6 +45,7 @@ def test_the_starter_policy_and_scripted_models_are_warnings(
     assert "nobody can approve" in found["warn keys"][0] and any("power cut" in d for d in found["warn journal"])
 
 
+@pytest.mark.promise("journal-rollback-is-noticed")
 def test_a_database_that_was_rolled_back_is_wrong(desk: Desk) -> None:
     desk("run", "looks", "1")
     old = desk.journal.read_bytes()
@@ -56,6 +58,7 @@ def test_a_database_that_was_rolled_back_is_wrong(desk: Desk) -> None:
     assert desk("run", "looks", "1").code == 5
 
 
+@pytest.mark.promise("journal-rollback-is-noticed")
 def test_a_database_that_was_deleted_is_wrong_and_is_not_begun_anew(desk: Desk) -> None:
     desk("run", "looks", "1")
     for file in desk.journal.parent.glob("desk.*"):
@@ -68,6 +71,7 @@ def test_a_database_that_was_deleted_is_wrong_and_is_not_begun_anew(desk: Desk) 
     assert not [name for name in findings(desk) if name.startswith("bad")]
 
 
+@pytest.mark.promise("journal-rollback-is-noticed")
 def test_a_log_that_takes_the_place_of_the_signed_one_is_wrong(desk: Desk) -> None:
     desk("run", "looks", "1")
     with sqlite3.connect(desk.journal) as database:

@@ -22,6 +22,7 @@ def test_the_ledger_is_verified_and_says_how(desk: Desk, ran: str) -> None:
     assert desk.json("ledger", "verify")["ok"] is True
 
 
+@pytest.mark.promise("journal-verified-offline")
 def test_an_export_is_verified_elsewhere_with_a_key_from_elsewhere(desk: Desk, ran: str) -> None:
     told = desk.json("ledger", "export", "out")
     assert told["kind"] == "exported" and told["size"] > 0
@@ -70,6 +71,7 @@ def test_what_is_no_key_or_checkpoint_is_a_wrong_use(
     assert said.code == 2 and all(word in said.err for word in words) and "key create" not in said.err
 
 
+@pytest.mark.promise("journal-disclosure-by-choice")
 def test_private_fields_leave_only_where_a_run_is_disclosed(desk: Desk, ran: str) -> None:
     desk("ledger", "export", "closed")
     said = desk("ledger", "export", "open", "--disclose", ran)
@@ -86,6 +88,7 @@ def test_a_record_or_a_runs_last_one_is_proved(desk: Desk, ran: str) -> None:
     assert desk("ledger", "prove", f"{ran}/9/9/intent").code == 2
 
 
+@pytest.mark.promise("journal-signed-at-rest")
 def test_a_checkpoint_is_signed_now(desk: Desk, ran: str) -> None:
     said = desk("ledger", "checkpoint")
     assert said.code == 0 and said.out.startswith("desk/t/local\n") and "— desk " in said.out

@@ -53,6 +53,7 @@ def people(desk: Desk) -> Desk:
     return desk
 
 
+@pytest.mark.promise("journal-owner-serves-a-socket")
 def test_a_second_process_approves_what_the_owner_waits_for(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait") as owner:
         asked = asked_by(people)
@@ -69,6 +70,7 @@ def stat_of(desk: Desk) -> int:
     return desk.journal.with_name("desk.db.sock").stat().st_mode & 0o777
 
 
+@pytest.mark.promise("journal-owner-serves-a-socket")
 def test_every_command_is_answered_by_the_owner(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait") as owner:
         asked = asked_by(people)
@@ -96,6 +98,7 @@ def test_every_command_is_answered_by_the_owner(people: Desk) -> None:
         assert ended(owner)[0] == 7
 
 
+@pytest.mark.promise("gate-approve-the-version-shown")
 def test_an_edit_between_showing_and_approving_is_a_conflict_at_the_owner_too(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait") as owner:
         asked = asked_by(people)
@@ -107,6 +110,7 @@ def test_an_edit_between_showing_and_approving_is_a_conflict_at_the_owner_too(pe
         assert "paid 50 to acme" in ended(owner)[1]
 
 
+@pytest.mark.promise("gate-agents-never-approve", "api-os-user-starts-only")
 def test_the_operating_system_user_decides_nothing_at_the_owner_either(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait"):
         asked = asked_by(people)
@@ -114,6 +118,7 @@ def test_the_operating_system_user_decides_nothing_at_the_owner_either(people: D
         assert asked_by(people) == asked
 
 
+@pytest.mark.promise("journal-commands-become-the-owner")
 def test_when_the_owner_was_killed_the_next_command_becomes_the_owner(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait", "--key", "k") as owner:
         asked = asked_by(people)
@@ -126,6 +131,7 @@ def test_when_the_owner_was_killed_the_next_command_becomes_the_owner(people: De
     assert not people.journal.with_name("desk.db.sock").exists()
 
 
+@pytest.mark.promise("journal-events-by-cursor")
 def test_watch_reads_on_when_the_owner_has_gone(people: Desk) -> None:
     with people.process("run", "handle", "30", "--wait") as owner:
         asked = asked_by(people)

@@ -17,6 +17,7 @@ def asked(desk: Desk) -> str:
     return desk.waiting()
 
 
+@pytest.mark.promise("gate-shown-as-it-is")
 def test_approvals_show_each_value_in_its_own_block_with_its_origin(desk: Desk, asked: str) -> None:
     out = desk("approvals").out
     for words in (f"{asked}  approval for finance: pay", "big (over_limit)",
@@ -35,6 +36,7 @@ def test_approvals_as_json_have_what_a_program_needs(desk: Desk, asked: str) -> 
     assert desk.json("approvals", "--run", "r-0")["approvals"] == []
 
 
+@pytest.mark.promise("gate-shown-as-it-is")
 def test_what_a_model_wrote_is_escaped_and_its_prose_comes_last(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +74,7 @@ def test_the_operating_system_user_decides_nothing(desk: Desk, asked: str, args:
     assert desk.waiting() == asked
 
 
+@pytest.mark.promise("gate-only-the-group-approves")
 def test_who_is_not_in_the_group_is_told_who_can(desk: Desk, asked: str) -> None:
     said = desk("approve", asked, "--reason", "x", who="lea")
     assert said.code == 3 and "user:lea is not in finance" in said.err and "2 can: fay, noor" in said.err
@@ -195,6 +198,7 @@ def test_text_stays_text_where_it_is_said_and_is_refused_where_it_does_not_fit(d
 
 
 # keys ----------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-keys-are-records")
 def test_a_key_is_enrolled_as_a_leaf_and_listed(desk: Desk) -> None:
     told = desk.json("key", "create", "anna", "--group", "finance")
     assert (told["enrolled"], told["groups"]) == ("desk", ["finance"])

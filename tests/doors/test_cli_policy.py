@@ -101,6 +101,7 @@ def test_the_schema_is_printed(desk: Desk) -> None:
     assert 'action "pay"' in desk("policy", "schema").out
 
 
+@pytest.mark.promise("api-policy-drafts")
 def test_a_draft_passes_check_and_test(desk: Desk) -> None:
     assert "pay-asks-owner" in desk("policy", "draft", "pay").out
     write(desk, '@id("read") permit (principal, action in Action::"read", resource);\n')
@@ -116,6 +117,7 @@ def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
     assert "project desk: bundle" in out and "finance" in out and "over_limit" in out
 
 
+@pytest.mark.promise("gate-files-are-not-watched", "gate-loosening-is-said")
 def test_what_changed_on_disk_is_said_and_activated_by_an_admin(desk: Desk, ran: str) -> None:
     write(desk, NONE)
     assert "flyball policy activate" in desk("runs").out and "flyball policy activate" in desk("doctor").out
@@ -127,6 +129,7 @@ def test_what_changed_on_disk_is_said_and_activated_by_an_admin(desk: Desk, ran:
     assert "in force already" in desk("policy", "activate", who="ann").out
 
 
+@pytest.mark.promise("gate-activation-needs-an-admin")
 @pytest.mark.parametrize("who", ["", "fay"])
 def test_nobody_else_activates(desk: Desk, ran: str, who: str) -> None:
     write(desk, NONE)
@@ -184,6 +187,7 @@ def test_a_run_a_step_and_a_record_are_explained(desk: Desk, ran: str) -> None:
 
 
 # replay and releases --------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-replay-executes-nothing")
 def test_a_run_replays_equal_and_writes_nothing(desk: Desk, ran: str) -> None:
     before = desk("show", ran).out
     said = desk("replay", ran)
@@ -191,6 +195,7 @@ def test_a_run_replays_equal_and_writes_nothing(desk: Desk, ran: str) -> None:
     assert desk("show", ran).out == before
 
 
+@pytest.mark.promise("api-replay-executes-nothing")
 def test_a_difference_exits_5_and_says_where(desk: Desk, ran: str) -> None:
     edit(desk, "pay, cents=seen", "pay, cents=seen + 1")
     said = desk("replay", ran)

@@ -28,6 +28,7 @@ def test_a_run_that_completes_exits_0_and_says_its_result(desk: Desk) -> None:
     assert said.code == 0 and "completed" in said.out and '"paid 6 to acme"' in said.out
 
 
+@pytest.mark.promise("api-exit-codes")
 @pytest.mark.parametrize(
     ("args", "code", "reason"),
     [
@@ -155,6 +156,7 @@ def test_amounts_are_words() -> None:
     assert (amounts({}), dollars(1), dollars(12_000_001)) == ("nothing", "$0.000001", "$12.000001")
 
 
+@pytest.mark.promise("gate-starter", "api-scripted-says-so")
 @pytest.mark.parametrize("args", [("runs",), ("approvals",), ("budget", "show"), ("run", "handle", "3"), ("resume",)])
 def test_every_surface_says_scripted_models_and_the_starter_policy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]

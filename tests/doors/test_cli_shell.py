@@ -125,6 +125,7 @@ def test_an_error_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture
         assert out == "" and error["kind"] == "error" and error["flyball"] == 1 and error["exit"] == code == 2
 
 
+@pytest.mark.promise("api-errors-say-what-why-fix")
 def test_an_error_says_what_why_and_how_to_fix_it(capsys: pytest.CaptureFixture[str], trial: Any) -> None:
     def denied(_: Shell) -> None:
         raise FlyballError("policy_denied", "refund is denied\x1b[2J", "over_limit", "Ask finance.")
@@ -239,6 +240,7 @@ def test_an_envelope_is_one_ascii_line() -> None:
     assert out.getvalue() == '{"flyball": 1, "kind": "run", "text": "\\u00e9\\n\\u202e"}\n'
 
 
+@pytest.mark.promise("api-overlays-say-their-source")
 def test_config_show_says_every_value_and_its_source(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "flyball.toml").write_text(HEAD + "[env.prod.input]\nmax_bytes = 5\n")
     (place / "deep").mkdir()

@@ -38,6 +38,7 @@ def effects(folder: Path) -> int:
     return len(log.read_text().split()) if log.exists() else 0
 
 
+@pytest.mark.promise("journal-recovery-calls-or-asks")
 @pytest.mark.parametrize("how", ["key", "probe"])
 async def test_a_killed_call_happens_exactly_once_where_the_remote_can_be_asked(tmp_path: Path, how: str) -> None:
     folders = await killed(tmp_path, how)
@@ -46,6 +47,7 @@ async def test_a_killed_call_happens_exactly_once_where_the_remote_can_be_asked(
     assert [effects(each) for each in folders] == [1, 1, 1]
 
 
+@pytest.mark.promise("journal-nothing-unknown-is-retried")
 async def test_without_key_or_probe_a_killed_call_is_never_repeated_and_a_person_is_asked(tmp_path: Path) -> None:
     folders = await killed(tmp_path, "none")
     for _ in range(2):
@@ -54,6 +56,7 @@ async def test_without_key_or_probe_a_killed_call_is_never_repeated_and_a_person
     assert [effects(each) for each in folders] == [1, 0, 1]
 
 
+@pytest.mark.promise("journal-finished-runs-do-nothing")
 async def test_a_finished_run_is_told_from_the_log_and_does_nothing_again(tmp_path: Path) -> None:
     (tmp_path / "key").mkdir()
     for _ in range(2):

@@ -124,6 +124,15 @@ LAWS: tuple[Law, ...] = (
 )
 
 
+@pytest.mark.promise("gate-law-denied-stays-denied", case="asking_for_more_never_helps")
+@pytest.mark.promise("gate-law-no-idle-approval", case="every_approval_asked_for_helps")
+@pytest.mark.promise("gate-law-final-arguments", case="final_arguments_get_the_same_approvals_and_no_modify")
+@pytest.mark.promise("gate-every-layer-must-allow", "gate-loop-in-order", case="it_is_what_trying_out_finds")
+@pytest.mark.promise("gate-law-order", case="order_does_not_matter")
+@pytest.mark.promise("gate-approvals-need-a-fresh-allow", case="real_approvals_of_the_final_arguments_allow_them")
+@pytest.mark.promise("gate-law-denied-stays-denied", case="what_is_denied_stays_denied_whoever_approves")
+@pytest.mark.promise("gate-loop-in-order", case="what_runs_is_allowed_by_the_engine")
+@pytest.mark.promise("gate-modified-is-validated-again", case="what_runs_is_valid")
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law(law: Law) -> None:
     @FEW
@@ -184,6 +193,7 @@ WITHOUT: dict[str, tuple[str, Any]] = {
 }
 
 
+@pytest.mark.promise("gate-loop-in-order")
 @pytest.mark.parametrize("step", WITHOUT)
 def test_no_step_can_be_left_out(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, instead = WITHOUT[step]

@@ -32,9 +32,8 @@ class Carrier:
 
 
 def sources(root: Path = ROOT) -> dict[str, str]:
-    """Every test file below `tests` and `examples`, by its path from the root."""
-    found = [file for part in ("tests", "examples") for file in (root / part).rglob("test_*.py")]
-    return {file.relative_to(root).as_posix(): file.read_text() for file in sorted(found)}
+    """Every test file below `tests`, by its path from the root."""
+    return {file.relative_to(root).as_posix(): file.read_text() for file in sorted((root / "tests").rglob("test_*.py"))}
 
 
 def carriers(files: Mapping[str, str]) -> list[Carrier]:

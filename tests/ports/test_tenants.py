@@ -17,12 +17,14 @@ ASKED = [Journal.view, Keyring.subject, Keyring.pseudonym, Recording.person, Rec
          Recording.write]  # fmt: skip
 
 
+@pytest.mark.promise("gate-tenant-is-always-named")
 @pytest.mark.parametrize("method", ASKED, ids=lambda method: method.__qualname__)
 def test_whoever_reads_or_seals_names_the_tenant(method: Callable[..., Any]) -> None:
     _, tenant, *_ = inspect.signature(method).parameters.values()
     assert (tenant.name, tenant.annotation, tenant.default) == ("tenant", "str", tenant.empty)
 
 
+@pytest.mark.promise("gate-tenant-is-always-named")
 def test_an_append_is_of_one_tenant() -> None:
     with pytest.raises(TypeError, match="tenant"):
         Append(id="a")  # type: ignore[call-arg]  # that is the point

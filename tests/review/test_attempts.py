@@ -73,12 +73,14 @@ async def leaking(run: Run, n: int) -> str:
     return await run.call(leak, n)
 
 
+@pytest.mark.promise("api-steps-once")
 async def test_a_step_that_is_gathered_twice_happens_once() -> None:
     till = Drawer()
     ended = await lab(till).run(same_twice, 5)
     assert isinstance(ended, Stopped) and till.calls.count("pay") == 1
 
 
+@pytest.mark.promise("api-steps-once")
 async def test_a_step_that_was_awaited_is_not_gathered_again() -> None:
     till = Drawer()
 
@@ -93,6 +95,7 @@ async def test_a_step_that_was_awaited_is_not_gathered_again() -> None:
     assert isinstance(ended, Stopped) and till.calls.count("pay") == 1
 
 
+@pytest.mark.promise("journal-doubt-is-not-forgotten")
 async def test_an_attempt_that_may_have_happened_is_not_told_as_not_done() -> None:
     till = Drawer()
     till.faults["pay"] = [TimeoutError("after the bytes left"), NotDone("refused"), NotDone("refused")]
@@ -103,6 +106,7 @@ async def test_an_attempt_that_may_have_happened_is_not_told_as_not_done() -> No
     assert isinstance(done, Completed) and done.value == "Executed" and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-doubt-is-not-forgotten")
 async def test_a_call_that_a_crash_interrupted_is_not_told_as_denied() -> None:
     till = Drawer()
     bench = lab(till)
@@ -116,6 +120,7 @@ async def test_a_call_that_a_crash_interrupted_is_not_told_as_denied() -> None:
     assert isinstance(still, Waiting) and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-keys-have-a-window")
 async def test_a_key_is_not_used_again_once_the_remote_has_forgotten_its_first_use() -> None:
     till = Drawer()
     till.faults["wire"] = [TimeoutError(), TimeoutError(), TimeoutError()]
@@ -142,6 +147,7 @@ forbid (principal, action == Action::"tip", resource) unless { context.approvals
     assert isinstance(done, Completed) and done.value == "50"
 
 
+@pytest.mark.promise("journal-t2-cannot-fail-for-its-content")
 async def test_a_library_s_error_code_never_keeps_an_outcome_from_being_recorded() -> None:
     till = Drawer()
     till.faults["pay"] = [Grpc(), Grpc(), Grpc()]
@@ -152,6 +158,7 @@ async def test_a_library_s_error_code_never_keeps_an_outcome_from_being_recorded
     assert codes == ["tool_failed"] * 3
 
 
+@pytest.mark.promise("journal-doubt-is-unknown")
 async def test_a_cancellation_inside_a_tool_is_an_unknown_outcome() -> None:
     asked = await asyncio.wait_for(lab().run(leaking, 1), 5)
     assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"

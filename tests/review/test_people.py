@@ -29,6 +29,7 @@ async def desk(run: Run, cents: int) -> str:
     return await run.call(pay, cents)
 
 
+@pytest.mark.promise("journal-people-settle-unknowns")
 async def test_a_stranger_cannot_say_what_became_of_a_payment() -> None:
     lab = Lab(policies=POLICY, by=KIM)
     asked = await lab.run(desk, 5, key="k")

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
+import pytest
 
 from flyball import Completed, FlyballError, Limits, Principal, Run, Stopped, Tenant, Waiting, flow, resource
 from flyball.app.flyball import Flyball
@@ -76,6 +77,7 @@ def compiled(app: Flyball, text: str) -> Any:
     return app.rooms.policies.check(Source(layer="project", name="lab", files={"lab.cedar": text}))
 
 
+@pytest.mark.promise("gate-policy-is-never-pinned")
 async def test_a_forbid_holds_although_whoever_activated_it_was_cancelled() -> None:
     bench = lab()
     assert isinstance(await bench.run(spending, 5, key="a"), Completed)
@@ -86,6 +88,7 @@ async def test_a_forbid_holds_although_whoever_activated_it_was_cancelled() -> N
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied"
 
 
+@pytest.mark.promise("gate-one-activation-wins")
 async def test_of_two_bundles_activated_at_once_one_is_told_that_it_lost() -> None:
     bench = lab()
     await bench.run(spending, 5)
@@ -97,6 +100,7 @@ async def test_of_two_bundles_activated_at_once_one_is_told_that_it_lost() -> No
     assert sum(isinstance(t, FlyballError) for t in told) == 1 and told.count(True) == 1
 
 
+@pytest.mark.promise("gate-activation-voids-approvals")
 async def test_the_second_approval_of_a_step_can_be_voided_by_a_policy_as_the_first_was() -> None:
     bench = lab()
     asked = await bench.run(spending, 200, key="k")
@@ -114,6 +118,7 @@ async def test_the_second_approval_of_a_step_can_be_voided_by_a_policy_as_the_fi
         assert await app.rooms.policies.activate("local", compiled(app, text), None)
 
 
+@pytest.mark.promise("gate-untrusted-text-taints")
 async def test_what_tainted_a_run_counts_although_the_memory_of_it_is_emptied_meanwhile() -> None:
     bench = lab()
     await bench.run(spending, 5, key="k")
@@ -148,6 +153,7 @@ async def test_what_tainted_a_run_counts_although_the_memory_of_it_is_emptied_me
     assert isinstance(ended, Completed) and seen[-1] == ("2", True)
 
 
+@pytest.mark.promise("api-same-key-same-run")
 async def test_a_run_whose_starter_was_cancelled_goes_on_when_it_is_started_again() -> None:
     bench = lab()
     await bench.run(spending, 5)
@@ -157,6 +163,7 @@ async def test_a_run_whose_starter_was_cancelled_goes_on_when_it_is_started_agai
     assert isinstance(done, Completed)
 
 
+@pytest.mark.promise("journal-first-outcome-wins")
 async def test_a_result_that_comes_after_another_driver_closed_the_step_is_kept_as_late() -> None:
     bench = lab()
     till_at = asyncio.Event()
@@ -192,6 +199,7 @@ async def _slow(bench: Any, begun: asyncio.Event) -> Any:
     return await app.run(spending, 5, by=KIM)
 
 
+@pytest.mark.promise("journal-continue-as")
 async def test_continuing_does_not_wind_back_the_time_a_run_has_used() -> None:
     bench = lab()
 
@@ -206,6 +214,7 @@ async def test_continuing_does_not_wind_back_the_time_a_run_has_used() -> None:
     assert isinstance(ended, Stopped) and ended.reason == "max_seconds"
 
 
+@pytest.mark.promise("gate-authority-is-read-live")
 async def test_a_revoked_person_ends_the_run_whatever_the_flow_catches() -> None:
     bench = lab()
 
@@ -222,6 +231,7 @@ async def test_a_revoked_person_ends_the_run_whatever_the_flow_catches() -> None
     assert isinstance(ended, Stopped) and ended.reason == "auth_failed"
 
 
+@pytest.mark.promise("gate-authority-is-read-live")
 async def test_a_run_loses_the_groups_that_its_person_s_key_lost() -> None:
     grouped = POLICY.replace('@id("acts") permit (principal,', '@id("acts") permit (principal in Group::"till",')
     bench = lab(policies=grouped)
@@ -232,6 +242,7 @@ async def test_a_run_loses_the_groups_that_its_person_s_key_lost() -> None:
     assert isinstance(done, Completed) and done.value == "Blocked Blocked"
 
 
+@pytest.mark.promise("api-resources-are-values")
 async def test_what_all_tenants_share_is_not_opened_with_one_tenant_s_secrets() -> None:
     seen: list[str] = []
 
@@ -248,6 +259,7 @@ async def test_what_all_tenants_share_is_not_opened_with_one_tenant_s_secrets() 
     assert seen == [""]
 
 
+@pytest.mark.promise("journal-inbox-moves-no-fence")
 async def test_the_end_of_a_run_is_recorded_although_somebody_decides_at_that_moment() -> None:
     bench = lab()
     asked = await bench.run(spending, 200, key="k")
@@ -267,6 +279,7 @@ async def test_the_end_of_a_run_is_recorded_although_somebody_decides_at_that_mo
     assert app.runs.row(asked.run).state == "ended"
 
 
+@pytest.mark.promise("gate-unknown-keeps-its-reservation")
 async def test_what_a_person_found_executed_is_charged_as_it_was_reserved() -> None:
     till = Drawer()
     till.faults["pay"] = [TimeoutError()] * 3

@@ -6,6 +6,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from flyball import Call, Completed, Run, Waiting, flow, tool
 from tests.runtime.till import FAY, KIM, Drawer, drawer, lab, pay
 
@@ -53,6 +55,7 @@ async def driven(bench: Any, what: Any) -> Any:
         time.cancel()
 
 
+@pytest.mark.promise("journal-timeouts-are-timers")
 async def test_what_lost_against_its_timer_begins_nothing_new() -> None:
     till = Drawer()
     bench = lab(till)

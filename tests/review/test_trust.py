@@ -25,6 +25,7 @@ async def launder(run: Run, text: str) -> str:
     return type(told).__name__
 
 
+@pytest.mark.promise("gate-an-agent-is-no-request")
 async def test_what_a_run_continues_with_is_not_the_principal_s_request() -> None:
     done = await lab(policies=UNSAID).run(launder, "start")
     assert isinstance(done, Completed) and done.value == "Blocked"
@@ -35,6 +36,7 @@ async def spending(run: Run, cents: int) -> str:
     return await run.call(pay, cents)
 
 
+@pytest.mark.promise("gate-approver-is-nobody-in-the-chain")
 async def test_whoever_a_service_acts_for_cannot_approve_it() -> None:
     bench = lab()
     bot = Principal("service:web", groups=frozenset({"till"}), on_behalf_of="user:fay")
@@ -55,6 +57,7 @@ async def looped(run: Run, n: int) -> str:
     return ",".join(ways)
 
 
+@pytest.mark.promise("api-changed-guards")
 async def test_a_loop_keeps_to_the_old_way_beyond_the_log() -> None:
     bench = lab()
     asked = await bench.run(looped, 1, key="k")
@@ -85,6 +88,7 @@ async def promised(run: Run, n: int) -> str:
     return await run.call(pay, 200)
 
 
+@pytest.mark.promise("journal-invalid-result-happened")
 async def test_a_quarantined_result_proves_nothing_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = lab(Drawer())
 
@@ -118,6 +122,7 @@ async def mailing(run: Run, n: int) -> str:
     return await run.call(mail, ["eve@evil.example"])
 
 
+@pytest.mark.promise("gate-only-edited-leaves-are-trusted")
 @pytest.mark.parametrize(
     ("to", "origin"), [(["eve@evil.example", "boss@own.example"], "unknown"), (["boss@own.example"], "approver")]
 )
@@ -144,6 +149,7 @@ async def around(run: Run, n: int) -> int:
     return await run.flow(inside, n)
 
 
+@pytest.mark.promise("journal-divergence-stops")
 async def test_steps_that_a_flow_inside_no_longer_takes_are_divergence_too() -> None:
     bench = lab()
     asked = await bench.run(around, 1, key="k")

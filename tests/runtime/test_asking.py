@@ -33,6 +33,7 @@ async def enrol(bench: Lab, groups: Mapping[str, tuple[str, ...]]) -> None:
         await app.keys.enrol(KeyRow(id=f"k-{person}", person=person, groups=of, public="", created=0))
 
 
+@pytest.mark.promise("gate-caps-on-asking")
 async def test_a_run_has_no_more_open_approvals_than_it_may() -> None:
     till = Drawer()
     bench = lab(till)
@@ -42,9 +43,15 @@ async def test_a_run_has_no_more_open_approvals_than_it_may() -> None:
     assert len(refused) == 2 and all("open already" in str(r.private) for r in refused)
 
 
+@pytest.mark.promise("gate-nobody-eligible-denies")
 @pytest.mark.parametrize(
     ("people", "asks"),
-    [({}, False), ({"user:lea": ("legal",)}, False), ({"user:kim": ("finance",)}, False), ({FAY.id: ("finance",)}, True)],
+    [
+        ({}, False),
+        ({"user:lea": ("legal",)}, False),
+        ({"user:kim": ("finance",)}, False),
+        ({FAY.id: ("finance",)}, True),
+    ],
 )
 async def test_where_a_directory_is_kept_an_ask_that_nobody_can_approve_is_denied(
     people: Mapping[str, tuple[str, ...]], asks: bool
@@ -56,6 +63,7 @@ async def test_where_a_directory_is_kept_an_ask_that_nobody_can_approve_is_denie
     assert asks or (isinstance(told, Completed) and told.value == ["nobody can approve pay"])
 
 
+@pytest.mark.promise("gate-nobody-eligible-denies")
 async def test_without_a_directory_an_ask_stands_until_it_expires() -> None:
     bench = lab()
     assert isinstance(await bench.run(asking, 1, key="k"), Waiting)
@@ -66,6 +74,7 @@ async def test_without_a_directory_an_ask_stands_until_it_expires() -> None:
     assert isinstance(done, Completed) and done.value == ["nobody approved pay in time"]
 
 
+@pytest.mark.promise("gate-expiry-never-allows")
 async def test_an_ask_that_escalates_is_asked_once_more_and_then_denied() -> None:
     till = Drawer()
     bench = lab(till, config=config(approvals=Approvals(on_expiry="escalate")))

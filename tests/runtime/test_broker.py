@@ -115,12 +115,14 @@ def lab(**settings: Any) -> Lab:
 
 
 # what a tool is handed ------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-plain-functions-in-threads")
 async def test_a_plain_function_runs_in_a_thread_of_its_own_and_holds_up_nobody() -> None:
     async with lab() as desk:
         told = await desk.act(threaded, {}, call_id="1")
         assert isinstance(told, Executed) and told.value != threading.current_thread().name
 
 
+@pytest.mark.promise("api-call-is-first")
 async def test_a_call_says_who_acts_where_in_which_run_and_until_when() -> None:
     async with lab() as desk:
         now = datetime.fromtimestamp(desk.clock.now() / 1_000_000, UTC)
@@ -130,6 +132,7 @@ async def test_a_call_says_who_acts_where_in_which_run_and_until_when() -> None:
         assert timedelta(seconds=7) <= call.deadline - now < timedelta(seconds=8)
 
 
+@pytest.mark.promise("journal-stable-keys")
 async def test_a_key_is_the_same_for_every_attempt_of_a_step_and_another_for_every_step() -> None:
     WILL[:] = [NotDone("closed"), OSError("reset")]
     async with lab() as desk:
@@ -139,6 +142,7 @@ async def test_a_key_is_the_same_for_every_attempt_of_a_step_and_another_for_eve
         assert isinstance(done, Completed) and done.value == [keys[0], keys[3]]
 
 
+@pytest.mark.promise("journal-stable-keys")
 async def test_a_key_is_the_same_after_a_crash() -> None:
     async with lab() as desk:
         desk.crash_after(noted)
@@ -147,6 +151,7 @@ async def test_a_key_is_the_same_after_a_crash() -> None:
         assert isinstance(await desk.resume("k"), Completed) and len({call.key for call in CALLS}) == 1 < len(CALLS)
 
 
+@pytest.mark.promise("api-progress-is-provisional")
 async def test_progress_is_heard_by_who_watches_and_recorded_nowhere(tmp_path: Path) -> None:
     async with in_memory(memory(), tmp_path, Books(), PERMIT, ME) as app:
         started = await app.start(noting, 1, by=KIM)
@@ -156,6 +161,7 @@ async def test_progress_is_heard_by_who_watches_and_recorded_nowhere(tmp_path: P
 
 
 # resources ------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("api-resources-are-values")
 async def test_a_resource_opens_when_first_needed_once_for_its_scope_and_closes_in_order() -> None:
     async with lab() as desk:
         await desk.act(threaded, {}, call_id="0")
@@ -171,6 +177,7 @@ async def test_a_resource_opens_when_first_needed_once_for_its_scope_and_closes_
 
 
 # how often a tool may go wrong, and how often it may be called --------------------------------------------------------
+@pytest.mark.promise("api-rates-and-breakers")
 async def test_a_breaker_and_a_rate_are_of_one_tool_and_one_tenant() -> None:
     async with lab() as desk:
         WILL[:] = [OSError("down")] * 9
@@ -184,6 +191,7 @@ async def test_a_breaker_and_a_rate_are_of_one_tool_and_one_tenant() -> None:
 
 
 # retries --------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-nothing-unknown-is-retried")
 async def test_an_effect_is_called_again_only_where_that_cannot_do_it_twice() -> None:
     async with lab() as desk:
         WILL[:] = [NotDone("closed"), OSError("reset")]
@@ -192,6 +200,7 @@ async def test_an_effect_is_called_again_only_where_that_cannot_do_it_twice() ->
 
 
 # isolation ------------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("gate-isolation-is-told")
 async def test_the_isolation_that_a_call_had_is_recorded() -> None:
     async with lab() as desk:
         await desk.act(rare, {}, call_id="1")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from flyball.core.journal import PendingRow, RunRow
 from flyball.core.record import Opened
 from flyball.runtime.describe import ERASED, cost, describe, described_steps, open_things, prose
@@ -98,6 +100,7 @@ def test_a_step_says_under_whose_authority_and_why() -> None:
     assert step["attempts"][0]["result"] == "paid" and step["origins"] == {"cents": "request"}
 
 
+@pytest.mark.promise("journal-erased-is-said")
 def test_what_was_erased_leaves_pseudonyms_and_says_so() -> None:
     told = describe(ROW, [erased(STARTED), erased(INTENT)])
     (step,) = told["steps"]

@@ -55,6 +55,7 @@ async def test_an_agent_uses_tools_and_answers() -> None:
     assert isinstance(done, Completed) and done.value == "six" and "6" in heard(bench)
 
 
+@pytest.mark.promise("api-agents-ask-and-hand-back")
 async def test_an_agent_asks_the_person_it_works_for() -> None:
     bench = scripted(clerk=[ask("How much?"), propose(pay, 7), Say("paid")])
     asked = await bench.run(clerk, "pay", key="k")
@@ -64,6 +65,7 @@ async def test_an_agent_asks_the_person_it_works_for() -> None:
     assert isinstance(done, Completed) and any("seven" in text for text in heard(bench)) and (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-agents-ask-and-hand-back")
 async def test_an_agent_hands_the_task_back() -> None:
     bench = scripted(clerk=[hand_back("I do not dare")])
     ended = await bench.run(serving, "pay", key="k")
@@ -71,18 +73,21 @@ async def test_an_agent_hands_the_task_back() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-ends-have-names")
 async def test_the_same_proposal_with_the_same_result_is_a_loop() -> None:
     till = Drawer()
     ended = await scripted(till, clerk=[propose(look, 1)] * 20).run(clerk, "look")
     assert isinstance(ended, Stopped) and ended.reason == "loop_detected" and len(till.calls) == 3
 
 
+@pytest.mark.promise("api-repair-is-bounded")
 async def test_an_answer_that_does_not_fit_is_asked_for_again() -> None:
     bench = scripted(teller=[Say("five"), Say('{"cents": "five"}'), Say(Sum(5, "counted"))])
     done = await bench.run(teller, "count")
     assert isinstance(done, Completed) and done.value == Sum(5, "counted")
 
 
+@pytest.mark.promise("api-repair-is-bounded")
 async def test_an_answer_that_never_fits_is_no_answer() -> None:
     ended = await scripted(teller=[Say("five")] * 9).run(teller, "count")
     assert isinstance(ended, Stopped) and ended.reason == "invalid_proposal"
@@ -99,6 +104,8 @@ BROKEN: dict[str, Callable[[], ModelReply]] = {
 }
 
 
+@pytest.mark.promise("api-agents-propose")
+@pytest.mark.promise("gate-duplicate-keys-refused", case="duplicate keys")
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_a_reply_that_cannot_be_used_runs_nothing_and_is_repaired(broken: str) -> None:
     till = Drawer()
@@ -107,6 +114,7 @@ async def test_a_reply_that_cannot_be_used_runs_nothing_and_is_repaired(broken: 
     assert isinstance(done, Completed) and done.value == "sorry" and not till.calls and (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-repair-is-bounded")
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_a_model_that_stays_unusable_ends_its_run(broken: str) -> None:
     till = Drawer()
@@ -115,6 +123,7 @@ async def test_a_model_that_stays_unusable_ends_its_run(broken: str) -> None:
     assert isinstance(ended, Stopped) and ended.reason == "invalid_proposal" and not till.calls
 
 
+@pytest.mark.promise("api-agents-propose")
 async def test_arguments_that_do_not_fit_are_refused_and_the_model_is_told() -> None:
     till = Drawer()
     bench = scripted(till, clerk=[raw(("1", "pay", '{"cents": "five"}')), raw(("2", "pay", '{"coins": 5}')), Say("no")])
@@ -122,6 +131,7 @@ async def test_arguments_that_do_not_fit_are_refused_and_the_model_is_told() -> 
     assert sum("invalid_proposal" in text for text in heard(bench)) == 2
 
 
+@pytest.mark.promise("api-agents-propose")
 async def test_a_denied_proposal_is_told_to_the_model_and_does_nothing() -> None:
     till = Drawer()
     bench = scripted(till, clerk=[propose(pay, 200_000), Say("I was not allowed to")])
@@ -129,6 +139,7 @@ async def test_a_denied_proposal_is_told_to_the_model_and_does_nothing() -> None
     assert any("policy_denied" in text for text in heard(bench))
 
 
+@pytest.mark.promise("api-agents-ask-and-hand-back")
 async def test_an_agent_without_the_means_to_ask_has_none() -> None:
     bench = scripted(mute=[ask("How much?"), Say("nothing")])
     done = await bench.run(mute, "pay")
@@ -157,6 +168,7 @@ async def test_a_model_that_cannot_be_reached_ends_the_run() -> None:
     assert isinstance(ended, Stopped) and not ended.ok
 
 
+@pytest.mark.promise("journal-model-calls-are-actions")
 @pytest.mark.parametrize("point", ["T1", "effect", "T2", "done"])
 async def test_a_crash_around_a_model_call_changes_nothing_of_what_comes_of_it(point: str) -> None:
     till = Drawer()

@@ -37,6 +37,7 @@ async def asked_by(bench: Any, cents: int = 200, what: Any = buying) -> Waiting:
     return asked
 
 
+@pytest.mark.promise("gate-edit-is-a-new-proposal")
 async def test_an_edit_is_decided_again_and_runs_as_edited() -> None:
     till = Drawer()
     bench = lab(till)
@@ -48,6 +49,7 @@ async def test_an_edit_is_decided_again_and_runs_as_edited() -> None:
     assert list(till.paid.values()) == [150] and (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-edit-is-a-new-proposal")
 async def test_an_edit_that_needs_nobody_any_more_runs() -> None:
     till = Drawer()
     bench = lab(till)
@@ -56,6 +58,7 @@ async def test_an_edit_that_needs_nobody_any_more_runs() -> None:
     assert list(till.paid.values()) == [50] and (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-approver-is-nobody-in-the-chain")
 async def test_whoever_edited_cannot_approve() -> None:
     bench = lab()
     asked = await asked_by(bench)
@@ -65,6 +68,7 @@ async def test_whoever_edited_cannot_approve() -> None:
         await bench.approve(again.pending[0], by=FAY)
 
 
+@pytest.mark.promise("gate-approve-the-version-shown")
 async def test_what_was_edited_meanwhile_is_a_conflict_and_consumes_nothing() -> None:
     till = Drawer()
     bench = lab(till)
@@ -76,6 +80,7 @@ async def test_what_was_edited_meanwhile_is_a_conflict_and_consumes_nothing() ->
     assert isinstance(await bench.approve(again.pending[0], by=NOOR), Completed)
 
 
+@pytest.mark.promise("gate-plain-refusals-first", "gate-edit-is-a-new-proposal")
 async def test_an_edit_to_what_policy_forbids_is_denied() -> None:
     till = Drawer()
     bench = lab(till)
@@ -84,6 +89,7 @@ async def test_an_edit_to_what_policy_forbids_is_denied() -> None:
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not till.paid
 
 
+@pytest.mark.promise("gate-approver-is-nobody-in-the-chain")
 async def test_who_asked_cannot_approve() -> None:
     bench = lab()
     asked = await bench.run(buying, 200, by=Principal("user:fay", groups=frozenset({"finance"})))
@@ -92,6 +98,7 @@ async def test_who_asked_cannot_approve() -> None:
         await bench.approve(asked.pending[0], by=FAY)
 
 
+@pytest.mark.promise("gate-only-the-group-approves")
 async def test_who_is_not_in_the_group_cannot_approve() -> None:
     bench = lab()
     asked = await asked_by(bench)
@@ -99,6 +106,7 @@ async def test_who_is_not_in_the_group_cannot_approve() -> None:
         await bench.approve(asked.pending[0], by=Principal("user:eve"))
 
 
+@pytest.mark.promise("gate-distinct-cures-distinct-people")
 async def test_one_person_counts_once() -> None:
     till = Drawer()
     bench = lab(till, TWO)
@@ -119,6 +127,7 @@ async def test_a_rejection_stops_the_run() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-rejected-is-not-asked-again")
 async def test_what_was_rejected_is_not_asked_about_again() -> None:
     till = Drawer()
     bench = lab(till)
@@ -129,6 +138,7 @@ async def test_what_was_rejected_is_not_asked_about_again() -> None:
     assert sum(r.kind == "asked" for r in bench.records("k")) == 1
 
 
+@pytest.mark.promise("gate-expiry-never-allows")
 async def test_what_nobody_approved_in_time_expires() -> None:
     till = Drawer()
     bench = lab(till)
@@ -139,6 +149,7 @@ async def test_what_nobody_approved_in_time_expires() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-clock-jumps-ask")
 @pytest.mark.parametrize("granted", [False, True])
 async def test_what_expired_only_because_the_clock_was_set_is_asked_again(granted: bool) -> None:
     till = Drawer()
@@ -165,6 +176,7 @@ async def test_an_approval_asked_for_after_the_clock_was_set_expires_in_its_time
     assert isinstance(done, Completed) and done.value == "approval_expired"
 
 
+@pytest.mark.promise("gate-expiry-never-allows")
 async def test_what_expired_cannot_be_approved() -> None:
     till = Drawer()
     bench = lab(till)
@@ -177,6 +189,7 @@ async def test_what_expired_cannot_be_approved() -> None:
     assert not till.paid
 
 
+@pytest.mark.promise("gate-policy-is-never-pinned")
 async def test_a_policy_tightened_while_a_run_waits_denies_it() -> None:
     till = Drawer()
     bench = lab(till)
@@ -187,6 +200,7 @@ async def test_a_policy_tightened_while_a_run_waits_denies_it() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-approvals-need-a-fresh-allow")
 async def test_a_policy_that_asks_for_more_asks_again() -> None:
     till = Drawer()
     bench = lab(till)
@@ -199,6 +213,7 @@ async def test_a_policy_that_asks_for_more_asks_again() -> None:
     assert not till.paid
 
 
+@pytest.mark.promise("gate-policy-is-never-pinned")
 async def test_a_policy_loosened_while_a_run_waits_lets_it_go() -> None:
     till = Drawer()
     bench = lab(till)
@@ -208,6 +223,7 @@ async def test_a_policy_loosened_while_a_run_waits_lets_it_go() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-unrelated-change-voids-nothing")
 async def test_an_unrelated_change_of_policy_keeps_what_was_asked() -> None:
     bench = lab()
     asked = await asked_by(bench)
@@ -215,6 +231,7 @@ async def test_an_unrelated_change_of_policy_keeps_what_was_asked() -> None:
     assert isinstance(await bench.approve(asked.pending[0], by=FAY), Completed)
 
 
+@pytest.mark.promise("gate-approval-covers-all-attempts")
 async def test_an_approval_covers_every_attempt_of_its_one_intent() -> None:
     till = Drawer()
     till.faults["pay"] = [RuntimeError("reset"), RuntimeError("reset")]
@@ -224,6 +241,7 @@ async def test_an_approval_covers_every_attempt_of_its_one_intent() -> None:
     assert till.calls == ["pay"] * 3 and len(till.paid) == 1 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("gate-approval-used-once")
 async def test_an_approval_is_used_once() -> None:
     till = Drawer()
     bench = lab(till)

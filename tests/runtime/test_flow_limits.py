@@ -94,6 +94,7 @@ async def looking_twice(run: Run, n: int) -> list[str]:
     return [first.reason if isinstance(first, Blocked | Failed) else "done", str(await run.call(look, n))]
 
 
+@pytest.mark.promise("gate-budgets-are-a-tree", "journal-one-t1-per-attempt")
 async def test_a_step_with_all_its_attempts_stays_within_its_own_limit() -> None:
     till = Drawer()
     config = Config.bare("till", "/tills", home="/home")
@@ -103,6 +104,7 @@ async def test_a_step_with_all_its_attempts_stays_within_its_own_limit() -> None
     assert [r.attempt for r in bench.records("k") if r.kind == "intent" and r.path == "1"] == [1, 2]
 
 
+@pytest.mark.promise("gate-ends-have-names")
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
@@ -135,6 +137,7 @@ async def test_parallel_steps_never_spend_more_than_there_is() -> None:
     assert len(till.paid) == 4
 
 
+@pytest.mark.promise("journal-parked-time-is-free")
 async def test_a_run_that_takes_too_long_ends_before_its_next_step() -> None:
     till = Drawer()
     bench = lab(till)
@@ -142,6 +145,7 @@ async def test_a_run_that_takes_too_long_ends_before_its_next_step() -> None:
     assert isinstance(ended, Stopped) and ended.reason == "max_seconds" and not till.paid
 
 
+@pytest.mark.promise("journal-parked-time-is-free")
 async def test_parked_time_does_not_count() -> None:
     till = Drawer()
     bench = lab(till)
@@ -154,16 +158,19 @@ async def test_parked_time_does_not_count() -> None:
     assert isinstance(await bench.approve(asked.pending[0], by=FAY), Completed)
 
 
+@pytest.mark.promise("gate-caps-on-asking")
 async def test_a_run_that_is_denied_again_and_again_is_ended() -> None:
     ended = await lab().run(denied_often, 100)
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied"
 
 
+@pytest.mark.promise("api-limits-left")
 async def test_a_flow_can_see_what_is_left() -> None:
     done = await lab().run(told_what_is_left, 1, limits=Limits(calls=5))
     assert isinstance(done, Completed) and done.value == [5, 4]
 
 
+@pytest.mark.promise("gate-budgets-are-a-tree")
 async def test_an_agents_own_limit_ends_the_agent() -> None:
     bench = scripted(cashier=[propose(pay, 1), propose(pay, 2), propose(pay, 3), Say("done")])
     ended = await bench.run(delegating, 1)
@@ -185,6 +192,7 @@ async def test_an_agents_own_time_ends_the_agent() -> None:
     assert isinstance(ended, Stopped) and ended.reason == "max_seconds"
 
 
+@pytest.mark.promise("api-stop")
 async def test_a_waiting_run_can_be_stopped() -> None:
     till = Drawer()
     bench = lab(till)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from flyball import Blocked, Completed, NotDone, Run, Stopped, Waiting, flow
 from tests.runtime.till import FAY, NOOR, Drawer, lab, look, pay, ring
 
@@ -88,6 +90,7 @@ async def first_fails(run: Run, n: int) -> str:
     return "nothing"
 
 
+@pytest.mark.promise("journal-paths-do-not-collide", "journal-gather-settles-all")
 async def test_a_gather_asks_for_two_approvals_at_once() -> None:
     till = Drawer()
     bench = lab(till)
@@ -100,12 +103,14 @@ async def test_a_gather_asks_for_two_approvals_at_once() -> None:
     assert sorted(till.paid.values()) == [200, 201] and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-gather-settles-all")
 async def test_a_gather_parks_only_when_every_branch_has_ended_or_parked() -> None:
     till = Drawer()
     asked = await lab(till).run(mixed, 200)
     assert isinstance(asked, Waiting) and till.calls == ["ring"]
 
 
+@pytest.mark.promise("journal-gather-settles-all")
 async def test_a_gather_settles_all_its_steps_before_it_raises() -> None:
     till = Drawer()
     done = await lab(till).run(first_fails, 3)
@@ -118,6 +123,7 @@ async def trying_all(run: Run, n: int) -> list[str]:
     return [type(t).__name__ for t in told]
 
 
+@pytest.mark.promise("journal-gather-settles-all", "api-call-raises-attempt-returns")
 async def test_a_gather_gives_what_its_attempts_came_to_as_values() -> None:
     till = Drawer()
     till.faults["look"] = [NotDone("closed") for _ in range(3)]
@@ -125,6 +131,7 @@ async def test_a_gather_gives_what_its_attempts_came_to_as_values() -> None:
     assert isinstance(done, Completed) and done.value == ["Blocked", "Failed", "Executed"]
 
 
+@pytest.mark.promise("journal-parking-runs-nothing")
 async def test_except_exception_finally_and_async_with_change_nothing_while_a_run_parks() -> None:
     SEEN.clear()
     till = Drawer()
@@ -136,6 +143,7 @@ async def test_except_exception_finally_and_async_with_change_nothing_while_a_ru
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-parking-runs-nothing")
 async def test_even_a_bare_except_does_not_stop_a_run_from_parking() -> None:
     bench = lab()
     asked = await bench.run(stubborn, 200)
@@ -144,12 +152,14 @@ async def test_even_a_bare_except_does_not_stop_a_run_from_parking() -> None:
     assert isinstance(done, Completed) and done.value == "paid 200"
 
 
+@pytest.mark.promise("journal-foreign-tasks-are-refused")
 async def test_a_step_in_a_task_that_the_run_did_not_make_is_refused() -> None:
     till = Drawer()
     ended = await lab(till).run(foreign, 1)
     assert isinstance(ended, Stopped) and "run.gather" in ended.detail and till.calls == []
 
 
+@pytest.mark.promise("journal-not-awaited")
 async def test_a_step_that_nobody_awaited_is_recorded_and_never_runs() -> None:
     till = Drawer()
     bench = lab(till)
@@ -158,6 +168,7 @@ async def test_a_step_that_nobody_awaited_is_recorded_and_never_runs() -> None:
     assert till.calls == ["look"] and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-not-awaited")
 async def test_a_step_that_nobody_awaited_in_an_inner_flow_is_recorded_too() -> None:
     bench = lab()
     assert isinstance(await bench.run(outer, 1, key="k"), Completed)
@@ -165,6 +176,7 @@ async def test_a_step_that_nobody_awaited_in_an_inner_flow_is_recorded_too() -> 
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-steps-once")
 async def test_a_step_cannot_be_awaited_twice() -> None:
     ended = await lab().run(twice, 1)
     assert isinstance(ended, Stopped) and "awaited before" in ended.detail

@@ -74,15 +74,18 @@ async def lies(run: Run, n: int) -> int:
     return "not a number"  # type: ignore[return-value]
 
 
+@pytest.mark.promise("api-ensures")
 async def test_a_run_that_did_not_do_what_it_promised_is_not_believed() -> None:
     ended = await lab().run(claiming, 1)
     assert isinstance(ended, Stopped) and ended.reason == "claim_unproven" and "pay" in ended.detail
 
 
+@pytest.mark.promise("api-ensures")
 async def test_a_run_that_did_what_it_promised_completes() -> None:
     assert isinstance(await lab().run(selling, 7), Completed)
 
 
+@pytest.mark.promise("api-same-key-same-run")
 async def test_the_same_key_is_the_same_run() -> None:
     till = Drawer()
     bench = lab(till)
@@ -90,6 +93,7 @@ async def test_the_same_key_is_the_same_run() -> None:
     assert first == second and len(till.paid) == 1
 
 
+@pytest.mark.promise("gate-keys-are-of-one-principal")
 async def test_the_same_key_with_another_input_is_refused() -> None:
     bench = lab()
     await bench.run(selling, 7, key="k")
@@ -97,6 +101,7 @@ async def test_the_same_key_with_another_input_is_refused() -> None:
         await bench.run(selling, 8, key="k")
 
 
+@pytest.mark.promise("gate-keys-are-of-one-principal")
 async def test_the_same_key_of_another_person_is_another_run() -> None:
     till = Drawer()
     bench = lab(till)
@@ -105,6 +110,7 @@ async def test_the_same_key_of_another_person_is_another_run() -> None:
     assert len(till.paid) == 2
 
 
+@pytest.mark.promise("journal-recovery-calls-or-asks")
 @pytest.mark.parametrize("point", ["T1", "effect", "T2", "done", "run_ended"])
 async def test_a_crash_anywhere_around_an_effect_under_a_key_pays_once(point: str) -> None:
     till = Drawer()
@@ -116,6 +122,7 @@ async def test_a_crash_anywhere_around_an_effect_under_a_key_pays_once(point: st
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-t1-before-the-effect")
 async def test_a_crash_before_t1_has_asked_nobody_and_done_nothing() -> None:
     till = Drawer()
     bench = lab(till)
@@ -125,6 +132,7 @@ async def test_a_crash_before_t1_has_asked_nobody_and_done_nothing() -> None:
     assert not till.calls and isinstance(await bench.resume("k"), Completed) and till.calls == ["ring"]
 
 
+@pytest.mark.promise("journal-recovery-calls-or-asks")
 @pytest.mark.parametrize(("point", "rung"), [("effect", 0), ("T2", 1)])
 async def test_an_effect_that_nobody_can_ask_about_waits_for_a_person(point: str, rung: int) -> None:
     till = Drawer()
@@ -139,6 +147,7 @@ async def test_an_effect_that_nobody_can_ask_about_waits_for_a_person(point: str
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-recovery-calls-or-asks")
 @pytest.mark.parametrize("point", ["effect", "T2"])
 async def test_a_probe_finds_out_what_happened(point: str) -> None:
     till = Drawer()
@@ -173,6 +182,7 @@ async def test_a_crash_before_the_approval_is_recorded_leaves_it_to_be_given() -
     assert isinstance(await bench.approve(asked.pending[0], by=FAY), Completed) and len(till.paid) == 1
 
 
+@pytest.mark.promise("journal-continue-as")
 async def test_continue_as_goes_on_with_a_fresh_history() -> None:
     till = Drawer()
     bench = lab(till)
@@ -181,6 +191,7 @@ async def test_continue_as_goes_on_with_a_fresh_history() -> None:
     assert len([r for r in bench.records("k") if r.kind == "run_continued"]) == 2 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-continue-as")
 async def test_a_run_that_continued_can_wait_and_crash() -> None:
     till = Drawer()
     bench = lab(till)
@@ -194,6 +205,7 @@ async def test_a_run_that_continued_can_wait_and_crash() -> None:
     assert till.calls[0] == "ring" and till.calls.count("ring") == 1 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-divergence-stops")
 async def test_a_step_that_the_code_does_differently_now_stops_the_run() -> None:
     till = Drawer()
     bench = lab(till)
@@ -205,6 +217,7 @@ async def test_a_step_that_the_code_does_differently_now_stops_the_run() -> None
     assert "step 1" in ended.detail and "look" in ended.detail and "ring" in ended.detail
 
 
+@pytest.mark.promise("journal-divergence-stops")
 async def test_other_arguments_are_another_step() -> None:
     till = Drawer()
     bench = lab(till)
@@ -216,6 +229,7 @@ async def test_other_arguments_are_another_step() -> None:
     assert not till.paid
 
 
+@pytest.mark.promise("journal-divergence-stops")
 async def test_steps_that_the_code_no_longer_asks_for_stop_the_run() -> None:
     bench = lab()
     asked = await bench.run(version("look", "pay"), 200)
@@ -259,6 +273,7 @@ async def quoting(run: Run, cents: int) -> str:
     return await run.call(pay, cents)
 
 
+@pytest.mark.promise("journal-told-is-immutable")
 async def test_a_refusal_reads_the_same_at_every_replay() -> None:
     till = Drawer()
     bench = lab(till)
@@ -281,6 +296,7 @@ async def both_ways(run: Run, cents: int) -> list[bool]:
     return [isinstance(t, Exception) and type(t) is type(r) for t, r in zip(told, raised, strict=True)]
 
 
+@pytest.mark.promise("api-call-raises-attempt-returns")
 async def test_call_raises_what_attempt_returns() -> None:
     till = Drawer()
     till.faults = {name: [NotDone("closed") for _ in range(3)] for name in ("post", "look")}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from flyball import Completed, Flow, Run, Stopped, Waiting, flow
 from tests.runtime.till import FAY, Drawer, lab, pay, ring
 
@@ -73,6 +75,7 @@ def unguarded() -> Flow[int, str]:
     return growing
 
 
+@pytest.mark.promise("api-state-by-reducers")
 async def test_state_is_what_the_recorded_updates_make_of_it() -> None:
     bench = lab()
     asked = await bench.run(shopping, 200, key="k")
@@ -85,11 +88,13 @@ async def test_state_is_what_the_recorded_updates_make_of_it() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-state-by-reducers")
 async def test_a_reducer_without_a_name_is_refused() -> None:
     ended = await lab().run(nameless, 1)
     assert isinstance(ended, Stopped) and "module level" in ended.detail
 
 
+@pytest.mark.promise("journal-time-and-chance-replay")
 async def test_chance_is_the_same_at_every_replay_and_different_in_every_run() -> None:
     bench = lab()
     asked, other = await bench.run(chances, 200, key="a"), await bench.run(chances, 5, key="b")
@@ -99,6 +104,7 @@ async def test_chance_is_the_same_at_every_replay_and_different_in_every_run() -
     assert not set(map(str, done.value)) & set(map(str, other.value))
 
 
+@pytest.mark.promise("journal-time-and-chance-replay")
 async def test_what_was_drawn_before_a_wait_is_drawn_again_after_it() -> None:
     till = Drawer()
     bench = lab(till)
@@ -109,6 +115,7 @@ async def test_what_was_drawn_before_a_wait_is_drawn_again_after_it() -> None:
     assert isinstance(done, Completed) and list(till.paid.values()) == [done.value[0] + 100]
 
 
+@pytest.mark.promise("api-changed-guards")
 async def test_a_guarded_change_is_new_code_for_new_runs_only() -> None:
     till = Drawer()
     bench = lab(till)
@@ -121,6 +128,7 @@ async def test_a_guarded_change_is_new_code_for_new_runs_only() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-changed-guards")
 async def test_a_guarded_change_stays_what_it_was_when_its_run_is_replayed() -> None:
     till = Drawer()
     bench = lab(till)

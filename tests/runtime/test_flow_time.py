@@ -72,6 +72,7 @@ async def moments(run: Run, n: int) -> list[str]:
     return [*seen, run.now().isoformat()]
 
 
+@pytest.mark.promise("api-timers")
 async def test_a_sleeping_run_wakes_when_its_time_has_come_and_not_before() -> None:
     bench = lab()
     assert isinstance(await bench.run(sleepy, 1, key="k"), Waiting)
@@ -82,6 +83,7 @@ async def test_a_sleeping_run_wakes_when_its_time_has_come_and_not_before() -> N
     assert isinstance(done, Completed) and done.value == "3 days, 0:00:00" and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-wake-ups-are-rows", "api-timers")
 async def test_a_sleeping_run_survives_another_process() -> None:
     bench = lab()
     await bench.run(sleepy, 1, key="k")
@@ -90,6 +92,7 @@ async def test_a_sleeping_run_survives_another_process() -> None:
     assert isinstance(await bench.resume("k"), Completed)
 
 
+@pytest.mark.promise("api-timers")
 async def test_a_run_waits_until_a_moment() -> None:
     bench = lab()
     at = datetime.fromtimestamp(bench.clock.now() / 1e6, UTC) + timedelta(hours=5)
@@ -121,6 +124,7 @@ async def test_quick_work_wins_and_the_timer_is_forgotten() -> None:
     assert isinstance(done, Completed) and done.value == [8, 18] and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-timeouts-are-timers", "api-timers")
 async def test_a_timer_wins_over_an_approval_that_nobody_gives() -> None:
     till = Drawer()
     bench = lab(till)
@@ -139,6 +143,7 @@ async def test_an_approval_in_time_wins_over_the_timer() -> None:
     assert isinstance(done, Completed) and done.value == "paid 200" and (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-questions-are-typed")
 async def test_a_question_is_answered_with_a_typed_value() -> None:
     bench = lab()
     asked = await bench.run(curious, 3, key="k")
@@ -147,6 +152,7 @@ async def test_a_question_is_answered_with_a_typed_value() -> None:
     assert isinstance(done, Completed) and done.value == 5 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-questions-are-typed")
 async def test_a_question_that_nobody_answers_gives_its_default() -> None:
     bench = lab()
     assert isinstance(await bench.run(curious, 3, key="k"), Waiting)
@@ -155,6 +161,7 @@ async def test_a_question_that_nobody_answers_gives_its_default() -> None:
     assert isinstance(done, Completed) and done.value == -1 and (await bench.verify()).ok
 
 
+@pytest.mark.promise("api-retries")
 async def test_the_waits_between_attempts_pass_by_themselves() -> None:
     till = Drawer()
     till.faults["pay"] = [NotDone("closed"), NotDone("closed", retry_after=timedelta(hours=7))]
@@ -164,6 +171,7 @@ async def test_the_waits_between_attempts_pass_by_themselves() -> None:
     assert bench.clock.now() - began >= 7 * 3_600_000_000
 
 
+@pytest.mark.promise("journal-time-and-chance-replay")
 async def test_time_is_the_same_at_every_replay() -> None:
     bench = lab()
     await bench.run(moments, 1, key="k")
@@ -195,6 +203,7 @@ async def woken(bench: Lab, key: str) -> str:
     return row.state if row else ""
 
 
+@pytest.mark.promise("journal-wake-ups-are-rows")
 async def test_a_wake_up_that_was_lost_is_only_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drive, "POLL_S", 0.02)
     bench = lab()
@@ -206,6 +215,7 @@ async def test_a_wake_up_that_was_lost_is_only_late(monkeypatch: pytest.MonkeyPa
     assert await woken(bench, "k") == "ended"
 
 
+@pytest.mark.promise("journal-wake-ups-are-rows")
 async def test_a_run_that_cannot_be_woken_does_not_keep_the_others_asleep() -> None:
     bench = lab()
     await bench.run(sleepy, 1, key="first")
@@ -224,6 +234,7 @@ async def test_a_run_that_cannot_be_woken_does_not_keep_the_others_asleep() -> N
     assert "ended" in (await woken(bench, "second"), await woken(bench, "first")) and len(seen) == 2
 
 
+@pytest.mark.promise("journal-time-never-goes-back")
 async def test_a_clock_set_back_while_nobody_ran_does_not_go_behind_the_log() -> None:
     bench = lab()
     await bench.run(sleepy, 1, key="k")

@@ -7,6 +7,8 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from flyball import Call, Completed, Run, Waiting, flow, tool
 from flyball.core.journal import BudgetRow, PendingRow
 from flyball.testing import Lab
@@ -84,6 +86,7 @@ async def ended(bench: Lab, key: str) -> Any:
     return told
 
 
+@pytest.mark.promise("journal-late-settles-unknown")
 async def test_a_thread_that_ends_after_its_time_settles_what_was_unknown() -> None:
     till = Gate()
     bench = lab(till)
@@ -108,6 +111,7 @@ async def test_a_coroutine_that_ignores_its_time_settles_what_was_unknown() -> N
     assert isinstance(done, Completed) and done.value == "shoved 3" and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-a-probes-no")
 async def test_a_probe_s_no_is_not_believed_while_the_thread_may_still_run() -> None:
     till = Gate()
     bench = lab(till)
@@ -119,6 +123,7 @@ async def test_a_probe_s_no_is_not_believed_while_the_thread_may_still_run() -> 
     assert isinstance(done, Completed) and done.value == "pulled 3" and (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-late-settles-unknown")
 async def test_late_evidence_counts_after_a_restart() -> None:
     till = Gate()
     bench = lab(till)
@@ -133,6 +138,7 @@ async def test_late_evidence_counts_after_a_restart() -> None:
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-late-settles-unknown", "journal-told-is-immutable")
 async def test_what_a_person_said_before_stands() -> None:
     till = Gate()
     bench = lab(till)

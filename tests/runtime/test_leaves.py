@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from flyball import Call, Critical, Principal, Run, Waiting, agent, flow, tool
 from flyball.testing import Lab, Say, propose
@@ -70,6 +71,7 @@ async def _run_to_its_end() -> Lab:
     return lab
 
 
+@pytest.mark.promise("journal-leaves-name-nobody")
 async def test_no_leaf_holds_a_person_an_argument_or_what_anybody_said() -> None:
     lab = await _run_to_its_end()
     told = {record.id: msgspec.json.encode(record.facts).decode() for record in lab.records()}
@@ -78,6 +80,7 @@ async def test_no_leaf_holds_a_person_an_argument_or_what_anybody_said() -> None
     assert {id: facts for id, facts in told.items() if "private" in id + facts} == {}
 
 
+@pytest.mark.promise("journal-approval-commitments-repeat")
 async def test_an_outsider_sees_that_the_one_who_was_asked_has_answered() -> None:
     lab = await _run_to_its_end()
     answered = next(r.facts for r in lab.records() if r.kind == "answered")

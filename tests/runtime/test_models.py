@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flyball import Completed, Flyball, Limits, Run, Stopped, agent, flow
 from flyball.core.event import Event, Proposed, Waiting
 from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest, ToolCall, Usage
@@ -74,6 +76,7 @@ def intents(app: Flyball, run: str) -> list[Any]:
     return [r for r in app.runs.records(run) if r.kind == "intent" and r.facts["action_kind"] == "model"]
 
 
+@pytest.mark.promise("api-fallbacks-are-governed")
 async def test_fallbacks_are_asked_in_their_order_and_the_answer_is_charged_at_its_own_price(tmp_path: Path) -> None:
     async with desk(tmp_path, down(), down(), GOOD) as (app, provider):
         done = await app.run(patient, "hello", by=KIM)
@@ -83,6 +86,7 @@ async def test_fallbacks_are_asked_in_their_order_and_the_answer_is_charged_at_i
         assert [r.attempt for r in intents(app, done.run)] == [1, 2, 3] and (await app.ledger.verify()).ok
 
 
+@pytest.mark.promise("gate-every-action", "api-fallbacks-are-governed")
 async def test_a_fallback_that_policy_forbids_is_not_asked(tmp_path: Path) -> None:
     europe = PERMIT + (
         '@id("europe") forbid (principal, action == Action::"model", resource is Model)\n'
@@ -94,6 +98,7 @@ async def test_a_fallback_that_policy_forbids_is_not_asked(tmp_path: Path) -> No
         assert [model for model, _ in provider.asked] == ["one"]
 
 
+@pytest.mark.promise("gate-model-call-is-egress")
 async def test_a_policy_about_what_leaves_decides_a_model_call(tmp_path: Path) -> None:
     closed = PERMIT + '@id("nothing-leaves") forbid (principal, action, resource) when { context.egress };'
     async with desk(tmp_path, GOOD, policy=closed) as (app, provider):
@@ -104,6 +109,7 @@ async def test_a_policy_about_what_leaves_decides_a_model_call(tmp_path: Path) -
         assert decision.facts["policies"] == ["project/nothing-leaves"]
 
 
+@pytest.mark.promise("gate-unknown-price-denies")
 async def test_a_model_without_a_price_is_denied_and_not_asked(tmp_path: Path) -> None:
     async with desk(tmp_path, GOOD, first="unheard-of") as (app, provider):
         ended = await app.run(patient, "hello", by=KIM)
@@ -112,6 +118,7 @@ async def test_a_model_without_a_price_is_denied_and_not_asked(tmp_path: Path) -
         assert "unknown_price" in str(decision.private) and decision.facts["action"] == "model"
 
 
+@pytest.mark.promise("api-retries")
 async def test_what_a_provider_asks_to_wait_is_waited(tmp_path: Path) -> None:
     async with desk(tmp_path, down(retry_after_ms=90_000), GOOD) as (app, provider):
         assert isinstance(await app.run(patient, "hello", by=KIM), Completed)
@@ -119,6 +126,7 @@ async def test_what_a_provider_asks_to_wait_is_waited(tmp_path: Path) -> None:
         assert 90_000_000 <= second - first < 91_000_000
 
 
+@pytest.mark.promise("journal-model-calls-are-actions")
 async def test_the_greatest_cost_is_reserved_before_the_model_is_asked(tmp_path: Path) -> None:
     async with desk(tmp_path, GOOD) as (app, provider):
         ended = await app.run(patient, "x" * 100_000, by=KIM, limits=Limits(usd="0.05"))
@@ -146,6 +154,7 @@ async def until_it_waits(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         yield event
 
 
+@pytest.mark.promise("api-model-version-recorded")
 async def test_a_call_records_the_digest_of_the_prices_and_the_version_that_answered(tmp_path: Path) -> None:
     async with desk(tmp_path, GOOD) as (app, _):
         done = await app.run(patient, "hello", by=KIM)
@@ -174,6 +183,7 @@ class Busy(Provider):
         return GOOD
 
 
+@pytest.mark.promise("journal-no-stampede")
 async def test_runs_that_were_interrupted_ask_again_a_few_at_a_time(tmp_path: Path) -> None:
     provider = Busy([], Hasty(), stuck=True)
     ports = replace(memory(provider.clock), models={"default": provider}, prices=PRICES)

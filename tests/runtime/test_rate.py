@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from flyball import Call, Completed, Run, Waiting, flow, tool
 from flyball.core.config import Approvals, Config
@@ -32,6 +33,7 @@ async def sending(run: Run, n: int) -> str:
     return getattr(second, "reason", "executed")
 
 
+@pytest.mark.promise("gate-verdicts-do-not-age")
 async def test_an_approval_that_expires_while_its_action_waits_for_its_turn_lifts_nothing() -> None:
     till, config = Drawer(), Config.bare("lab", "/srv", home="/srv")
     hour = msgspec.structs.replace(config, approvals=Approvals(expires_ms=3_600_000))

@@ -38,6 +38,7 @@ class Full:
         return getattr(self._inner, name)
 
 
+@pytest.mark.promise("journal-one-t1-per-attempt")
 async def test_t1_records_by_when_its_attempt_must_have_ended() -> None:
     bench = lab()
     await bench.run(paying, 5, key="k")
@@ -46,6 +47,7 @@ async def test_t1_records_by_when_its_attempt_must_have_ended() -> None:
     assert abs(intent.facts["deadline"] - intent.time - timeout) <= timedelta(seconds=1) / timedelta(microseconds=1)
 
 
+@pytest.mark.promise("journal-interrupted-reads")
 async def test_an_interrupted_read_is_charged_and_read_again() -> None:
     till = Drawer()
     bench = lab(till)
@@ -59,6 +61,7 @@ async def test_an_interrupted_read_is_charged_and_read_again() -> None:
     assert told == ["interrupted", "executed"] and spent is not None and spent.spent.calls == 2
 
 
+@pytest.mark.promise("journal-t2-cannot-fail-for-its-content")
 async def test_an_outcome_whose_result_cannot_be_stored_is_recorded_without_it() -> None:
     till = Drawer()
     bench = lab(till)

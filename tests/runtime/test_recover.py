@@ -21,6 +21,7 @@ async def looking(run: Run, n: int) -> int:
     return await run.call(look, n)
 
 
+@pytest.mark.promise("gate-untrusted-text-taints")
 async def test_what_a_probe_finds_after_a_crash_taints_the_run_as_the_call_would_have() -> None:
     bench = lab()
     bench.crash_after(post)
@@ -32,6 +33,7 @@ async def test_what_a_probe_finds_after_a_crash_taints_the_run_as_the_call_would
     assert row is not None and row.value == 1
 
 
+@pytest.mark.promise("journal-interrupted-reads")
 async def test_a_read_that_ends_the_process_each_time_is_failed_in_the_end() -> None:
     till, crashes = Drawer(), 0
     bench = lab(till)
@@ -50,6 +52,7 @@ async def test_a_read_that_ends_the_process_each_time_is_failed_in_the_end() -> 
     assert (await bench.verify()).ok
 
 
+@pytest.mark.promise("journal-interrupted-reads")
 async def test_a_run_s_reads_go_on_after_a_few_crashes() -> None:
     bench = lab()
     for _ in range(3):
@@ -64,6 +67,7 @@ async def paying(run: Run, cents: int) -> str:
     return await run.call(pay, cents)
 
 
+@pytest.mark.promise("journal-stable-keys")
 async def test_a_key_is_new_in_every_log() -> None:
     first, second = Drawer(), Drawer()
     here, there = lab(first), lab(second)

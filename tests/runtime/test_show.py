@@ -14,6 +14,7 @@ def one(value: Any, critical: bool = True) -> dict[str, Any]:
     return block
 
 
+@pytest.mark.promise("gate-shown-as-it-is")
 @pytest.mark.parametrize(
     ("text", "seen", "warned"),
     [
@@ -33,6 +34,7 @@ def test_what_hides_in_a_value_is_written_out_and_flagged(text: str, seen: str, 
     assert (block["value"], block["warnings"]) == (seen, warned)
 
 
+@pytest.mark.promise("gate-shown-as-it-is")
 def test_every_leaf_has_a_block_of_its_own() -> None:
     told = list(blocks({"a": [1, {"b": "x"}], "c": True}, frozenset({"a"})))
     assert [(block["at"], block["value"], block["critical"]) for block in told] == [
@@ -40,6 +42,7 @@ def test_every_leaf_has_a_block_of_its_own() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.promise("gate-shown-as-it-is")
 def test_a_critical_value_is_never_cut() -> None:
     text = "x" * (MOST_SHOWN + 1)
     assert one(text)["value"] == text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from flyball import Completed, Principal, Run, Waiting, flow
 from flyball.app.may import May
 from flyball.core.journal import KeyRow, PendingRow
@@ -43,6 +45,7 @@ async def enrolled(bench: Lab, *people: Principal) -> None:
         await app.keys.enrol(row)
 
 
+@pytest.mark.promise("gate-policy-asks-of-signers")
 async def test_policy_is_asked_of_whom_a_cure_names_too() -> None:
     named = PendingRow(id="r/1#1", run="r", path="1", kind="approval", state="open", groups=("project/user:fay",))
     free, by_name, by_group = (
@@ -58,6 +61,7 @@ async def test_policy_is_asked_of_whom_a_cure_names_too() -> None:
         assert bool(await May(app.rooms.enforce)(FAY, named)) == refused
 
 
+@pytest.mark.promise("gate-every-action", "gate-policy-asks-of-signers")
 async def test_each_group_of_a_person_is_asked_about_and_only_what_policy_lets_is_signed() -> None:
     bench = lab(policies=asks("finance", "sales") + NOT_SO.format('resource.group == Group::"finance"'))
     asked = await bench.run(spending, 5)
@@ -68,6 +72,7 @@ async def test_each_group_of_a_person_is_asked_about_and_only_what_policy_lets_i
     assert signed.facts["cure"] == "project/sales"
 
 
+@pytest.mark.promise("gate-distinct-cures-distinct-people")
 async def test_a_person_in_two_groups_leaves_the_place_that_another_can_fill() -> None:
     bench = lab(policies=asks("finance", "sales"))
     await enrolled(bench, FAY, BOTH)

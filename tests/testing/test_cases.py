@@ -14,6 +14,7 @@ from flyball.testing import policy_cases
 REFUNDS = Path(__file__).parents[2] / "examples" / "refunds"
 
 
+@pytest.mark.promise("api-policy-cases")
 def test_every_case_of_a_project_is_one_test() -> None:
     cases = policy_cases(REFUNDS / "flyball.toml")
     assert "over fifty asks finance" in [str(case) for case in cases] and len(cases) > 3

@@ -52,6 +52,7 @@ def lab() -> Lab:
     return Lab(policies=POLICY, by=KIM)
 
 
+@pytest.mark.promise("gate-defaults-before-policy")
 def test_what_is_allowed_is_allowed_with_its_defaults() -> None:
     verdict = lab().decide(ship, shop="s1", to="me", origins=TO)
     assert verdict.outcome == "allow" and verdict.arguments == {"shop": "s1", "to": "me", "count": 1, "note": ""}
@@ -62,10 +63,12 @@ def test_origins_are_unknown_unless_said() -> None:
     assert verdict.outcome == "deny" and verdict.because == ("strangers",)
 
 
+@pytest.mark.promise("gate-resource-is-the-business-object")
 def test_the_entity_is_loaded() -> None:
     assert lab().decide(ship, shop="s2", to="me", origins=TO).because == ("closed",)
 
 
+@pytest.mark.promise("gate-trap-entity-unresolved")
 def test_an_entity_that_cannot_be_loaded_is_denied() -> None:
     verdict = lab().decide(ship, shop="s3", to="me", origins=TO)
     assert verdict.outcome == "deny" and verdict.reason == "entity_unresolved" and "KeyError" in verdict.errors[0]
@@ -78,6 +81,7 @@ def test_approvals_are_asked_for_or_were_given() -> None:
     assert given.outcome == "allow" and given.groups == ()
 
 
+@pytest.mark.promise("gate-every-link-must-allow")
 def test_every_link_of_the_chain_counts() -> None:
     assert lab().decide(ship, shop="s1", to="me", count=4, origins=TO).outcome == "allow"
     assert lab().decide(ship, shop="s1", to="me", count=4, origins=TO, through=["robot"]).because == ("no-robots",)

@@ -79,6 +79,7 @@ async def test_the_same_code_does_the_same_wherever_the_run_stood() -> None:
     assert told.steps > 5 and till.calls == done
 
 
+@pytest.mark.promise("api-lab-histories")
 async def test_another_process_replays_a_history_from_its_file(tmp_path: Path) -> None:
     _, _, histories = await lived()
     (tmp_path / "golden.json").write_text(histories[-1])
@@ -104,6 +105,7 @@ async def test_a_run_that_continued_replays() -> None:
     assert (await bench.replay(bench.history("k"))).ok
 
 
+@pytest.mark.promise("api-lab-histories")
 @pytest.mark.parametrize(
     ("code", "says"),
     [((5, 7), "other arguments"), ((5,), "never asked for"), ((5, 6, 7), "step 3"), ((), "never asked for")],

@@ -41,6 +41,7 @@ async def helping(run: Run, wish: str) -> str:
     return await run.agent(helper, wish)
 
 
+@pytest.mark.promise("api-exports")
 def test_the_public_names_are_these() -> None:
     assert set(kit.__all__) == {"Crash", "Lab", "Say", "Verdict", "no_models", "policy_cases", "propose"}
     assert all(getattr(kit, name) is not None for name in kit.__all__)
@@ -48,6 +49,7 @@ def test_the_public_names_are_these() -> None:
         kit.Nothing  # noqa: B018
 
 
+@pytest.mark.promise("gate-starter")
 async def test_without_policies_the_starter_applies() -> None:
     bench = Lab(resources=[drawer.use(Drawer())])
     asked = await bench.run(buying, 5)
@@ -91,6 +93,7 @@ async def test_other_people_of_another_tenant_have_their_own_log() -> None:
     assert (await bench.verify(tenant="acme")).ok
 
 
+@pytest.mark.promise("journal-t1-before-the-effect", "api-lab-crashes")
 async def test_a_crash_loses_what_was_not_durable_and_nothing_else() -> None:
     till = Drawer()
     bench = lab(till)
@@ -112,6 +115,7 @@ async def test_a_crash_of_one_branch_is_a_crash_of_the_process() -> None:
     assert till.calls.count("ring") == 1
 
 
+@pytest.mark.promise("api-lab-crashes")
 async def test_a_crash_happens_once() -> None:
     bench = lab()
     bench.crash_after(pay)
@@ -136,6 +140,7 @@ def test_an_unknown_point_is_refused() -> None:
         lab().crash_at("T3")
 
 
+@pytest.mark.promise("api-lab-is-closed")
 async def test_another_machine_is_not_reached() -> None:
     ended = await lab().run(dials, "192.0.2.1")
     assert isinstance(ended, Stopped) and "a test connects to 192.0.2.1" in ended.detail
@@ -146,6 +151,7 @@ async def test_this_machine_is_reached() -> None:
     assert isinstance(ended, Stopped) and "ConnectionRefused" in ended.detail
 
 
+@pytest.mark.promise("api-lab-is-closed")
 async def test_a_real_model_is_not_asked() -> None:
     from flyball.app.plugs import adapter
     from flyball.core.model import Message, ModelConfig, ModelRequest
@@ -233,6 +239,7 @@ def test_the_fixture_makes_labs_of_the_tests_own_module(lab: Callable[..., Lab])
     assert verdict.outcome == "allow" and verdict.because == ("acts",) and verdict.arguments == {"cents": 5, "memo": ""}
 
 
+@pytest.mark.promise("api-lab-is-closed")
 def test_the_fixture_refuses_models_while_a_test_runs(no_models: None) -> None:
     with pytest.raises(FlyballError, match="reach no model"), socket.socket() as line:
         line.connect(("192.0.2.1", 9))

@@ -46,15 +46,18 @@ def problems(*records: Event | Leaf) -> str:
     return " | ".join(found(approvals.checks()).get("approvals", ()))
 
 
+@pytest.mark.promise("gate-approval-covers-all-attempts")
 def test_what_was_approved_may_run_with_all_its_attempts() -> None:
     assert problems(ASKED, approving(ASKED), ran(), ran(attempt=2)) == ""
 
 
+@pytest.mark.promise("gate-approvals-are-signed")
 def test_an_approval_nobody_signed_does_not_count() -> None:
     for forged in ({"sig": ""}, {"sig": sign_approval(MALLORY, ASKED.facts["over"])}, {"key": ""}, {"key": MALLORY.id}):
         assert "does not count" in problems(ASKED, approving(ASKED, **more(forged)), ran())
 
 
+@pytest.mark.promise("gate-approvals-are-signed")
 def test_a_signature_over_something_else_does_not_count() -> None:
     other = changed(ASKED, action="pay")
     assert "does not hold" in problems(ASKED, approving(ASKED, sig=sign_approval(ANNA, other.facts["over"])), ran())
@@ -72,11 +75,13 @@ def test_an_approval_is_used_at_one_step() -> None:
     assert "path is not what was asked" in problems(ASKED, approving(ASKED), ran(), ran(path="3"))
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 @pytest.mark.parametrize("name", ["action", "schema"])
 def test_another_action_is_not_what_was_approved(name: str) -> None:
     assert f"{name} is not what was asked" in problems(ASKED, approving(ASKED), ran(ASKED, **more({name: "other"})))
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 @pytest.mark.parametrize("name", COMMITTED)
 def test_other_contents_are_not_what_was_approved(name: str) -> None:
     leaf = ran()
@@ -84,6 +89,7 @@ def test_other_contents_are_not_what_was_approved(name: str) -> None:
     assert f"the commitment of {name}" in problems(ASKED, approving(ASKED), other)
 
 
+@pytest.mark.promise("gate-approver-signs-what-runs")
 def test_another_run_or_tenant_is_not_what_was_approved() -> None:
     leaf = ran()
     assert "run is not what was asked" in problems(ASKED, approving(ASKED), leaf._replace(run="r-9"))

@@ -98,6 +98,7 @@ def opened(root: Path, *raws: bytes) -> Disclosures:
     return disclosures
 
 
+@pytest.mark.promise("journal-disclosure-by-choice")
 def test_a_disclosed_value_matches_its_commitment(tmp_path: Path) -> None:
     disclosures = opened(tmp_path, disclosed())
     assert found(disclosures.checks()) == {}

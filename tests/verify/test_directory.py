@@ -47,6 +47,7 @@ def resigned(log: Ledger, tmp_path: Path) -> Report:
     return verify_directory(log.export(tmp_path / "forged"), vkey=VKEY)
 
 
+@pytest.mark.promise("journal-verified-offline")
 def test_a_good_export_is_verified(good: Path) -> None:
     log = story()
     report = verify_directory(good, vkey=VKEY, older=[log.sign(3), log.sign(15)])
@@ -78,6 +79,7 @@ def tampered(export: Path, change: Callable[[list[bytes]], Any]) -> set[str]:
     return failed(verify_directory(export, vkey=VKEY))
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 def test_an_edited_record_is_caught(export: Path) -> None:
     assert "entries" in tampered(export, lambda e: e.__setitem__(5, e[5].replace(b"crm_read", b"crm_rEad")))
 
@@ -86,14 +88,17 @@ def test_a_deleted_record_is_caught(export: Path) -> None:
     assert "entries" in tampered(export, lambda e: e.pop(5))
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 def test_an_inserted_record_is_caught(export: Path) -> None:
     assert "entries" in tampered(export, lambda e: e.insert(5, e[5]))
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 def test_reordered_records_are_caught(export: Path) -> None:
     assert {"entries", "outcomes"} <= tampered(export, lambda e: e.insert(5, e.pop(6)))
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 def test_a_cut_tail_is_caught(export: Path) -> None:
     assert "entries" in tampered(export, lambda e: e.pop())
 
@@ -165,6 +170,7 @@ def test_only_a_path_that_is_no_export_is_an_error(tmp_path: Path, good: Path) -
 
 
 # whoever holds database and log key --------------------------------------------------------------------------------
+@pytest.mark.promise("journal-rewriting-is-caught")
 def test_a_rewritten_history_contradicts_a_checkpoint_seen_before(tmp_path: Path) -> None:
     log, seen = story(), story().sign(9)
     log.change(5, action="other")
@@ -173,6 +179,7 @@ def test_a_rewritten_history_contradicts_a_checkpoint_seen_before(tmp_path: Path
     assert "two histories" in report.summary
 
 
+@pytest.mark.promise("journal-rewriting-is-caught")
 def test_a_forged_approval_is_caught(tmp_path: Path) -> None:
     log = story()
     log.change(log.index("/approved"), sig="A" * 86 + "==")
@@ -182,6 +189,7 @@ def test_a_forged_approval_is_caught(tmp_path: Path) -> None:
     assert "does not hold" in report.summary
 
 
+@pytest.mark.promise("journal-rewriting-is-caught")
 def test_a_reused_approval_is_caught(tmp_path: Path) -> None:
     log, asked = Ledger(), asking(Ledger(), "2")
     base = story()
@@ -193,6 +201,7 @@ def test_a_reused_approval_is_caught(tmp_path: Path) -> None:
     assert "path is not what was asked" in report.summary
 
 
+@pytest.mark.promise("journal-approval-commitments-repeat")
 def test_edited_arguments_under_an_approval_are_caught(tmp_path: Path) -> None:
     log = story()
     log.change(log.index("2/1/intent"), args="00" * 32)
@@ -232,6 +241,7 @@ def files_of(export: Path) -> list[Path]:
     return sorted(path for path in export.rglob("*") if path.is_file())
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 @SLOW
 @given(st.data())
 def test_no_flipped_byte_passes_silently(good: Path, data: st.DataObject) -> None:
@@ -247,6 +257,7 @@ def test_no_flipped_byte_passes_silently(good: Path, data: st.DataObject) -> Non
         victim.write_bytes(before)
 
 
+@pytest.mark.promise("journal-tampering-is-caught")
 def test_no_deleted_file_passes_silently(good: Path) -> None:
     for victim in files_of(good):
         before = victim.read_bytes()

@@ -74,6 +74,7 @@ def test_an_id_is_there_once() -> None:
     assert "there already" in problems(opening(), leaf(1, path="1"), leaf(2, path="1"))["records"][0]
 
 
+@pytest.mark.promise("journal-time-never-goes-back")
 def test_time_never_goes_back() -> None:
     assert "earlier" in problems(opening(), leaf(1, time=9 + SLACK_US), leaf(2, time=8))["order"][0]
 

@@ -47,6 +47,7 @@ def test_a_complete_run_has_no_findings() -> None:
     assert problems(begun(), *steps, at("delivered", "3"), at("marker", "3.1"), ended()) == {}
 
 
+@pytest.mark.promise("journal-open-intents-are-listed")
 def test_an_intent_without_an_outcome_is_open_not_wrong() -> None:
     runs = read(begun(), intent("1"), outcome("1"), intent("2"))
     assert found(runs.checks()) == {}
@@ -102,11 +103,13 @@ def test_a_person_settles_only_what_was_unknown() -> None:
     assert "not unknown" in problems(begun(), intent("1"), outcome("1"), settled)["outcomes"][0]
 
 
+@pytest.mark.promise("journal-open-intents-are-listed")
 def test_a_missing_attempt_is_named() -> None:
     assert "attempt 1 is missing" in problems(begun(), intent("1", 2))["steps"][0]
     assert "attempt 2 is missing" in problems(begun(), intent("1", 1), outcome("1", 1), intent("1", 3))["steps"][0]
 
 
+@pytest.mark.promise("journal-open-intents-are-listed")
 def test_a_missing_step_of_an_ended_run_is_named() -> None:
     assert problems(begun(), at("delivered", "1"), at("timer", "3"), ended()) == {
         "steps": ("run r-1 ended without step 2",)

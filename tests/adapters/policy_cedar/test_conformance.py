@@ -30,6 +30,20 @@ SUBJECT = Subject(
 )
 
 
+@pytest.mark.promise("gate-forbid-wins", case="a_forbid_wins")
+@pytest.mark.promise("gate-trap-skipped-error", case="a_policy_that_fails_denies")
+@pytest.mark.promise("gate-cure-lifts-its-own-forbid", case="an_approval_lifts_its_own_forbid")
+@pytest.mark.promise("gate-forbid-wins", case="an_approval_lifts_no_plain_forbid")
+@pytest.mark.promise("gate-default-deny", case="denies_by_default")
+@pytest.mark.promise(
+    "gate-unique-policy-ids",
+    "gate-unknown-annotations-refused",
+    case="every_fault_is_found_and_placed",
+)
+@pytest.mark.promise("gate-unrelated-change-voids-nothing", case="fingerprints_change_with_their_policy_alone")
+@pytest.mark.promise("gate-shadow", case="shadow_is_shown_and_not_enforced")
+@pytest.mark.promise("gate-law-order", case="the_digest_does_not_depend_on_files")
+@pytest.mark.promise("gate-any-error-denies", case="what_cannot_be_evaluated_denies")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_is_a_policy_engine(check: Callable[[Subject], None]) -> None:
     check(SUBJECT)

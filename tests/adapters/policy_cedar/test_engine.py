@@ -51,6 +51,7 @@ def built_in(word: str, resource: Node, *more: Node) -> Request:
     )
 
 
+@pytest.mark.promise("gate-every-action", "gate-built-in-permits")
 @pytest.mark.parametrize("word", ["agent", "flow"])
 def test_declared_agents_and_flows_may_be_started_without_a_policy(word: str) -> None:
     asked = built_in(word, Node(uid=Uid(word.title(), "x")))
@@ -59,6 +60,7 @@ def test_declared_agents_and_flows_may_be_started_without_a_policy(word: str) ->
     assert compiled(forbid).evaluate(asked).determining == ("project/no",)
 
 
+@pytest.mark.promise("gate-every-action", "gate-default-deny")
 def test_a_model_call_is_a_read_that_needs_a_permit() -> None:
     asked = built_in("model", Node(uid=Uid("Model", "gpt"), attrs={"vendor": "v", "region": "eu"}))
     assert not compiled(permit=False).evaluate(asked).allow
@@ -67,6 +69,7 @@ def test_a_model_call_is_a_read_that_needs_a_permit() -> None:
     )
 
 
+@pytest.mark.promise("gate-built-in-permits")
 @pytest.mark.parametrize(("group", "allowed"), [("staff", True), ("finance", False)])
 def test_a_member_of_the_group_may_approve(group: str, allowed: bool) -> None:
     asked = built_in(
@@ -79,6 +82,7 @@ def test_only_an_admin_may_activate() -> None:
     assert not compiled(permit=False).evaluate(built_in("activate", Node(uid=Uid("Bundle", "b")))).allow
 
 
+@pytest.mark.promise("gate-every-link-must-allow")
 def test_every_link_of_a_chain_can_be_asked() -> None:
     bundle = compiled('@id("no") forbid (principal in Role::"planner", action in Action::"irreversible", resource);')
     person, planner, sender = chain(Authority(principal=KIM).through("clerk", "planner").through("sender", "executor"))
@@ -90,6 +94,7 @@ def test_every_link_of_a_chain_can_be_asked() -> None:
     assert [a.allow for a in answers] == [True, False, True]
 
 
+@pytest.mark.promise("gate-resource-is-the-business-object")
 def test_relations_between_entities_can_be_asked() -> None:
     bundle = compiled(
         """@id("own") permit (principal, action == Action::"look", resource)
@@ -229,6 +234,7 @@ def test_a_bundle_with_a_policy_of_bad_shape_is_refused() -> None:
 # The child ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("gate-trap-deep-nesting")
 def test_too_much_text_is_refused_before_a_child_is_started() -> None:
     with pytest.raises(PolicyError, match="at most 1048576"):
         child.check({"a": "x" * (child.MAX_TEXT + 1)})
@@ -266,6 +272,7 @@ def test_text_that_ends_too_early_is_a_finding(text: str) -> None:
 # Drafts -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("api-policy-drafts")
 @pytest.mark.parametrize("name", list(ACTIONS))
 def test_a_draft_compiles_and_its_case_comes_out_as_it_says(name: str) -> None:
     action = ACTIONS[name]

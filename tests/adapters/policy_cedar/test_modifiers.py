@@ -43,6 +43,7 @@ SHOWN = [
 ]
 
 
+@pytest.mark.promise("gate-modifiers-are-self-tested")
 @pytest.mark.parametrize("policy", SHOWN)
 def test_a_modifier_that_lifts_its_forbid_is_taken(policy: str) -> None:
     assert compiled(policy).bundle.cures["m"].modifier
@@ -79,12 +80,14 @@ REFUSED = [
 ]
 
 
+@pytest.mark.promise("gate-modifiers-are-self-tested")
 @pytest.mark.parametrize(("policy", "said"), REFUSED)
 def test_a_modifier_that_cannot_be_shown_to_help_is_refused(policy: str, said: str) -> None:
     found = refused(policy)
     assert said in str(found[0]) and found[0].where == "desk.cedar:1 m"
 
 
+@pytest.mark.promise("gate-modifiers-never-overlap")
 @pytest.mark.parametrize("other", ["drop:/person/ssn", 'replace_const:/person/ssn:"x"'])
 def test_two_modifiers_of_one_place_are_refused(other: str) -> None:
     one = modifier("drop:/person/ssn", "context.input.person has ssn")

@@ -8,6 +8,7 @@ SEND = 'principal, action == Action::"send", resource'
 LIFT = 'unless { context.approvals.contains("finance") }'
 
 
+@pytest.mark.promise("api-errors-say-what-why-fix")
 def test_the_message_is_the_one_that_was_promised() -> None:
     policy = f"""// a comment; with a semicolon
 @id("discount-over-10") @require_approval("finance")
@@ -37,6 +38,7 @@ def test_a_wrong_condition_says_what_and_where(condition: str, said: str) -> Non
     assert any(said in str(f) for f in found), found
 
 
+@pytest.mark.promise("gate-unknown-annotations-refused")
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
@@ -94,6 +96,7 @@ def test_an_action_group_and_a_text_with_brackets_are_read() -> None:
     assert compiled(policy).bundle.cures["a"].group == "finance"
 
 
+@pytest.mark.promise("gate-built-in-permits")
 def test_built_in_permits_are_in_every_bundle_and_forbids_still_apply() -> None:
     assert [i for i in compiled().bundle.ids if i.startswith("flyball.")] == [
         "flyball.activate",
@@ -102,6 +105,7 @@ def test_built_in_permits_are_in_every_bundle_and_forbids_still_apply() -> None:
     ]
 
 
+@pytest.mark.promise("gate-context-is-complete")
 def test_facts_around_the_proposal_can_be_asked() -> None:
     policy = f"""@id("a") @require_approval("finance") forbid ({SEND})
     when {{ context.origin.to == "unknown" || context.run.did.contains("look") || context.time.hour > 20 }} {LIFT};"""
