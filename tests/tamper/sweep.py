@@ -41,6 +41,7 @@ STATED: Final = {
     "run[[]waiting[]].state": "which of the live states: a driver looks at the run and sees",
     "run[[]ended[]].wake_at": "an ended run is not looked at",
     "run[[]waiting[]].wake_at": "when to look at the run again",
+    "used[[]record[]].named": "how an append that is sent again is answered; the step key itself is compared",
     "used[[]append[]].*": "how an append that is sent again is answered; no record comes of it",
 }
 
