@@ -115,9 +115,22 @@ def write(rows: Sequence[Row], about: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
 
 
+def markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
+    """The table as documentation shows it."""
+    lines = [_caption(about) + ".", "", "| section | what | median | least | greatest | unit | rounds | bound | |"]
+    lines.append("|---|---|--:|--:|--:|---|--:|---|---|")
+    for each in rows:
+        said = {None: "", True: "reached", False: "**not reached**"}[each.reached]
+        figures = [_figure(value) for value in (each.value, each.low, each.high)]
+        cells = [each.section, each.what, *figures, each.unit, str(each.rounds), each.bound, said]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _caption(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    return f"{about['cores']} cores, {about['processor']}, {about['system']}, {about['file_system']}; {versions}"
+    where = ", ".join(str(about[name]) for name in ("processor", "system", "file_system"))
+    return f"{about['cores']} cores, load {about['load_before'][0]} at the beginning, {where}; {versions}"
 
 
 def _figure(value: float | None) -> str:

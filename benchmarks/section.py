@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.report import Row, machine, show, unjudged, write
+from benchmarks.report import Row, machine, markdown, show, unjudged, write
 from benchmarks.sizes import FULL, QUICK, Size
 
 Measure = Callable[[Size, Path], list[Row]]
@@ -39,6 +39,7 @@ def together(sections: Sequence[tuple[str, Measure]]) -> None:
     parser = argparse.ArgumentParser(description="Figures of this machine; never a test.")
     parser.add_argument("--quick", action="store_true", help="smaller sizes; bounds are not judged")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of the documentation")
     options = parser.parse_args()
     rows, about = list[Row](), machine(PLACE.parent)
     for name, measure in sections:
@@ -47,3 +48,5 @@ def together(sections: Sequence[tuple[str, Measure]]) -> None:
     show(unjudged(rows) if options.quick else rows, about)
     if options.json is not None:
         write(rows, about, options.json)
+    if options.markdown is not None:
+        options.markdown.write_text(markdown(rows, about), "utf-8")

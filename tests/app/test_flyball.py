@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from flyball.core.event import Answered, Decided, Ended, Event, StepStarted
 from flyball.core.event import Executed as WasExecuted
 from flyball.core.event import Waiting as Waits
 from flyball.core.result import Pending
+from flyball.runtime.ledger import HANDS
 from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, on_disk, pay, settle
 
 ME = sys.modules[__name__]
@@ -257,3 +260,25 @@ async def test_tenants_share_one_compiled_bundle(tmp_path: Path) -> None:
             await app.runs.ready(tenant)
         (one,), (other,) = app.rooms.enforce.in_force("a").layers, app.rooms.enforce.in_force("b").layers
         assert one is other
+
+
+async def test_many_logs_are_signed_a_few_at_a_time_each_over_a_fresh_view(
+    app: Flyball, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, most, signer = 0, 0, app.rooms.ports.signer
+    lock, sign = threading.Lock(), signer.sign
+
+    def slow(*what: Any) -> str:
+        nonlocal held, most
+        with lock:
+            held, most = held + 1, max(most, held + 1)
+        time.sleep(0.02)
+        with lock:
+            held -= 1
+        return sign(*what)
+
+    monkeypatch.setattr(signer, "sign", slow)
+    tenants = [f"t{number}" for number in range(12)]
+    await asyncio.gather(*[app.runs.ready(tenant) for tenant in tenants])
+    await asyncio.gather(*[app.ledger.checkpoint(tenant=tenant) for tenant in tenants])
+    assert 1 < most <= HANDS

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.growth import straight
-from benchmarks.report import machine, row, show, unjudged, write
+from benchmarks.report import machine, markdown, row, show, unjudged, write
 from benchmarks.section import Measure
 from benchmarks.sections import SECTIONS
 from benchmarks.sizes import TINY
@@ -47,6 +47,11 @@ def test_the_table_says_what_was_not_reached(tmp_path: Path) -> None:
     show([row("s", "slow", [3.0], "ms", most=2, note="why")], machine(tmp_path), console)
     text = console.export_text()
     assert "not reached" in text and "<= 2.00" in text and "s: why" in text and "cores" in text
+
+
+def test_the_markdown_has_a_line_for_each_row(tmp_path: Path) -> None:
+    text = markdown([row("s", "slow", [3.0], "ms", most=2)], machine(tmp_path))
+    assert "| s | slow | 3.00 | 3.00 | 3.00 | ms | 1 | <= 2.00 | **not reached** |" in text
 
 
 def test_the_json_holds_machine_and_rows(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from flyball.ports.recording import Recording
 from flyball.ports.signer import Signer
 
 SETTLE_S = 0.05
+# How many logs are signed at once. A view is a short snapshot: it is taken when its turn has come, not before.
+HANDS = 4
 
 
 class Ledger:
@@ -29,6 +31,7 @@ class Ledger:
         self._record, self._signer, self._name = record, signer, name
         self._signing: dict[str, asyncio.Task[None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._hands = asyncio.Semaphore(HANDS)
         self._noted: dict[str, int] = {}
 
     def origin(self, tenant: str) -> str:
@@ -62,7 +65,7 @@ class Ledger:
     # signing ---------------------------------------------------------------------------------------------------------
     async def checkpoint(self, tenant: str) -> str:
         """A signed checkpoint over everything that is in the tenant's log now."""
-        async with self._locks.setdefault(tenant, asyncio.Lock()):
+        async with self._locks.setdefault(tenant, asyncio.Lock()), self._hands:
             view = self._record.journal.view(tenant)
             log, frontier = view.tree()
             size = frontier.size

@@ -28,7 +28,7 @@ from flyball.core.merkle import new_nodes
 R = TypeVar("R", bound=Row)
 
 KEPT: Final[frozenset[type[Row]]] = frozenset({RunRow, EpochRow, BudgetRow, HoldRow, PendingRow})
-KEPT_ROWS: Final = 20_000
+KEPT_ROWS: Final = 8_000
 FEW: Final = 4
 _RECORD: Final = 0
 _APPEND: Final = 1
