@@ -3,7 +3,8 @@
     worker.py WHERE FOLDER...    in each folder goes on with the one run whose tool the folder is named after
                                  (key, probe or none), and says what became of each
 
-WHERE: before_t1, before_effect, after_effect (dies there by SIGKILL, so with one folder only), or never.
+WHERE: before_t1, before_effect, after_effect (dies there by SIGKILL, so with one folder only), or never. With
+TRIGGER in the environment it does not die there: it makes the file of that name, and from then on its disk fails.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ async def place(tenant: Tenant) -> AsyncIterator[Path]:
 
 def die(where: str) -> None:
     """Kills this process with SIGKILL where it was told to die."""
-    if where == WHERE:
+    if where == WHERE and "TRIGGER" in os.environ:
+        Path(os.environ["TRIGGER"]).touch()
+    elif where == WHERE:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -98,8 +101,9 @@ async def desk(run: Run, how: str) -> str:
     return await run.call(TOOLS[how], cents=100)
 
 
-async def go(folder: Path) -> str:
-    """Starts or goes on with the one run of a folder; says in words what became of it."""
+async def go(folder: Path, remote: Path | None = None) -> str:
+    """Starts or goes on with the one run of a folder; says in words what became of it. `remote`: where its effects are
+    logged, if not there."""
     policies = folder / "policies"
     policies.mkdir(exist_ok=True)
     policies.joinpath("all.cedar").write_text('@id("all") permit (principal, action, resource);')
@@ -107,7 +111,7 @@ async def go(folder: Path) -> str:
     project = msgspec.structs.replace(config.project, policies=str(policies), policy=None)
     config = msgspec.structs.replace(config, project=project)
     values = collect("faults", str(folder), [sys.modules[__name__]])
-    async with Flyball(config, values, uses=[place.use(folder)]) as app:
+    async with Flyball(config, values, uses=[place.use(remote or folder)]) as app:
         result = await app.run(desk, folder.name, by=KIM, key="ticket-7")
         report = await app.ledger.verify()
         kinds = [p.kind for p in result.pending] if isinstance(result, Waiting) else []

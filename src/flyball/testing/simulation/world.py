@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar, copy_context
@@ -16,11 +17,13 @@ from flyball.app.plugs import adapter
 from flyball.app.project import collect
 from flyball.app.wiring import Ports
 from flyball.core.config import Approvals, Config, LimitSet
+from flyball.core.credential import enrolled
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Principal
 from flyball.core.journal import Append, KeyRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.note import public_key
 from flyball.core.policy import Source
 from flyball.ports.clock import Clock
 from flyball.testing.engine import cedar
@@ -247,7 +250,11 @@ async def _set(process: Process, seconds: float, *, dies: bool = False) -> None:
 
 async def _enrol(process: Process) -> None:
     known = len(process.world.disk.view(TENANT).rows(KeyRow))
-    row = KeyRow(id=f"{known:064x}", person=f"user:p{known}", groups=(), public="", created=process.now())
+    public = public_key(process.world.keyring.subject("key", f"{known}"))
+    row = KeyRow(
+        id=enrolled(public), person=f"user:p{known}", groups=(), public=b64encode(public).decode(),
+        created=process.now(),
+    )  # fmt: skip
     await process.quietly(process.app.keys.enrol(row))
 
 
