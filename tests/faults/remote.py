@@ -1,4 +1,4 @@
-"""The remote of real processes: it lives in the test and outlives every worker; its own log of effects is the oracle."""
+"""The remote of real processes: it lives in the test, outlives every worker, and logs each effect: the oracle."""
 
 from __future__ import annotations
 

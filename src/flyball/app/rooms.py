@@ -126,6 +126,9 @@ class Runs:
     def _acted(
         self, id: str, tenant: str, name: str, result: Result[Any]
     ) -> Executed[Any] | Blocked | Failed | Pending:
+        if isinstance(result, Waiting) and not result.pending:
+            fix = "ask again with the same call_id"
+            raise FlyballError("not_finished", f"{name} is under way, and nobody drives it here now", fix=fix)
         if isinstance(result, Waiting):
             return result.pending[0]
         records = self.records(id, tenant=tenant)

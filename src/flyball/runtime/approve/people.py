@@ -22,7 +22,7 @@ from flyball.core.admission import MAX_APPEND
 from flyball.core.approval import cure_for, leaf_cure, member, objection, people, shown_group, unmet
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
-from flyball.core.errors import FlyballError
+from flyball.core.errors import FlyballError, Superseded
 from flyball.core.fits import misfit
 from flyball.core.identity import Authority, Link, Principal
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, RunRow, Settle
@@ -275,10 +275,13 @@ class People:
     async def _append(self, tenant: str, event: Event, row: PendingRow, changed: PendingRow, **rest: Any) -> None:
         plain(event.private, max_bytes=MAX_APPEND)  # what no record gives back as it is decides nothing
         entry = self._record.seal(tenant, event)
-        answer = await self._record.append(Append(
-            id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),
-            wakes=(row.run,), urgent=True, **rest,
-        ))  # fmt: skip
+        try:
+            answer = await self._record.append(Append(
+                id=entry.id, tenant=tenant, entries=(entry,), put=(changed,), expect=((row.id, row.version),),
+                wakes=(row.run,), urgent=True, **rest,
+            ))  # fmt: skip
+        except Superseded as lost:  # a person is no driver of the run: they are told what happened
+            raise lost.error from None
         if isinstance(answer, Refused):
             what = f"the decision about {row.id} could not be recorded"
             raise FlyballError(answer.reason, what, answer.detail, "see flyball doctor, then decide again")

@@ -20,7 +20,7 @@ import msgspec
 
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Principal
-from flyball.core.journal import Append, Appended, Claim, Conflict, RunRow
+from flyball.core.journal import Append, Appended, Claim, Conflict, Refused, RunRow
 from flyball.core.lifecycle import DUE, LIVE
 from flyball.core.limits import Limits, counted
 from flyball.core.record import Event, Opened
@@ -190,6 +190,8 @@ class Driver:
             answer = await self._record.append(Append(
                 id=f"{row.id}/take/{row.epoch + 1}", tenant=tenant, take=row.id,
             ))  # fmt: skip
+            if isinstance(answer, Refused) and answer.reason == "disk_full":
+                self._starved.add(key)
             if isinstance(answer, Appended) and answer.run is not None and not answer.repeated:
                 await self._activate(tenant, answer.run)
 
@@ -208,6 +210,7 @@ class Driver:
                 self._take(tenant, row)
         for row in view.rows(RunRow, state="waiting"):
             self._timer(tenant, row)
+        await self._turn.close_left(tenant)
         return len(due)
 
     def _timer(self, tenant: str, row: RunRow) -> None:

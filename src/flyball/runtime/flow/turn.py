@@ -14,7 +14,8 @@ import msgspec
 from flyball.core.budget import NO_LIMIT, TENANT, UNLIMITED, Amounts, Limit, dated, tightest
 from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
-from flyball.core.journal import Append, Appended, Conflict, Hold, PendingRow, Reserve, RunRow, Settle
+from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
+from flyball.core.lifecycle import LIVE
 from flyball.core.outcome import Ended, amounts_of, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
@@ -134,6 +135,14 @@ class Turn:
             await self._finish(at, branch, value)
         return None, None
 
+    async def close_left(self, tenant: str) -> None:
+        """Closes what runs that have ended left open: a call that lost its timer, and with it its process."""
+        view = self._record.journal.view(tenant)
+        for run in sorted({hold.id.partition("/")[0] for hold in view.rows(HoldRow)}):
+            row = view.row(RunRow, run)
+            if row is not None and row.state not in LIVE:
+                await self._give_up(self.activation(tenant, row))
+
     async def _give_up(self, at: Activation) -> None:
         """Closes what was under way when the process ended: no step of this run will find out any more what became of
         it. A read is charged and over; whether anything else happened is unknown, and its reservation is held."""
@@ -149,7 +158,10 @@ class Turn:
             ))  # fmt: skip
 
     async def _finish(self, at: Activation, branch: Branch, value: Any) -> None:
-        unasked = [] if at.history.closed(start(at.history.generation)) else at.history.unasked()
+        folded = at.history.closed(start(at.history.generation))
+        if folded:
+            await self._give_up(at)  # its steps are asked for no more
+        unasked = [] if folded else at.history.unasked()
         if unasked:
             await self._end(
                 at, branch, "replay_diverged", f"the log holds steps that the code never asked for: {unasked}"

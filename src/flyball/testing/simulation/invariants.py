@@ -23,6 +23,7 @@ ENDS: Final = frozenset({
     "completed", "stopped", "budget_exhausted", "model_failed", "policy_denied", "tool_failed", "max_steps",
     "invalid_output", "approval_expired", "approval_rejected",
 })  # fmt: skip
+SLOW: Final = ("=slow", "=long", "=usurp")
 NOT_DONE: Final = frozenset({"failed", "not_started"})
 
 
@@ -104,7 +105,7 @@ def approved_once(played: Played) -> Broken:
     rows, used = {row.id: row for row in played.pending}, Counter[str]()
     for at, records in steps(played).items():
         intents = [r for r in records if r.kind == "intent"]
-        needing = [r for r in intents if r.facts["outcome"] == "require_approval"]
+        needing = [r for r in intents if r.facts["cures"]]
         approvals = {str(r.facts.get("approval", {}).get("pending", "")) for r in needing}
         if "" in approvals:
             yield f"{at[1]}: an intent that needed an approval names none"
@@ -152,6 +153,9 @@ def budgets_conserved(played: Played) -> Broken:
                 row.spent, dimension
             ):
                 yield f"{row.id}: {dimension} are over their limit"
+    most, happened = counted(played.scenario.limits).effects, len(played.world.remote.effects)
+    if 0 <= most < happened:
+        yield f"{happened} effects, and the run may have {most}"
     yield from _spent(played, held)
 
 
@@ -210,7 +214,9 @@ def it_ends(played: Played) -> Broken:
 
 
 def time_goes_on(played: Played) -> Broken:
-    """Timestamps never go back within a log."""
+    """Timestamps never go back within a log, further than an append may take: a record is dated when it is made."""
+    if any(word.endswith(SLOW) for word in played.world.happened):
+        return
     for before, after in zip(played.records, played.records[1:], strict=False):
         if after.time < before.time:
             yield f"{after.id} is {(before.time - after.time) / 1e6:.0f} s before the record before it"
@@ -244,11 +250,10 @@ def _arguments(records: list[Opened]) -> Mapping[str, Any]:
 
 def _closed(played: Played) -> Iterator[int]:
     """The index of the last activation, where it forbids every effect."""
-    if any(word.endswith("=closed") for word in played.world.happened):
-        last = [r.index for r in played.records if r.kind == "policy_activated"]
-        others = any(word.endswith("=reopened") for word in played.world.happened)
-        if not others and not played.story.replaced:
-            yield last[-1]
+    activated = [r for r in played.records if r.kind == "policy_activated"]
+    other = played.story.replaced or any(word.endswith("=reopened") for word in played.world.happened)
+    if not other and activated[-1].facts["digest"] != activated[0].facts["digest"]:
+        yield activated[-1].index
 
 
 def _approved_as_was(played: Played) -> bool:

@@ -129,8 +129,8 @@ def run_cases(name: str, mode: str, seed: int, cases: Sequence[Faults]) -> Count
         played = play(SCENARIOS[name], seed, faults, audit=number % AUDITED == 0)
         wrong = violations(played)
         if wrong and len(faults) > 1:
-            played = play(SCENARIOS[name], seed, shrunk(SCENARIOS[name], seed, faults))
-            wrong = violations(played) or wrong
+            smallest = play(SCENARIOS[name], seed, shrunk(SCENARIOS[name], seed, faults))
+            wrong = [smallest.command, *(violations(smallest) or wrong)]
         counted.count(played, wrong, mode)
     return counted
 

@@ -188,6 +188,13 @@ async def hurries(run: Run, cents: int) -> list[str]:
 
 
 @flow
+async def overtakes(run: Run, cents: int) -> list[str]:
+    """A call that may lose against its time limit while it is under way: the run does not wait for it."""
+    first = await run.timeout(run.attempt(post, cents=cents), timedelta(seconds=5))
+    return ["timeout" if first is None else told(first), told(await run.attempt(pay, cents=cents))]
+
+
+@flow
 async def spends(run: Run, cents: int) -> list[str]:
     """More payments at once than the run's budget holds."""
     found = await run.gather(*[run.attempt(pay, cents=cents + n) for n in range(3)])
