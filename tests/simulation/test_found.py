@@ -27,6 +27,15 @@ FOUND = [
     ("a probe was believed while the call that was given up on was still at work", "timers", "r2.before=stubborn"),
     ("a stopped run whose process died left a call open for ever", "hurry", "r1.after=stop,j10=crash"),
     ("a step that had lost against its time limit was called a divergence", "hurry", "j12=crash"),
+    (
+        "a call that had lost its time limit stayed open when its process died",
+        "overtake",
+        "r1.before=slow,j9=crash_after",
+    ),
+    ("a run that told its result stayed open in a step when its process died", "timers", "r2.before=outage,j16=reboot"),
+    ("a person's decision on a failing disk ended as a lost driver", "neither", "j4=torn,j11=io_lost"),
+    ("an action whose driver was lost had nothing to tell", "act", "r1.before=notdone,j4=outage,j8=io_lost"),
+    ("a run that nobody could take for want of room was left", "deny", "j7=cancel_after,j8=full"),
     ("what two owners did to one call was charged twice", "hurry", "r1.before=usurp"),
 ]
 

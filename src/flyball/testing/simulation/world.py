@@ -266,7 +266,7 @@ _ACTS: Final[dict[str, Callable[[Process], Coroutine[Any, Any, None]]]] = {
     "reboot": lambda p: _set(p, -HOUR_S, dies=True),
     "forward": lambda p: _set(p, DAY_S),
     "cancel": lambda p: _cancelled(),
-    "slow": lambda p: asyncio.sleep(5.0),
+    "slow": lambda p: asyncio.sleep(20.0),
     "long": lambda p: asyncio.sleep(2 * HOUR_S),
     "usurp": lambda p: p.usurped(),
     "closed": lambda p: p.quietly(p.activate(shop.CLOSED)),
