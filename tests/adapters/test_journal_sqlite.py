@@ -16,7 +16,7 @@ from flyball.adapters.journal_sqlite import writer
 from flyball.adapters.journal_sqlite.queries import TABLES
 from flyball.adapters.journal_sqlite.view import Readers
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Appended, BlobRow, Indeterminate, KeyRow, PendingRow, Refused, Row, RunRow
+from flyball.core.journal import Appended, BlobRow, EpochRow, Indeterminate, KeyRow, PendingRow, Refused, Row, RunRow
 from flyball.core.merkle import Frontier
 from flyball.testing.conformance.journal import append, entry, run_row
 from tests.adapters.journal_appends import numbered, open_journal, sqlite_error, watched_journal
@@ -342,3 +342,23 @@ async def test_a_filtered_view_goes_by_an_index_and_never_reads_the_whole_log(
         statement = TABLES[kind].some(columns)
         ((*_, plan),) = opened.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * (1 + len(columns)))
     assert f"USING INDEX {kind.TABLE}_" in plan and any(f"{name}=?" in plan for name in columns)
+
+
+async def test_a_row_from_memory_is_never_that_of_a_batch_that_was_not_committed(path: Path) -> None:
+    full = list[bool]()
+
+    def before(sql: str) -> None:
+        if sql == "COMMIT" and full:
+            raise sqlite_error(sqlite3.SQLITE_FULL)
+
+    journal = watched_journal(path, before)
+    await journal.append(numbered(1, raises=("kill",)))
+    full.append(True)
+    refused = await journal.append(numbered(2, raises=("kill",)))
+    row = journal.row("acme", EpochRow, "kill")
+    full.clear()
+    answer = await journal.append(numbered(3, raises=("kill",)))
+    rows = [row, journal.row("acme", EpochRow, "kill"), journal.view("acme").row(EpochRow, "kill")]
+    await journal.close()
+    assert isinstance(refused, Refused) and isinstance(answer, Appended)
+    assert rows == [EpochRow(id="kill", value=value) for value in (1, 2, 2)]

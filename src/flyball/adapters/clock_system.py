@@ -37,9 +37,12 @@ class SystemClock:
         wall = self._wall()
         apart = (wall - self._steady()) // 1000
         jump, self._apart = apart - self._apart, apart
-        self._ahead += -jump if jump <= -STEP else 0
-        self._last = max(self._last, wall // 1000 + self._ahead)
-        if abs(jump) >= STEP:
+        if jump <= -STEP:
+            self._ahead -= jump
+        now = wall // 1000 + self._ahead
+        if now > self._last:
+            self._last = now
+        if not -STEP < jump < STEP:
             self._jumps = (*self._jumps, Jump(self._last, jump))
         return self._last
 

@@ -56,6 +56,11 @@ class MemoryJournal:
         """Nothing is stored twice here."""
         return []
 
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id as it is now."""
+        log = self._logs.get(tenant)
+        return log.row(kind, id) if log is not None else None
+
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
         return sorted(self._logs)

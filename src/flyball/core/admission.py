@@ -309,7 +309,7 @@ def _reserve(append: Append, draft: _Draft) -> Stop:
         return None
     held = draft.row(HoldRow, reserve.id)
     # What is kept of a reservation is how much; the limits are the next append's own.
-    holds = tuple(Hold(node=hold.node, amounts=hold.amounts) for hold in reserve.holds)
+    holds = tuple([Hold(node=hold.node, amounts=hold.amounts) for hold in reserve.holds])
     if held is not None:
         if held.holds == holds:
             return None

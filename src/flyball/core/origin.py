@@ -110,6 +110,8 @@ def with_output(origins: Origins, tool: str, value: Any, trusted: frozenset[str]
 
 def untrusted(value: Any, trusted: frozenset[str]) -> bool:
     """Does the output hold text that no system of record vouches for? That taints the run."""
+    if isinstance(value, str):
+        return value != "" and "" not in trusted
     return any(isinstance(leaf, str) and leaf != "" and not _covered(at, trusted) for at, leaf in leaves(value))
 
 

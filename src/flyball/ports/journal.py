@@ -57,6 +57,10 @@ class Journal(Protocol):
         """A snapshot to read from; short-lived."""
         ...
 
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id as it is now, without a snapshot: all that was answered durable is in it."""
+        ...
+
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
         ...

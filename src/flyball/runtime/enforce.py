@@ -131,7 +131,7 @@ class Enforce:
         if name not in self._taints:
             if len(self._taints) > MOST_TAINTS:
                 self._taints.clear()
-            row = self._journal.view(tenant).row(EpochRow, name)
+            row = self._journal.row(tenant, EpochRow, name)
             self._taints[name] = row.value if row else 0
         return self._taints[name]
 

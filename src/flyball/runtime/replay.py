@@ -140,6 +140,9 @@ class _Looking:
     def view(self, tenant: str) -> View:
         return _Until(self._journal.view(tenant), self._before, self._hidden)
 
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        return self.view(tenant).row(kind, id)
+
     async def append(self, append: Append) -> Answered:
         return Appended(first=0, size=0)
 

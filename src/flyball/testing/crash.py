@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Answered, Append, Entry, Refused
+from flyball.core.journal import Answered, Append, Entry, Refused, Row
 from flyball.core.kinds import KINDS
 from flyball.ports.journal import View
+
+R = TypeVar("R", bound=Row)
 
 # point -> the kind of record, and whether it is durable when the process dies
 POINTS: Final = {
@@ -98,6 +100,10 @@ class LabJournal:
         """As the journal beneath."""
         found: list[str] = self._inner.flaws()
         return found
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id."""
+        return self.view(tenant).row(kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""

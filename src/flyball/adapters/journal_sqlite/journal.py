@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from flyball.adapters.journal_sqlite.audit import flaws
 from flyball.adapters.journal_sqlite.opening import Synchronous, migrations, open_readonly, open_writer, prepare
@@ -23,8 +23,10 @@ from flyball.adapters.journal_sqlite.view import Readers, SqliteView
 from flyball.adapters.journal_sqlite.writer import Writer
 from flyball.core.admission import malformed
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Answered, Append, Refused
+from flyball.core.journal import Answered, Append, Refused, Row
 from flyball.ports.clock import Entropy
+
+R = TypeVar("R", bound=Row)
 
 VIEW_SECONDS: Final = 10.0
 DISK_RESERVE: Final = 32 * 1024 * 1024
@@ -128,6 +130,12 @@ class SqliteJournal:
     def view(self, tenant: str) -> SqliteView:
         """A snapshot of one tenant; short-lived: it ends after `view_seconds`."""
         return self._reader.view(tenant)
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id as it is now: from the writer's memory where it is there, else by a view."""
+        self._reader.check_process()
+        known, row = self._writer.known(tenant, kind, id)
+        return row if known else self.view(tenant).row(kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""

@@ -32,6 +32,7 @@ KEPT_ROWS: Final = 8_000
 FEW: Final = 4
 _RECORD: Final = 0
 _APPEND: Final = 1
+_ASK: Final = HoldRow(id="", holds=())
 
 
 def _fits_json(id: str) -> bool:
@@ -116,6 +117,11 @@ class Log:
         if kind in KEPT:
             self._kept[key] = row
         return row
+
+    def known(self, kind: type[R], id: str) -> tuple[bool, R | None]:
+        """Whether a row is among those that are kept, and the row as it was last committed."""
+        row = self._kept.get((kind, id), _ASK)
+        return (False, None) if row is _ASK else (True, cast("R | None", row))
 
     def has_record(self, id: str) -> bool:
         """Whether a step is recorded, in the file or in the batch."""

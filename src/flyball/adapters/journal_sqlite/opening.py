@@ -25,7 +25,7 @@ Synchronous = Literal["full", "normal"]
 APPLICATION_ID: Final = 0x464C5942  # "FLYB", so that another program's database is not taken for a journal
 BUSY_MS: Final = 5_000
 CHECKPOINT_PAGES: Final = 2_000
-CACHE_KIB: Final = 32_768
+CACHE_KIB: Final = 8_192
 WHOLE_CHECK_BYTES: Final = 32 * 1024 * 1024
 MOUNTS: Final = Path("/proc/mounts")
 NETWORK: Final = frozenset({
@@ -66,6 +66,7 @@ def open_writer(path: Path, synchronous: Synchronous, steps: Sequence[Migration]
             _set_pragmas(connection, path, synchronous)
             _migrate(connection, path, steps)
             _check_sound(connection, path)
+            connection.execute("PRAGMA shrink_memory")  # what was looked at once need not stay in memory
         except BaseException:  # whatever it was, it is raised on: the connection is only closed first
             connection.close()
             raise

@@ -51,7 +51,7 @@ class Queue:
         self._urgent: deque[Job] = deque()
         self._turns: dict[str, deque[Job]] = {}
         self._rooms: dict[str, deque[asyncio.Future[None]]] = {}
-        self._closed = False
+        self.closed = False
         self._waiting = 0
         self._announced: asyncio.AbstractEventLoop | None = None
 
@@ -59,7 +59,7 @@ class Queue:
         """True: it is in. False: the queue was closed. A future: wait for it and try again."""
         append = job.append
         with self._changed:
-            if self._closed:
+            if self.closed:
                 return False
             if append.urgent:
                 self._urgent.append(job)
@@ -87,7 +87,7 @@ class Queue:
     def take(self) -> list[Job]:
         """The next batch, waiting for one; empty once the queue is closed and everything in it was taken."""
         with self._changed:
-            while not (self._urgent or self._turns or self._closed):
+            while not (self._urgent or self._turns or self.closed):
                 self._changed.wait()
             batch, size = list[Job](), 0
             while (self._urgent or self._turns) and len(batch) < BATCH and size < BATCH_BYTES:
@@ -106,7 +106,7 @@ class Queue:
     def close(self) -> None:
         """Nothing more gets in; what is in will still be taken."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._make_room()
             self._changed.notify()
 
@@ -130,7 +130,7 @@ class Queue:
         for tenant in list(self._rooms):
             # Who has given up takes nobody's place.
             waiting = deque(room for room in self._rooms.pop(tenant) if not room.done())
-            free = len(waiting) if self._closed else self._free(tenant)
+            free = len(waiting) if self.closed else self._free(tenant)
             tell([(waiting.popleft(), None) for _ in range(min(free, len(waiting)))])
             if waiting:
                 self._rooms[tenant] = waiting

@@ -20,14 +20,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from flyball.adapters.journal_sqlite.log import Batch, Log
 from flyball.adapters.journal_sqlite.opening import BUSY_MS, primary_code
 from flyball.adapters.journal_sqlite.queries import SQL
 from flyball.adapters.journal_sqlite.queue import Job, Queue, tell
 from flyball.core.admission import Admitted, admit
-from flyball.core.journal import Answered, Append, Appended, Indeterminate, Refused
+from flyball.core.journal import Answered, Append, Appended, Indeterminate, Refused, Row
 from flyball.ports.clock import Entropy
 
 LOG_ID_BYTES: Final = 16
@@ -41,6 +41,9 @@ _CANNOT: Final = {
 }  # fmt: skip
 _FOR_ALL: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY})
 _VALUES: Final = (ValueError, TypeError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+R = TypeVar("R", bound=Row)
 
 
 class _Doubtful(Exception):
@@ -76,6 +79,12 @@ class Writer:
     def close(self) -> None:
         """Closes the connection, after `finish`."""
         self._connection.close()
+
+    def known(self, tenant: str, kind: type[R], id: str) -> tuple[bool, R | None]:
+        """Whether a row is known without reading the file, and the row as it was last committed. Any thread may ask:
+        a batch changes what is kept only after its commit, and before anybody is answered."""
+        log = None if self.stopped or self.queue.closed else self._logs.get(tenant)
+        return log.known(kind, id) if log is not None else (False, None)
 
     def _run(self) -> None:
         while jobs := self.queue.take():

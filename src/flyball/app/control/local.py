@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,9 +23,11 @@ from flyball.app.project import Project, collect, load
 from flyball.app.wiring import Ports, plugged, wire
 from flyball.core.config import Config
 from flyball.core.errors import FlyballError
-from flyball.core.journal import Answered, Append, Refused
+from flyball.core.journal import Answered, Append, Refused, Row
 from flyball.core.merkle import Frontier
 from flyball.ports.journal import View
+
+R = TypeVar("R", bound=Row)
 
 
 class LookedAt:
@@ -42,6 +44,10 @@ class LookedAt:
         """A snapshot to read from."""
         found: View = self._reader.view(tenant)
         return found
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id."""
+        return self.view(tenant).row(kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, left, tightest
+from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, left, plus, tightest
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
@@ -228,11 +228,8 @@ class Activation:
     def _left(self, run: str, limit: Limit, ms: int = 0) -> Limit:
         if limit == UNLIMITED:
             return UNLIMITED
-        row = self.record.journal.view(self.tenant).row(BudgetRow, f"run/{run}") or BudgetRow(id="")
-        used = Amounts(ms=ms)
-        for part in (row.reserved, row.spent):
-            used = Amounts(**{d: getattr(used, d) + getattr(part, d) for d in _DIMENSIONS})
-        return left(limit, used)
+        row = self.record.journal.row(self.tenant, BudgetRow, f"run/{run}") or BudgetRow(id="")
+        return left(limit, plus(Amounts(ms=ms), plus(row.reserved, row.spent)))
 
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
         if isinstance(told, Blocked):
@@ -300,9 +297,6 @@ class Activation:
                   subjects=self.subjects)
             for path, value in branch.markers
         )  # fmt: skip
-
-
-_DIMENSIONS = ("steps", "calls", "effects", "tokens", "usd", "ms")
 
 
 def worded(kind: str, name: str) -> str:

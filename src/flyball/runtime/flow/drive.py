@@ -82,7 +82,7 @@ class Driver:
         if self._named is None or (tenant, run) in self._named:
             return
         self._named.add((tenant, run))
-        row = self._record.journal.view(tenant).row(RunRow, run)
+        row = self._record.journal.row(tenant, RunRow, run)
         if row is not None and row.state == "waiting":
             self._timer(tenant, row)
 
@@ -174,7 +174,7 @@ class Driver:
         if key in self._active:
             self._again.add(key)
             return
-        row = self._record.journal.view(tenant).row(RunRow, run)
+        row = self._record.journal.row(tenant, RunRow, run)
         if row is None or (row.review and key not in self._stopping):
             return  # the code is another one than its log was made with: somebody must look first
         if row.state in DUE or (row.state == "waiting" and self._due(row)):
@@ -316,14 +316,14 @@ class Driver:
             await asyncio.sleep(0)
         if (tenant, run) in self.crashed:
             raise self.crashed.pop((tenant, run))
-        row = self._record.journal.view(tenant).row(RunRow, run)
+        row = self._record.journal.row(tenant, RunRow, run)
         if row is None:
             raise FlyballError("unknown_run", f"there is no run {run} in tenant {tenant}", fix="flyball runs")
         return row
 
     async def stop(self, tenant: str, run: str, reason: str, by: Principal) -> Stopped:
         """Ends a run at its next step; what is in flight is recorded first. A waiting run ends at once."""
-        row = self._record.journal.view(tenant).row(RunRow, run)
+        row = self._record.journal.row(tenant, RunRow, run)
         if row is None or row.state not in LIVE:
             raise FlyballError("not_running", f"run {run} is not running", fix="flyball runs")
         event = Event(

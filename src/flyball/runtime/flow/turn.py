@@ -246,11 +246,14 @@ class Turn:
 
 def _interrupted(at: Activation) -> list[Event]:
     """Outcomes of the agents and flows that were under way when the run was ended from outside."""
+    starts = at.open_starts()
+    if not starts:
+        return []
     view = at.record.journal.view(at.tenant)
     there = {s.id for s in view.records(run=at.row.id, after=at.row.since, limit=ALL)}
     halted = Ended(status="interrupted", code="halted")
     made = [
         (record_id(at.row.id, path, attempt, "intent"), outcome_event(at.place(path), attempt, halted, final=True))
-        for path, attempt in at.open_starts().items()
+        for path, attempt in starts.items()
     ]  # fmt: skip
     return [event for intent, event in made if intent in there and event.id not in there]

@@ -229,6 +229,17 @@ async def a_view_is_a_snapshot(store: Store) -> None:
         assert journal.view(TENANT).row(EpochRow, "kill") == EpochRow(id="kill", value=1)
 
 
+async def a_row_alone_is_what_was_last_answered(store: Store) -> None:
+    """What was refused, or is another tenant's, is not in it."""
+    async with opened(store, started()) as journal:
+        assert journal.row(TENANT, EpochRow, "kill") is None is journal.row("nobody", RunRow, "r")
+        for value in (1, 2):
+            done(await journal.append(append(f"b{value}", entry("r", f"{value}"), raises=("kill",))))
+            conflict(await journal.append(append(f"c{value}", entry("r", "1"), raises=("kill",))), "step")
+            assert journal.row(TENANT, EpochRow, "kill") == EpochRow(id="kill", value=value)
+        assert journal.row(TENANT, RunRow, "r") == run_row(epoch=1) != journal.row("other", RunRow, "r")
+
+
 async def rows_are_found_by_their_columns(store: Store) -> None:
     """In order of their id; by no other column."""
     rows = (run_row("b", session="s"), run_row("a", session="s"), run_row("c", "ready"))
@@ -484,7 +495,8 @@ PROMISES: Final[tuple[Promise, ...]] = (
     an_appended_record_is_read_back, an_unknown_tenant_is_empty, tenants_do_not_see_each_other,
     the_tree_is_that_of_the_leaves, a_log_is_opened_under_the_id_it_is_given, there_is_no_node_beyond_the_tree,
     records_come_in_pages, a_step_is_recorded_once, a_body_is_kept_once, a_view_is_a_snapshot,
-    rows_are_found_by_their_columns, a_known_append_changes_nothing, a_conflict_writes_nothing,
+    a_row_alone_is_what_was_last_answered, rows_are_found_by_their_columns, a_known_append_changes_nothing,
+    a_conflict_writes_nothing,
     what_was_answered_is_durable, a_closed_journal_refuses, only_the_driver_appends, one_of_two_drivers_wins,
     an_ended_run_takes_no_more, a_parked_run_is_woken, parking_with_a_newer_inbox_makes_ready,
     a_moved_epoch_is_a_conflict, a_claim_has_one_owner, every_text_can_be_a_key,

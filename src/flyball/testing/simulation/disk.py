@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from flyball.app.plugs import adapter
-from flyball.core.journal import Answered, Append, Appended, Indeterminate, Refused
+from flyball.core.journal import Answered, Append, Appended, Indeterminate, Refused, Row
 from flyball.ports.clock import Entropy
 from flyball.ports.journal import View
 
+R = TypeVar("R", bound=Row)
 STOPPED: Final = "a commit reported an error; open the journal again and look the append up"
 
 
@@ -48,6 +49,10 @@ class Disk:
     def view(self, tenant: str) -> View:
         """A snapshot."""
         return self._inner.view(tenant)  # type: ignore[no-any-return]
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id."""
+        return self.view(tenant).row(kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
@@ -112,6 +117,10 @@ class FaultyJournal:
     def view(self, tenant: str) -> View:
         """A snapshot to read from."""
         return self._disk.view(tenant)
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id."""
+        return self._disk.row(tenant, kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
