@@ -16,7 +16,7 @@ LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test matrix check lint types typing layers house promises wheel agentdojo bench lock format clean help
+.PHONY: demo test matrix check lint types typing layers house promises histories wheel agentdojo bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench      what everything costs, beside DBOS and LangGraph, which get an environment of their own;"
 	@echo "                QUICK=1: a minute instead of six; python -m benchmarks.NAME: one section"
 	@echo "make promises   write into docs/promises.md which tests hold each promise"
+	@echo "make histories  record the golden histories of the coming version again: a diff shows what changed"
 	@echo "make format     what ruff can repair by itself"
 	@echo "make lock       compile requirements/*.txt anew"
 	@echo "make clean      remove everything that make made"
@@ -67,6 +68,9 @@ house: $(VENV)/.dev
 
 promises: $(VENV)/.dev
 	@$(PY) -m tests.house.promises
+
+histories: $(VENV)/.dev
+	@$(PY) -m tests.histories
 
 format: $(VENV)/.dev
 	@$(PY) -m ruff check --fix --quiet --output-format concise
