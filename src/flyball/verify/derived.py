@@ -243,8 +243,10 @@ class Derived:
 
     def _epoch_rows(self, rows: Mapping[type[Row], Sequence[Row]]) -> list[EpochRow]:
         # A taint is read from the records; its counter only stops what was decided before it.
-        tainted = {f"taint:{id}" for id, run in self._runs.items() if run.tainted}
-        return [row for row in _of(rows, EpochRow) if row.id not in tainted]
+        # What an action within a run read taints that run, too.
+        tainted = [(id, text(run.leaf.facts, "parent")) for id, run in self._runs.items() if run.tainted]
+        known = {f"taint:{id}" for pair in tainted for id in pair}
+        return [row for row in _of(rows, EpochRow) if row.id not in known]
 
     def _counters(self) -> dict[str, int]:
         return {name: count for name, count in self._moved.items() if count}
