@@ -46,6 +46,7 @@ def test_the_journal_in_memory_promises(promise: Promise) -> None:
 @pytest.mark.promise("journal-bad-append-hurts-only-itself", case="a_bad_append_hurts_only_itself")
 @pytest.mark.promise("journal-bodies-are-stored-once", case="a_body_is_kept_once")
 @pytest.mark.promise("journal-cancelled-waiter", case="a_cancelled_waiter_hurts_nobody")
+@pytest.mark.promise("journal-four-answers", case="a_closed_journal_refuses")
 @pytest.mark.promise("journal-all-or-nothing", case="a_conflict_writes_nothing")
 @pytest.mark.promise("journal-appends-have-an-id", case="a_known_append_changes_nothing")
 @pytest.mark.promise("journal-t1-checks-epochs", case="a_moved_epoch_is_a_conflict")

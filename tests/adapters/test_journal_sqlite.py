@@ -102,7 +102,7 @@ async def test_an_input_output_error_stops_the_journal(path: Path) -> None:
     assert [answer.reason for answer in answers if isinstance(answer, Refused)] == ["closed", "closed"]
 
 
-@pytest.mark.promise("journal-indeterminate-stops")
+@pytest.mark.promise("journal-four-answers", "journal-indeterminate-stops")
 async def test_a_commit_that_reports_an_error_is_indeterminate_until_it_is_looked_up(path: Path) -> None:
     def fail(sql: str) -> None:
         if sql == "COMMIT":

@@ -104,6 +104,7 @@ async def test_one_call_id_is_one_action_and_another_request_under_it_is_refused
     assert refused.value.code == "key_conflict"
 
 
+@pytest.mark.promise("gate-action-is-registered")
 async def test_an_unknown_tool_is_named_before_anything_is_recorded(app: Flyball) -> None:
     with pytest.raises(FlyballError, match="pya"):
         await app.act("pya", {}, by=KIM, call_id="1")

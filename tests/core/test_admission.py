@@ -101,6 +101,7 @@ def test_a_whole_append_is_well_formed() -> None:
     )) is None  # fmt: skip
 
 
+@pytest.mark.promise("journal-four-answers")
 @pytest.mark.parametrize(
     ("parts", "word"),
     [
@@ -172,6 +173,7 @@ def test_the_driver_may_append_and_learns_its_row() -> None:
     assert State(run(inbox=3)).ask(fence=MINE) == Admitted(changes={}, run=run(inbox=3))
 
 
+@pytest.mark.promise("journal-four-answers")
 def test_a_moved_fence_names_the_epoch_that_holds() -> None:
     answer = State(run(epoch=4)).ask(fence=MINE)
     assert isinstance(answer, Conflict)

@@ -313,6 +313,7 @@ def test_a_value_is_read_back_from_its_data(order: Order) -> None:
     assert from_json(to_json(order), Order) == order
 
 
+@pytest.mark.promise("gate-tool-gets-the-parsed-form")
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
@@ -329,6 +330,44 @@ def test_a_value_is_read_back_from_its_data(order: Order) -> None:
 )
 def test_types_beyond_json_are_read_back(value: Any, kind: Any) -> None:
     assert from_json(to_json(value), kind) == value
+
+
+@dataclass(frozen=True)
+class Piece:
+    sku: str
+    count: int = 1
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class Slotted:
+    sku: str
+    count: int = 1
+    note: str | None = None
+
+
+class Box(msgspec.Struct):
+    one: Piece
+
+
+WHOLE = {"sku": "a", "count": 1, "note": None}
+
+
+@pytest.mark.promise("gate-defaults-before-policy")
+@pytest.mark.parametrize(
+    ("data", "kind", "written"),
+    [
+        ({"sku": "a"}, Piece, WHOLE),
+        ({"sku": "a"}, Slotted, WHOLE),
+        ([{"sku": "a"}], list[Piece], [WHOLE]),
+        ([{"sku": "a"}], tuple[Piece, ...], (WHOLE,)),
+        ({"x": {"sku": "a"}}, dict[str, Piece], {"x": WHOLE}),
+        ({"one": {"sku": "a"}}, Box, {"one": WHOLE}),
+        ({"sku": "a", "count": 2}, Piece, {**WHOLE, "count": 2}),
+    ],
+)
+def test_defaults_inside_an_argument_are_materialised_too(data: Any, kind: Any, written: Any) -> None:
+    assert to_json(from_json(data, kind)) == written
 
 
 def test_models_of_a_foreign_library_go_through_their_own_methods() -> None:

@@ -105,6 +105,7 @@ BROKEN: dict[str, Callable[[], ModelReply]] = {
 
 
 @pytest.mark.promise("api-agents-propose")
+@pytest.mark.promise("gate-action-is-registered", case="an unknown tool")
 @pytest.mark.promise("gate-duplicate-keys-refused", case="duplicate keys")
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_a_reply_that_cannot_be_used_runs_nothing_and_is_repaired(broken: str) -> None:
@@ -197,3 +198,12 @@ async def test_a_script_can_look_at_what_it_is_asked() -> None:
 async def test_a_script_that_is_at_its_end_says_so() -> None:
     ended = await scripted(clerk=[propose(look, 1)]).run(clerk, "look")
     assert isinstance(ended, Stopped) and "answer 2" in ended.detail
+
+
+@pytest.mark.promise("journal-a-step-stores-what-is-new")
+async def test_what_a_model_was_told_is_recorded_once_however_long_the_conversation() -> None:
+    turns = 12
+    bench = scripted(clerk=[*[propose(look, n) for n in range(turns)], Say("done")])
+    assert isinstance(await bench.run(clerk, "look often", key="k"), Completed)
+    told = heard(bench)
+    assert told.count("look often") == 1 and [told.count(str(2 * n)) for n in range(1, turns)] == [1] * (turns - 1)

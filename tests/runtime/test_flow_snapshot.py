@@ -73,16 +73,19 @@ async def looping(run: Run, n: int) -> int:
     return n
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_what_was_done_before_still_counts_for_what_was_promised() -> None:
     done = await lab().run(pays_then_goes_on, 5)
     assert isinstance(done, Completed) and done.value == "done"
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_what_was_read_before_still_taints() -> None:
     ended = await lab(policies=POLICY).run(reads_then_rings, 1)
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied"
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_a_denial_of_an_earlier_generation_still_counts() -> None:
     @flow
     async def insists(run: Run, n: int) -> str:
@@ -93,11 +96,13 @@ async def test_a_denial_of_an_earlier_generation_still_counts() -> None:
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and "20 proposals" in ended.detail
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_what_is_handed_on_keeps_its_origin() -> None:
     done = await lab(policies=POLICY).run(looks_up_then_pays, 0)
     assert isinstance(done, Completed) and done.value == "paid 77"
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_what_is_not_handed_on_is_of_unknown_origin() -> None:
     ended = await lab(policies=POLICY).run(pays_what_it_was_not_handed, 0)
     assert isinstance(ended, Stopped) and ended.reason == "policy_denied"
@@ -111,6 +116,7 @@ async def test_each_generation_says_what_the_next_must_know() -> None:
     assert all(taken(r).did == ("look",) and not taken(r).denied and not taken(r).tainted for r in continued)
 
 
+@pytest.mark.promise("journal-continue-keeps-what-counts")
 async def test_no_earlier_generation_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, real = [], Recorder.open
 

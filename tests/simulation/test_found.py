@@ -40,6 +40,7 @@ FOUND = [
 ]
 
 
+@pytest.mark.promise("journal-one-fault-breaks-nothing")
 @pytest.mark.parametrize(("what", "name", "faults"), FOUND, ids=[what.replace(" ", "-") for what, *_ in FOUND])
 def test_what_was_found_stays_repaired(what: str, name: str, faults: str) -> None:
     played = play(SCENARIOS[name], 0, parse(faults))

@@ -26,6 +26,7 @@ def test_nothing_breaks_where_nothing_goes_wrong(name: str) -> None:
     assert violations(played) == [] and not played.story.errors and not played.story.unknown
 
 
+@pytest.mark.promise("journal-one-fault-breaks-nothing")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_fault_breaks_nothing(name: str) -> None:
     start = list(SCENARIOS).index(name) % STRIDE
@@ -33,12 +34,14 @@ def test_one_fault_breaks_nothing(name: str) -> None:
         check(name, faults)
 
 
+@pytest.mark.promise("journal-one-fault-breaks-nothing")
 @pytest.mark.parametrize("name", ["key", "probe", "neither", "approve", "asks_abreast"])
 def test_dying_in_recovery_breaks_nothing(name: str) -> None:
     for faults in list(recoveries(SCENARIOS[name]))[::RECOVERIES]:
         check(name, faults)
 
 
+@pytest.mark.promise("journal-one-fault-breaks-nothing")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_pairs_of_faults_break_nothing(name: str) -> None:
     for faults in pairs(SCENARIOS[name], 7, PAIRS):

@@ -39,6 +39,7 @@ def test_what_nobody_touched_is_verified(world: World, tmp_path: Path) -> None:
     assert World(report.parent).offline_at(report, world).how == "silent"
 
 
+@pytest.mark.promise("journal-beside-the-leaves", "journal-out-of-reach-is-stated")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_tampering_is_caught_or_out_of_reach_as_said(case: Case, world: World, tmp_path: Path) -> None:
     verdict = case.verdict(world.copy(tmp_path / "copy"))
@@ -48,6 +49,7 @@ def test_tampering_is_caught_or_out_of_reach_as_said(case: Case, world: World, t
         assert verdict.how == "silent" and case.why
 
 
+@pytest.mark.promise("journal-out-of-reach-is-stated")
 def test_a_kept_checkpoint_shows_what_is_out_of_reach_alone(world: World, tmp_path: Path) -> None:
     older, restored = world.copy(tmp_path / "older"), world.copy(tmp_path / "restored")
     next(case for case in CASES if case.name == "an older export is handed out").spoil(older)
@@ -59,6 +61,7 @@ def test_a_kept_checkpoint_shows_what_is_out_of_reach_alone(world: World, tmp_pa
     assert restored.offline_at(restored.folder / "after", world, outside=True).what == "older checkpoints"
 
 
+@pytest.mark.promise("journal-rewriting-is-caught")
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
 def test_a_history_signed_by_a_thief_of_the_logs_key_is_caught(forgery: Forgery, world: World, tmp_path: Path) -> None:
     alone = forgery.verdict(world, tmp_path / "alone")
@@ -69,6 +72,7 @@ def test_a_history_signed_by_a_thief_of_the_logs_key_is_caught(forgery: Forgery,
     assert "older checkpoints" in outside.what or forgery.caught
 
 
+@pytest.mark.promise("journal-beside-the-leaves")
 def test_a_sample_of_edited_rows_is_noticed(world: World, fast: Fast, tmp_path: Path) -> None:
     every = list(edits(world.database, SEED))
     places = sorted({edit.where for edit in every})
@@ -77,6 +81,7 @@ def test_a_sample_of_edited_rows_is_noticed(world: World, fast: Fast, tmp_path: 
     assert [edit for edit in sample if silent(edit, world, fast, tmp_path / "copy")] == []
 
 
+@pytest.mark.promise("journal-out-of-reach-is-stated")
 def test_what_is_stated_to_be_no_evidence_is_there(world: World) -> None:
     places = {edit.where for edit in edits(world.database, SEED)}
     assert [pattern for pattern in STATED if not any(fnmatchcase(where, pattern) for where in places)] == []
@@ -94,6 +99,7 @@ def test_two_owners_do_not_meet(world: World, tmp_path: Path) -> None:
         assert said("ledger", "verify")["code"] in ("journal_owned", "owner_gone", "owner_busy")
 
 
+@pytest.mark.promise("journal-out-of-reach-is-stated")
 def test_the_page_tells_the_matrix_as_it_is() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "tamper-matrix.md"
     assert page.read_text("utf-8") == written()

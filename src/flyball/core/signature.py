@@ -16,7 +16,17 @@ import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableSequence, MutableSet, Sequence, Set
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+    Set,
+)
 from typing import Annotated, Any, Final, NotRequired, Required, get_args, get_origin
 
 import msgspec
@@ -29,6 +39,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.marks import Mark, Ref
 
 _DEEPEST: Final = 8
+_SCALARS: Final = (str, int, float, bool, type(None))
 _LISTS: Final = (list, tuple, set, frozenset, Collection, Sequence, MutableSequence, Set, MutableSet)
 _WRAPPERS: Final = (Required, NotRequired, ReadOnly, Final)
 
@@ -244,7 +255,37 @@ def from_json(data: Any, kind: Any) -> Any:
         return data
     if kind in (None, type(None)):
         kind = type(None)
-    return msgspec.convert(data, kind, dec_hook=_decode, str_keys=True)
+    return whole(msgspec.convert(data, kind, dec_hook=_decode, str_keys=True))
+
+
+def whole(value: Any) -> Any:
+    """A converted value, in which every dataclass holds its defaults itself.
+
+    msgspec leaves a default that was not given to the class; written out again, it would be missing: in what policy
+    sees, in what an approver signs, and in the record.
+    """
+    if isinstance(value, _SCALARS):
+        return value
+    if isinstance(value, Mapping):
+        inner: Iterable[Any] = value.values()
+    elif isinstance(value, _LISTS):
+        inner = value
+    elif isinstance(value, msgspec.Struct):
+        inner = (getattr(value, name) for name in value.__struct_fields__)
+    elif dataclasses.is_dataclass(value):
+        inner = [held for f in dataclasses.fields(value) if (held := _held(value, f.name)) is not None]
+    else:
+        return value
+    for each in inner:
+        whole(each)
+    return value
+
+
+def _held(value: Any, name: str) -> Any:
+    held = getattr(value, name, None)
+    if hasattr(value, "__dict__") and hasattr(value, name):
+        vars(value).setdefault(name, held)
+    return held
 
 
 def _encode(value: Any) -> Any:

@@ -13,7 +13,7 @@ from flyball.core.canonical import check_tree
 from flyball.core.errors import FlyballError
 from flyball.core.proposal import Proposal
 from flyball.core.result import Blocked
-from flyball.core.signature import to_json
+from flyball.core.signature import to_json, whole
 
 
 class Validate:
@@ -40,7 +40,7 @@ class Validate:
             return _invalid(proposal, str(bad))
         except RecursionError:
             return _invalid(proposal, "nested too deeply")
-        return replace(proposal, arguments=to_json(parsed), given=given)
+        return replace(proposal, arguments=to_json(whole(parsed)), given=given)
 
 
 def _pydantic(kind: type, value: object) -> object:
