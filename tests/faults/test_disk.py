@@ -53,6 +53,7 @@ def failing(shim: Path, folder: Path, where: str) -> tuple[int, str]:
     return work(where, folder, LD_PRELOAD=str(shim), FSYNC_FAILS=trigger, TRIGGER=trigger)
 
 
+@pytest.mark.promise("journal-indeterminate-stops")
 @pytest.mark.parametrize("how", ["key", "none"])
 def test_where_t1_cannot_be_synced_nothing_happens(tmp_path: Path, shim: Path, how: str) -> None:
     folder = place(tmp_path, how)
@@ -65,6 +66,7 @@ def test_where_t1_cannot_be_synced_nothing_happens(tmp_path: Path, shim: Path, h
     assert effects(folder) <= 1
 
 
+@pytest.mark.promise("journal-indeterminate-stops")
 @pytest.mark.parametrize(("how", "then"), [("key", "completed"), ("none", "waiting unknown")])
 def test_where_t2_cannot_be_synced_it_happened_once(tmp_path: Path, shim: Path, how: str, then: str) -> None:
     folder = place(tmp_path, how)
@@ -76,6 +78,7 @@ def test_where_t2_cannot_be_synced_it_happened_once(tmp_path: Path, shim: Path, 
     assert effects(folder) == 1
 
 
+@pytest.mark.promise("journal-full-disk-refuses")
 @pytest.mark.parametrize("when", ["t1", "t2"])
 @pytest.mark.parametrize("how", ["key", "none"])
 def test_a_full_file_system_loses_and_doubles_nothing(tmp_path: Path, how: str, when: str) -> None:
@@ -95,6 +98,7 @@ def test_a_full_file_system_loses_and_doubles_nothing(tmp_path: Path, how: str, 
     assert effects(tmp_path) == 1
 
 
+@pytest.mark.promise("journal-readers-have-deadlines")
 def test_a_reader_that_stays_long_holds_up_nobody_and_its_log_is_folded_in_after_it(tmp_path: Path) -> None:
     folder = place(tmp_path, "key")
     assert work("never", folder) == (0, "completed verified")

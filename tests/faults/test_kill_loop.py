@@ -64,6 +64,7 @@ async def survives(folder: Path, *, kills: int, runs: int, seed: int) -> None:
     assert len({call["run"] for call in told["calls"]}) == runs
 
 
+@pytest.mark.promise("journal-acknowledged-is-durable")
 async def test_runs_survive_being_killed_at_any_moment(tmp_path: Path) -> None:
     await survives(tmp_path, kills=3, runs=6, seed=1)
 

@@ -59,6 +59,7 @@ async def verified(history: History, target: Path) -> Report:
 
 
 # every corpus ---------------------------------------------------------------------------------------------------------
+@pytest.mark.promise("journal-histories-hold")
 @each(EVERY)
 async def test_a_kept_ledger_verifies_offline_under_its_recorded_key(history: History, tmp_path: Path) -> None:
     report = await verified(history, tmp_path / "kept")
@@ -67,6 +68,7 @@ async def test_a_kept_ledger_verifies_offline_under_its_recorded_key(history: Hi
     assert report.disclosed == sum(len(record.private) for record in history.records)
 
 
+@pytest.mark.promise("journal-histories-hold")
 @each(EVERY)
 async def test_every_verdict_is_derived_again_and_every_run_is_folded_again(history: History) -> None:
     with recorder.pinned():
@@ -77,6 +79,7 @@ async def test_every_verdict_is_derived_again_and_every_run_is_folded_again(hist
             assert told.verdicts + told.refused > 0
 
 
+@pytest.mark.promise("journal-histories-hold")
 @each([history for history in EVERY if any(row.state != "ended" for row in history.runs)])
 async def test_what_waited_then_goes_on_today(history: History) -> None:
     with recorder.pinned():
