@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", help="POINT=KIND,... as a failing case prints them; empty for none")
     parser.add_argument("--modes", default=",".join(MODES), help=f"of {', '.join(MODES)}")
     parser.add_argument("--pairs", type=int, default=100, help="how many pairs of each scenario")
+    parser.add_argument("--recoveries", type=int, default=0, help="how many deaths in recovery of each; 0: all")
     parser.add_argument("--workers", type=int, default=2)
     return parser
 
@@ -78,6 +79,8 @@ def _parts(told: argparse.Namespace) -> Iterator[Counted]:
         counting = []
         for name, mode, cases in listed:
             found = cases.result()
+            if mode == "recoveries" and 0 < told.recoveries < len(found):
+                found = found[:: -(-len(found) // told.recoveries)]
             for start in range(0, len(found), CHUNK):
                 part = found[start : start + CHUNK]
                 counting.append(pool.submit(run_cases, name, mode, told.seed, part))
