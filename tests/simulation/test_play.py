@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from flyball.core.result import Completed, Stopped
 from flyball.testing.simulation.__main__ import main
 from flyball.testing.simulation.case import Played, play
-from flyball.testing.simulation.faults import kinds_at, parse, written
-from flyball.testing.simulation.invariants import violations
+from flyball.testing.simulation.faults import JOURNAL, MODEL, PEOPLE, PROBE, REMOTE, STAGES, kinds_at, parse, written
+from flyball.testing.simulation.invariants import INVARIANTS, violations
 from flyball.testing.simulation.loop import SimLoop, Stuck
-from flyball.testing.simulation.matrix import Counted, shrunk, table
+from flyball.testing.simulation.matrix import GROUPS, Counted, shrunk, table
 from flyball.testing.simulation.scenarios import SCENARIOS
 
 
@@ -115,3 +116,12 @@ def test_the_matrix_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_its_policies_are_part_of_the_package() -> None:
     assert Path(str(main.__code__.co_filename)).with_name("policies").joinpath("shop.cedar").exists()
+
+
+def test_the_page_of_the_matrix_names_what_there_is() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/reference/fault-matrix.md").read_text("utf-8")
+    assert all(f"`{check.__name__}`" in page for check in INVARIANTS)
+    kinds = {kind for group in GROUPS.values() for kind in group}
+    assert kinds == {*JOURNAL, *REMOTE, *MODEL, *PROBE, *PEOPLE, *(k for stage in STAGES.values() for k in stage)}
+    named = {word for word in re.findall(r"`([a-z_]+)`", page.partition("## Fault points")[2]) if word in SCENARIOS}
+    assert {"approve", "two_people", "budget", "window", "agent"} <= named
