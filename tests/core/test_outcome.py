@@ -197,7 +197,8 @@ def test_a_business_key_is_claimed_by_a_keyed_digest_of_its_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "certain", "free"), [("failed", True, 1), ("unknown", False, 0), ("executed", True, 0)]
+    ("status", "certain", "free"),
+    [("failed", True, 1), ("failed", False, 0), ("unknown", False, 0), ("executed", True, 0)],
 )
 def test_a_business_key_is_given_back_only_where_nothing_certainly_happened(
     status: str, certain: bool, free: int

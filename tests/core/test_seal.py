@@ -85,6 +85,17 @@ def test_a_payload_of_two_subjects_is_lost_with_either_key() -> None:
             opened(ring, told)
 
 
+@pytest.mark.promise("journal-payloads-name-their-subjects")
+@pytest.mark.parametrize("other", [0, 1])
+def test_a_payload_of_two_subjects_opens_under_the_keys_of_both_and_no_other(other: int) -> None:
+    ring = Ring()
+    told = sealed(ring, {"args": b"1"}, "user:kim", "user:lee")
+    ring.keys[f"acme/{payload_subjects(told.payload or b'')[other]}"] = bytes(32)
+    with pytest.raises(FlyballError) as refused:
+        opened(ring, told)
+    assert refused.value.code == "payload_damaged"
+
+
 def test_nothing_is_sealed_for_an_erased_subject() -> None:
     ring = Ring()
     ring.erased.add(payload_subjects(sealed(ring, {"args": b"1"}, "user:kim").payload or b"")[0])
