@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 
 from tests.histories.corpora import CURRENT
+from tests.histories.evidence import CHOSEN, hand_out
 from tests.histories.recorder import record
 from tests.histories.v0_1.plays import PLAYS
 
@@ -31,6 +33,9 @@ def main() -> None:
         if not path.exists() or path.read_bytes() != text:
             print(f"{'*' if path.exists() else '+'} {name}")
             path.write_bytes(text)
+    shutil.rmtree(CURRENT.folder / "evidence", ignore_errors=True)
+    chosen = next(history for history in CURRENT.histories() if history.name == CHOSEN)
+    asyncio.run(hand_out(chosen, CURRENT.folder / "evidence"))
     print(f"{len(PLAYS)} histories, {sum(map(len, made.values())) // 1000} kB in {CURRENT.folder.name}")
 
 

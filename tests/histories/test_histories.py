@@ -25,6 +25,7 @@ from flyball.verify.directory import verify_directory
 from flyball.verify.report import Report
 from tests.histories import recorder
 from tests.histories.corpora import CORPORA, CURRENT
+from tests.histories.evidence import CHOSEN, hand_out
 from tests.histories.reading import History, config_of
 
 EVERY = [history for corpus in CORPORA for history in corpus.histories()]
@@ -132,6 +133,13 @@ def test_a_released_corpus_is_as_it_was_released(corpus: Any) -> None:
     assert corpus.sealed in ("", corpus.digest())
 
 
+@pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.version)
+def test_a_ledger_that_was_handed_out_verifies_as_it_stands(corpus: Any) -> None:
+    vkey = next(history.head.vkey for history in corpus.histories() if history.name == CHOSEN)
+    report = verify_directory(corpus.folder / "evidence", vkey=vkey)
+    assert report.ok and report.disclosed > 5, report.summary
+
+
 # the corpus of this version -------------------------------------------------------------------------------------------
 @each(CURRENT.histories() if not CURRENT.sealed else [])
 async def test_what_is_recorded_now_is_what_was_kept(history: History) -> None:
@@ -140,6 +148,17 @@ async def test_what_is_recorded_now_is_what_was_kept(history: History) -> None:
     differ = [now for now, old in zip(made.splitlines(), then, strict=False) if now != old]
     assert made.splitlines() == then, f"make histories shows what changed, first {differ[1:2]}"
     assert [digest for digest in content if not (history.content / digest).exists()] == []
+
+
+@pytest.mark.skipif(bool(CURRENT.sealed), reason="it is released")
+async def test_a_ledger_is_handed_out_as_it_was(tmp_path: Path) -> None:
+    (chosen,) = (history for history in CURRENT.histories() if history.name == CHOSEN)
+    await hand_out(chosen, tmp_path / "now")
+    assert files(tmp_path / "now") == files(CURRENT.folder / "evidence")
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_every_history_is_there_and_none_is_without_its_play() -> None:
