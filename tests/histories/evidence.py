@@ -37,4 +37,4 @@ async def hand_out(history: History, target: Path) -> None:
         for name, (salt, data) in rooms.record.disclose(head.tenant, stored, view).items()
         if name in FIELDS
     ]
-    write_export(target, Kept(view), tenant=head.tenant, note=head.checkpoint, vkey=head.vkey, disclosures=told)  # type: ignore[arg-type]
+    write_export(target, Kept(view), tenant=head.tenant, note=head.checkpoint, vkey=head.vkey, disclosures=told)
