@@ -137,7 +137,9 @@ async def _load(rooms: Rooms, history: History) -> None:
         ), line.time)
         for line in kept
     )  # fmt: skip
-    row = msgspec.structs.replace(history.run, state="ready", reason="", ended=0)
+    row = msgspec.structs.replace(
+        history.run, state="ready", reason="", ended=0, since=-1
+    )  # its indices are another log's
     answer = await rooms.record.append(Append(
         id=f"history/{history.run.id}", tenant=history.tenant, entries=entries, put=(row, *history.pending),
     ))  # fmt: skip
