@@ -52,7 +52,7 @@ class Log:
 
     def after(self, leaf: Leaf, **changes: Any) -> Leaf:
         """Another leaf like this one, right after it."""
-        fresh = json.loads(json.dumps(leaf)) | changes
+        fresh: Leaf = json.loads(json.dumps(leaf)) | changes
         self.leaves.insert(self.leaves.index(leaf) + 1, fresh)
         return fresh
 

@@ -17,14 +17,9 @@ from tests.tamper.database import edits
 from tests.tamper.forgery import FORGERIES, Forgery, Log
 from tests.tamper.page import written
 from tests.tamper.sweep import STATED, silent
-from tests.tamper.world import Fast, World, entered, made, said
+from tests.tamper.world import Fast, World, entered, said
 
 SEED = 7
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return made(tmp_path_factory.mktemp("tamper") / "world")
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
 from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
+from flyball.runtime.attested import changed, objection_to_key
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
 from flyball.runtime.flow.timers import timers_of
@@ -357,11 +358,16 @@ class Keys:
         self._rooms.enforce.refresh(tenant)
 
     def principal(self, id: str, *, tenant: str = "local") -> Principal:
-        """Who acts with this key; raises `auth_failed` for an unknown or revoked one."""
+        """Who acts with this key; raises `auth_failed` for an unknown or revoked one, `journal_corrupt` for one that no
+        record creates."""
         row = self._rooms.ports.journal.view(tenant).row(KeyRow, id)
         if row is None or row.revoked:
             raise FlyballError("auth_failed", f"key {id[:12]} is not in this project's directory",
                                fix="flyball key create NAME --group GROUP")  # fmt: skip
+        view, person = self._rooms.ports.journal.view(tenant), partial(self._rooms.record.person, tenant)
+        wrong = objection_to_key(view, row, person)
+        if wrong:
+            raise changed(f"key {id[:12]}: {wrong}")
         return Principal(row.person, tenant=tenant, issuer="key", groups=frozenset(row.groups), assurance="key")
 
 

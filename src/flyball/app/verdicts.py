@@ -17,9 +17,9 @@ from flyball.app.wiring import Rooms
 from flyball.core.decision import Decision
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
-from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
 from flyball.core.record import Opened
+from flyball.runtime.attested import content
 from flyball.runtime.enforce import InForce, layers_of
 
 DECIDED = ("intent", "decision", "asked")
@@ -57,7 +57,7 @@ class Verdicts:
         return Asked(action, private.get("proposed", args), self._typed(inputs, release), again)
 
     def force(self, record: Opened) -> InForce:
-        """The bundles that decided it; raises `unknown_bundle`."""
+        """The bundles that decided it; raises `unknown_bundle`, or `journal_corrupt` where they were changed."""
         return self.of(record.facts["bundles"])
 
     def of(self, digests: Iterable[str]) -> InForce:
@@ -89,15 +89,15 @@ class Verdicts:
 
     def _part(self, name: str, release: str) -> Any:
         digest = self._names(release).get(name)
-        row = self._rooms.ports.journal.view(self._tenant).row(BlobRow, digest) if digest else None
-        return msgspec.json.decode(row.content) if row is not None else None
+        kept = content(self._rooms.ports.journal.view(self._tenant), digest) if digest else None
+        return msgspec.json.decode(kept) if kept is not None else None
 
     def _names(self, release: str) -> Mapping[str, str]:
         if release not in self._releases:
-            row = self._rooms.ports.journal.view(self._tenant).row(BlobRow, release)
-            if row is None:
+            kept = content(self._rooms.ports.journal.view(self._tenant), release)
+            if kept is None:
                 raise FlyballError("unknown_release", f"release {release[:12]} is not in the log")
-            self._releases[release] = msgspec.json.decode(row.content)
+            self._releases[release] = msgspec.json.decode(kept)
         return self._releases[release]
 
     def _typed(self, inputs: Inputs, release: str) -> Inputs:

@@ -225,7 +225,8 @@ class Derived:
                 return waits.settled in _VOIDS or waits.late or bool(run is not None and run.ended)
             case "open":
                 return not (over or waits.used) and bool(row.kind != "approval" or unmet(row.groups, waits.given))
-        return False
+            case _:
+                return False
 
     def _key_row(self, row: KeyRow, known: tuple[Leaf, int]) -> bool:
         leaf, revoked = known

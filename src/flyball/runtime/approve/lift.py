@@ -7,6 +7,7 @@ Rules (GATE section 4):
 * A granted approval is used once, in T1; it covers all attempts of its one intent.
 * What was rejected (this tool with these critical arguments) is denied without asking again.
 * A change of a determining policy voids it; an unrelated policy edit or deploy does not.
+* A row says where to look; that it was approved, and what, stands in the log. A row that says otherwise lifts nothing.
 * What expires only because the machine's clock was set forward is asked again.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,15 +23,15 @@ import msgspec
 from flyball.core.approval import approvals, cure_names, filled, over, slots
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
-from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused
+from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, Stored
 from flyball.core.outcome import Lifted, about
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import Event, Opened
 from flyball.core.result import Blocked, Pending
+from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of, shown
-
-COVERED = ("args", "origins", "resource", "chain")
+from flyball.runtime.attested import COVERED, misstated, ungiven
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Approve:
 
     async def _use(self, ruled: Ruled, row: PendingRow) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
         asked = self._asked(ruled.proposal, row)
-        if asked is None or self._differs(ruled, row, asked):
+        if asked is None or self._differs(ruled, row, asked) or self._unlike_the_log(ruled.proposal, row, asked):
             return await self._void(ruled, row)
         if ruled.decision.outcome == "require_approval":  # more is needed than was given: a policy was tightened
             return await self._void(ruled, row)
@@ -182,9 +184,24 @@ class Approve:
 
     def _asked(self, p: Proposal, row: PendingRow) -> Opened | None:
         view = self._record.journal.view(p.place.tenant)
-        found = next((s for s in view.records(run=p.place.run, limit=1_000_000) if s.id == row.record), None)
+        found = next((s for s in self._records(p, view) if s.id == row.record), None)
         opened = self._record.open(p.place.tenant, found, view) if found is not None else None
         return opened if opened is not None and opened.private is not None else None
+
+    @staticmethod
+    def _records(p: Proposal, view: View) -> list[Stored]:
+        return view.records(run=p.place.run, limit=1_000_000)
+
+    def _misstated(self, p: Proposal, row: PendingRow, asked: Opened) -> str:
+        if asked.facts["covers"]["path"] != p.place.path:
+            return "it was asked for another step"
+        return misstated(row, asked, partial(self._record.person, p.place.tenant))
+
+    def _unlike_the_log(self, p: Proposal, row: PendingRow, asked: Opened) -> str:
+        """Why the log does not say that people approved this; empty where it does."""
+        tenant, view = p.place.tenant, self._record.journal.view(p.place.tenant)
+        wrong = self._misstated(p, row, asked)
+        return wrong or ungiven(self._record, tenant, row, self._records(p, view), view)
 
     def _differs(self, ruled: Ruled, row: PendingRow, asked: Opened) -> bool:
         """Is this another action than the one that was shown, or has a determining policy changed since?"""
@@ -197,7 +214,7 @@ class Approve:
 
     def _still(self, ruled: Ruled, row: PendingRow) -> Pending | None:
         asked = self._asked(ruled.proposal, row)
-        if asked is None or self._differs(ruled, row, asked):
+        if asked is None or self._differs(ruled, row, asked) or self._misstated(ruled.proposal, row, asked):
             return None
         if ruled.decision.outcome != "require_approval" or set(cure_names(ruled.decision)) != set(row.groups):
             return None

@@ -35,6 +35,7 @@ from flyball.core.signature import plain
 from flyball.core.steps import bare
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
+from flyball.runtime.attested import changed, misstated
 
 Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[Mapping[str, str]]]
@@ -185,6 +186,9 @@ class People:
             how = {"approval": "approve", "question": "answer", "unknown": "answer ... executed|failed"}
             fix = f"flyball {how.get(row.kind, 'show')}"
             raise FlyballError("wrong_kind", f"{name} is of kind {row.kind}", fix=fix)
+        wrong = misstated(row, asked, partial(self._record.person, by.tenant))
+        if wrong:
+            raise changed(f"{name}: {wrong}")
         shown = now.over if isinstance(pending, str) else pending.over
         if row.state != "open" or shown != row.over:
             became = BECAME.get(row.state, f"it is {row.state} now")
