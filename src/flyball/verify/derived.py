@@ -3,7 +3,7 @@
 Rules:
 
 * A row is what its leaves make of it; a row without leaves, or leaves without their row, are differences.
-* What no leaf says is not compared: sessions, a run's epoch, inbox and wake time, versions, the value of a business
+* What no leaf says is not compared: sessions, a run's inbox and wake time, the value of a business
   key, when a key was made, and what a tenant or an agent has spent in all. They say what may happen next, never what
   happened.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from flyball.core.approval import unmet
+from flyball.core.approval import leaf_cure, unmet
 from flyball.core.budget import Amounts, plus
 from flyball.core.journal import (
     BudgetRow,
@@ -47,6 +47,7 @@ class _Run:
     release: str
     reason: str = ""
     ended: int = 0
+    parked: int = 0
     spent: Amounts = Amounts()
     tainted: bool = False
 
@@ -58,6 +59,7 @@ class _Waits:
     settled: str = ""
     used: str = ""
     late: bool = False
+    decided: int = 0
 
 
 class Derived:
@@ -74,9 +76,9 @@ class Derived:
         self._moved = {"policy": 0, "directory": 0}
         self.content: dict[str, str] = {}
         self._by_kind: Mapping[str, Callable[[Leaf], None]] = {
-            "run_started": self._started, "run_moved": self._run_moved, "run_ended": self._ended,
-            "intent": self._intent, "outcome": self._outcome, "late": self._late, "resolution": self._resolution,
-            "asked": self._asked, "approved": self._approved, **dict.fromkeys(_SETTLES, self._settled),
+            "run_started": self._started, "run_parked": self._parked, "run_moved": self._run_moved,
+            "run_ended": self._ended, "intent": self._intent, "outcome": self._outcome, "late": self._late,
+            "resolution": self._resolution, "asked": self._asked, "approved": self._approved, **dict.fromkeys(_SETTLES, self._settled),
             "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
             "release_loaded": self._loaded,
         }  # fmt: skip
@@ -91,6 +93,10 @@ class Derived:
     def _started(self, leaf: Leaf) -> None:
         self._runs[leaf.run] = _Run(leaf, text(leaf.facts, "release"))
 
+    def _parked(self, leaf: Leaf) -> None:
+        if leaf.run in self._runs:
+            self._runs[leaf.run].parked = leaf.attempt  # the epoch of the driver that parked it
+
     def _run_moved(self, leaf: Leaf) -> None:
         if leaf.run in self._runs:
             self._runs[leaf.run].release = text(leaf.facts, "to")
@@ -104,6 +110,7 @@ class Derived:
         self._intents[leaf.id] = self._held[leaf.id] = leaf
         waits = self._waits.get(text(table(leaf.facts, "approval"), "pending"))
         if waits is not None:
+            waits.decided += not waits.used
             waits.used = waits.used or leaf.id
 
     def _outcome(self, leaf: Leaf) -> None:
@@ -133,8 +140,10 @@ class Derived:
             executed = text(leaf.facts, "status") == "executed"
             self._settle(intent.id, _amounts(intent, "reserved") if executed else Amounts())
         for waits in self._waits.values():
-            if text(waits.leaf.facts, "kind") == "unknown" and bare(waits.leaf.path) == bare(leaf.path):
-                waits.settled = "resolution" if waits.leaf.run == leaf.run else waits.settled
+            asked = waits.leaf
+            of_this = intent is not None and (asked.run, asked.attempt) == (intent.run, intent.attempt)
+            if of_this and text(asked.facts, "kind") == "unknown" and bare(asked.path) == bare(leaf.path):
+                waits.settled, waits.decided = "resolution", waits.decided + 1
 
     def _settle(self, intent: str, spent: Amounts) -> None:
         held = self._held.pop(intent, None)
@@ -151,11 +160,12 @@ class Derived:
         waits = self._waits.get(text(leaf.facts, "pending"))
         if waits is not None:
             waits.given.append({n: leaf.facts[n] for n in ("by", "cure", "key", "sig") if n in leaf.facts})
+            waits.decided += 1
 
     def _settled(self, leaf: Leaf) -> None:
         waits = self._waits.get(text(leaf.facts, "pending"))
         if waits is not None:
-            waits.settled = leaf.kind
+            waits.settled, waits.decided = leaf.kind, waits.decided + 1
 
     def _key(self, leaf: Leaf) -> None:
         self._moved["directory"] += 1
@@ -197,19 +207,27 @@ class Derived:
             return True
         if run.ended:
             return row.state != "ended" or not (_near(row.ended, run.ended) and _near(row.started, run.leaf.time))
-        return row.state not in LIVE or bool(row.ended) or not _near(row.started, run.leaf.time)
+        # A driver that takes a run counts one more; only one that parks it leaves it waiting.
+        epoch = row.epoch == run.parked if row.state == "waiting" else row.epoch >= run.parked
+        return not (epoch and row.state in LIVE and not row.ended and _near(row.started, run.leaf.time))
 
     def _pending(self, row: PendingRow, waits: _Waits) -> bool:
         facts, covers = waits.leaf.facts, table(waits.leaf.facts, "covers")
         same = (
             row.run == waits.leaf.run and row.record == waits.leaf.id and row.kind == text(facts, "kind")
             and row.over == text(facts, "over") and bare(row.path) == bare(waits.leaf.path)
-            and list(row.given) == waits.given and row.intent == (waits.used or row.intent)
+            and list(row.given) == waits.given and row.expires == number(covers, "expires")
+            and sorted(row.policies) == sorted(texts(covers, "policies"))
         )  # fmt: skip
-        if row.kind == "approval":
-            same = same and row.groups == texts(covers, "cures") and row.expires == number(covers, "expires")
-            same = same and sorted(row.policies) == sorted(texts(covers, "policies"))
-        return not (same and self._stands(row, waits))
+        # An end of the run, which is no decision about what waits, voids what is open.
+        voided = row.state == "void" and not waits.settled
+        same = same and row.version == 1 + waits.decided + voided
+        intent, cures = waits.used, row.groups
+        if row.kind != "approval":
+            same, cures = same and row.default == "deny", tuple(leaf_cure(cure, self._person) for cure in row.groups)
+        if row.kind == "unknown":
+            intent = record_id(row.run, bare(row.path), waits.leaf.attempt, "intent")
+        return not (same and row.intent == intent and cures == texts(covers, "cures") and self._stands(row, waits))
 
     def _stands(self, row: PendingRow, waits: _Waits) -> bool:
         run = self._runs.get(row.run)
