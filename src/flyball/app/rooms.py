@@ -20,17 +20,17 @@ from flyball.app.release import release_of
 from flyball.app.replaying import replay
 from flyball.app.wiring import Rooms
 from flyball.core.approval import shown_group
+from flyball.core.attested import changed, key_objection
 from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
 from flyball.core.identity import Principal
 from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.note import parse_vkey
-from flyball.core.record import Event, Opened
+from flyball.core.record import NO_RUN, Event, Opened
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
 from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
-from flyball.runtime.attested import changed, objection_to_key
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.drive import Started
 from flyball.runtime.flow.timers import timers_of
@@ -365,7 +365,7 @@ class Keys:
             raise FlyballError("auth_failed", f"key {id[:12]} is not in this project's directory",
                                fix="flyball key create NAME --group GROUP")  # fmt: skip
         view, person = self._rooms.ports.journal.view(tenant), partial(self._rooms.record.person, tenant)
-        wrong = objection_to_key(view, row, person)
+        wrong = key_objection(row, view.records(run=NO_RUN, limit=1_000_000), person)
         if wrong:
             raise changed(f"key {id[:12]}: {wrong}")
         return Principal(row.person, tenant=tenant, issuer="key", groups=frozenset(row.groups), assurance="key")

@@ -14,12 +14,13 @@ import msgspec
 
 from flyball.app.cases import Asked, as_entities
 from flyball.app.wiring import Rooms
+from flyball.core.attested import content
 from flyball.core.decision import Decision
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
+from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
 from flyball.core.record import Opened
-from flyball.runtime.attested import content
 from flyball.runtime.enforce import InForce, layers_of
 
 DECIDED = ("intent", "decision", "asked")
@@ -89,15 +90,15 @@ class Verdicts:
 
     def _part(self, name: str, release: str) -> Any:
         digest = self._names(release).get(name)
-        kept = content(self._rooms.ports.journal.view(self._tenant), digest) if digest else None
-        return msgspec.json.decode(kept) if kept is not None else None
+        row = self._rooms.ports.journal.view(self._tenant).row(BlobRow, digest) if digest else None
+        return msgspec.json.decode(content(row)) if row is not None else None
 
     def _names(self, release: str) -> Mapping[str, str]:
         if release not in self._releases:
-            kept = content(self._rooms.ports.journal.view(self._tenant), release)
-            if kept is None:
+            row = self._rooms.ports.journal.view(self._tenant).row(BlobRow, release)
+            if row is None:
                 raise FlyballError("unknown_release", f"release {release[:12]} is not in the log")
-            self._releases[release] = msgspec.json.decode(kept)
+            self._releases[release] = msgspec.json.decode(content(row))
         return self._releases[release]
 
     def _typed(self, inputs: Inputs, release: str) -> Inputs:

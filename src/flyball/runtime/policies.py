@@ -13,21 +13,22 @@ from typing import Any
 
 import msgspec
 
+from flyball.core.attested import activations, content, in_force
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Principal
-from flyball.core.journal import Append, Appended, BlobRow, BundleRow, Conflict, PendingRow, Row, RunRow, Seen
+from flyball.core.journal import Append, Appended, BlobRow, BundleRow, Conflict, PendingRow, Row, RunRow, Seen, Stored
 from flyball.core.policy import Bundle, Layer, Source
-from flyball.core.record import Event
+from flyball.core.record import NO_RUN, Event
 from flyball.ports.journal import View
 from flyball.ports.policy import Compiled, PolicyEngine
 from flyball.ports.recording import Recording
-from flyball.runtime.attested import activations, content, in_force
 
 Install = Callable[[str, Sequence[Compiled]], None]
 Wake = Callable[[str, str], None]
 # How often an activation is tried again because somebody decided an approval meanwhile.
 MAX_ROUNDS = 8
+ALL = 1_000_000
 
 
 class Warrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ class Policies:
     def made_of(self, tenant: str, layer: str) -> tuple[str, str]:
         """The digests of the texts and of the tools that the active bundle of a layer was made of; empty where the log
         does not say."""
-        of_layer = [f for f in activations(self._record.journal.view(tenant)) if f["layer"] == layer]
+        of_layer = [f for f in activations(_apart(self._record.journal.view(tenant))) if f["layer"] == layer]
         last: Mapping[str, Any] = of_layer[-1] if of_layer else {}
         return str(last.get("source", "")), str(last.get("tools", ""))
 
@@ -95,7 +96,8 @@ class Policies:
 
     def in_force(self, tenant: str) -> list[BundleRow]:
         """The active bundles of a tenant, by layer; raises `journal_corrupt` where the log put others in force."""
-        return in_force(self._record.journal.view(tenant))
+        view = self._record.journal.view(tenant)
+        return in_force(view.rows(BundleRow), _apart(view))
 
     def loaded(self, tenant: str) -> list[Compiled]:
         """The active bundles of a tenant, ready to evaluate."""
@@ -105,16 +107,16 @@ class Policies:
         """A bundle that was in force at some time, from the log's own store. Raises `unknown_bundle`, or
         `journal_corrupt` where what is kept is another one."""
         if digest not in self._loaded:
-            kept = content(self._record.journal.view(tenant), digest)
-            if kept is None:
+            row = self._record.journal.view(tenant).row(BlobRow, digest)
+            if row is None:
                 raise FlyballError("unknown_bundle", f"there is no bundle {digest[:12]}", fix="flyball policy check")
             layer, name = self._named(tenant, digest)
-            bundle = Bundle(layer=layer, name=name, digest=digest, content=kept, ids=(), cures={})
+            bundle = Bundle(layer=layer, name=name, digest=digest, content=content(row), ids=(), cures={})
             self._loaded[digest] = self._engine.load(bundle)
         return self._loaded[digest]
 
     def _named(self, tenant: str, digest: str) -> tuple[Layer, str]:
-        for facts in activations(self._record.journal.view(tenant)):
+        for facts in activations(_apart(self._record.journal.view(tenant))):
             if facts["digest"] == digest:
                 return facts["layer"], facts["name"]
         raise FlyballError("unknown_bundle", f"bundle {digest[:12]} was never in force")
@@ -179,8 +181,9 @@ class Policies:
         if warrant is not None:
             facts |= warrant.facts
             private["request"] = warrant.request
+        path = f"{bundle.layer}:{len(activations(_apart(view)))}"
         return Event(
-            kind="policy_activated", path=f"{bundle.layer}:{len(activations(view))}", facts=facts, private=private,
+            kind="policy_activated", path=path, facts=facts, private=private,
             subjects=(by.id,) if by else (),
         )  # fmt: skip
 
@@ -200,6 +203,10 @@ class Policies:
 def text_digest(source: Source) -> str:
     """SHA-256 over the names and texts of a source: what a person edits, comments included."""
     return hashlib.sha256(msgspec.json.encode(sorted(source.files.items()))).hexdigest()
+
+
+def _apart(view: View) -> list[Stored]:
+    return view.records(run=NO_RUN, limit=ALL)
 
 
 def _void_event(row: PendingRow) -> Event:

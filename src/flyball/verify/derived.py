@@ -36,6 +36,8 @@ from flyball.verify.report import named
 
 SLACK_US: Final = 60_000_000
 _SETTLES: Final = frozenset({"rejected", "edited", "expired", "voided", "answered"})
+# What stands right before the record that a run goes on with a fresh history, in the same append.
+_WITH_THE_NEXT: Final = frozenset({"marker", "outcome", "run_continued"})
 _VOIDS: Final = frozenset({"edited", "voided", "expired", "answered", "resolution"})
 
 R = TypeVar("R", bound=Row)
@@ -48,6 +50,8 @@ class _Run:
     reason: str = ""
     ended: int = 0
     parked: int = 0
+    since: tuple[int, int] = (-1, 0)
+    last: int = -1
     spent: Amounts = Amounts()
     tainted: bool = False
 
@@ -77,14 +81,19 @@ class Derived:
         self.content: dict[str, str] = {}
         self._by_kind: Mapping[str, Callable[[Leaf], None]] = {
             "run_started": self._started, "run_parked": self._parked, "run_moved": self._run_moved,
+            "run_continued": self._continued,
             "run_ended": self._ended, "intent": self._intent, "outcome": self._outcome, "late": self._late,
-            "resolution": self._resolution, "asked": self._asked, "approved": self._approved, **dict.fromkeys(_SETTLES, self._settled),
+            "resolution": self._resolution, "asked": self._asked, "approved": self._approved,
+            **dict.fromkeys(_SETTLES, self._settled),
             "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
             "release_loaded": self._loaded,
         }  # fmt: skip
 
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log."""
+        run = self._runs.get(leaf.run)
+        if run is not None and leaf.kind not in _WITH_THE_NEXT:
+            run.last = leaf.at
         follow = self._by_kind.get(leaf.kind)
         if follow is not None:
             follow(leaf)
@@ -96,6 +105,11 @@ class Derived:
     def _parked(self, leaf: Leaf) -> None:
         if leaf.run in self._runs:
             self._runs[leaf.run].parked = leaf.attempt  # the epoch of the driver that parked it
+
+    def _continued(self, leaf: Leaf) -> None:
+        if leaf.run in self._runs:
+            run = self._runs[leaf.run]
+            run.since, run.last = (run.last, leaf.at), leaf.at
 
     def _run_moved(self, leaf: Leaf) -> None:
         if leaf.run in self._runs:
@@ -131,8 +145,10 @@ class Derived:
         self._settle(intent, _amounts(leaf, "usage"))
         tool = intent in self._intents and text(self._intents[intent].facts, "action_kind") == "tool"
         tainting = text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed"
-        if tool and tainting and leaf.run in self._runs:
-            self._runs[leaf.run].tainted = True
+        run = self._runs.get(leaf.run) if tool and tainting else None
+        for one in (run, self._runs.get(text(run.leaf.facts, "parent")) if run is not None else None):
+            if one is not None:
+                one.tainted = True  # an action within a run taints that run too
 
     def _resolution(self, leaf: Leaf) -> None:
         intent = self._intents.get(text(leaf.facts, "intent"))
@@ -204,6 +220,8 @@ class Derived:
         facts = run.leaf.facts
         told = (text(facts, "kind"), text(facts, "what"), text(facts, "parent"), run.release, run.reason)
         if (row.kind, row.what, row.parent, row.release, row.reason) != told:
+            return True
+        if not run.since[0] <= row.since < run.since[1]:
             return True
         if run.ended:
             return row.state != "ended" or not (_near(row.ended, run.ended) and _near(row.started, run.leaf.time))

@@ -21,17 +21,20 @@ from typing import Any
 import msgspec
 
 from flyball.core.approval import approvals, cure_names, filled, over, slots
+from flyball.core.attested import DECISIONS, key_objection, misstated, unapproved
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, Stored
 from flyball.core.outcome import Lifted, about
 from flyball.core.proposal import Proposal, Ruled
-from flyball.core.record import Event, Opened
+from flyball.core.record import NO_RUN, Event, Opened
 from flyball.core.result import Blocked, Pending
+from flyball.core.steps import bare
 from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of, shown
-from flyball.runtime.attested import COVERED, misstated, ungiven
+
+COVERED = ("args", "origins", "resource", "chain")
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -200,8 +203,16 @@ class Approve:
     def _unlike_the_log(self, p: Proposal, row: PendingRow, asked: Opened) -> str:
         """Why the log does not say that people approved this; empty where it does."""
         tenant, view = p.place.tenant, self._record.journal.view(p.place.tenant)
-        wrong = self._misstated(p, row, asked)
-        return wrong or ungiven(self._record, tenant, row, self._records(p, view), view)
+        person, number = partial(self._record.person, tenant), int(row.id.rpartition("#")[2])
+
+        def key(name: str) -> KeyRow | None:
+            found = view.row(KeyRow, name)
+            apart = view.records(run=NO_RUN, limit=1_000_000)
+            return found if found is not None and not key_objection(found, apart, person) else None
+
+        of_step = (s for s in self._records(p, view) if s.attempt == number and bare(s.path) == p.place.path)
+        decisions = (self._record.open(tenant, s, view) for s in of_step if s.kind in DECISIONS)
+        return self._misstated(p, row, asked) or unapproved(row, decisions, person, key)
 
     def _differs(self, ruled: Ruled, row: PendingRow, asked: Opened) -> bool:
         """Is this another action than the one that was shown, or has a determining policy changed since?"""

@@ -20,6 +20,7 @@ import msgspec
 
 from flyball.core.admission import MAX_APPEND
 from flyball.core.approval import cure_for, leaf_cure, member, objection, people, shown_group, unmet
+from flyball.core.attested import changed, misstated
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
 from flyball.core.errors import FlyballError, Superseded
@@ -35,7 +36,6 @@ from flyball.core.signature import plain
 from flyball.core.steps import bare
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
-from flyball.runtime.attested import changed, misstated
 
 Signature = tuple[str, str]
 May = Callable[[Principal, PendingRow], Awaitable[Mapping[str, str]]]
