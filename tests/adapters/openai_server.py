@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks the chat completions format, and misbehaves when told to.
+"""A real HTTP server on loopback that answers as a provider does, and misbehaves when told to.
 
 What it does is chosen by the model's name in the request; what it was asked is kept for the tests to look at.
 """
@@ -20,7 +20,10 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {
 
 @dataclass
 class Endpoint:
-    """Where the server listens, what it was asked, and what it answers for models named `custom`."""
+    """Where the server listens, what it was asked, and what it answers for models named `text`, `call` and `custom`."""
+
+    text: dict[str, Any]
+    call: dict[str, Any]
 
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -45,16 +48,26 @@ def tool_call(arguments: object = '{"q":"x"}', id: str | None = "call_1", name: 
 
 @asynccontextmanager
 async def openai_server() -> AsyncIterator[Endpoint]:
-    """Serves on a free port of 127.0.0.1 until the context ends."""
-    endpoint = Endpoint()
+    """Speaks OpenAI's chat completions on a free port of 127.0.0.1 until the context ends."""
+    text = completion({"content": "Hello."}, "stop")
+    call = completion({"content": None, "tool_calls": [tool_call()]}, "tool_calls")
+    async with model_server("/v1/chat/completions", text, call) as endpoint:
+        endpoint.url += "/v1"
+        yield endpoint
+
+
+@asynccontextmanager
+async def model_server(route: str, text: dict[str, Any], call: dict[str, Any]) -> AsyncIterator[Endpoint]:
+    """Serves on a free port of 127.0.0.1 until the context ends. The model is named in the route or in the body."""
+    endpoint = Endpoint(text, call)
     app = web.Application(client_max_size=1 << 26)
     app[ENDPOINT] = endpoint
-    app.router.add_post("/v1/chat/completions", _chat)
+    app.router.add_post(route, _chat)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield endpoint
     finally:
@@ -67,11 +80,11 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     endpoint.asked.append(asked)
     endpoint.headers.append(dict(request.headers))
     endpoint.connections.add(request.transport)
-    match asked["model"]:
+    match request.match_info.get("model") or asked["model"]:
         case "text":
-            return web.json_response(completion({"content": "Hello."}, "stop"))
+            return web.json_response(endpoint.text)
         case "call":
-            return web.json_response(completion({"content": None, "tool_calls": [tool_call()]}, "tool_calls"))
+            return web.json_response(endpoint.call)
         case "slow":
             await asyncio.sleep(30)
         case "reset":

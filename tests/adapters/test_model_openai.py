@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from flyball.adapters.model_openai.client import OpenAIModel
-from flyball.adapters.model_openai.wire import MAX_WAIT_MS, retry_after_ms
+from flyball.adapters.model_http.models import OpenAIModel, limit_field
+from flyball.adapters.model_http.wire import MAX_WAIT_MS, retry_after_ms
 from flyball.core.call import Secret
 from flyball.core.errors import FlyballError
 from flyball.core.model import Message, ModelConfig, ModelError, ModelReply, ModelRequest, ToolCall, ToolSpec, Usage
@@ -130,7 +130,7 @@ async def test_a_tool_without_arguments_has_an_object_schema(endpoint: Endpoint)
     ],
 )
 def test_the_limit_has_the_name_that_the_host_knows(base_url: str, field: str) -> None:
-    assert OpenAIModel(ModelConfig(name="default", base_url=base_url))._limit_field == field
+    assert limit_field(ModelConfig(name="default", base_url=base_url)) == field
 
 
 @pytest.mark.asyncio

@@ -119,8 +119,8 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
 def _model(config: ModelConfig) -> ModelPort:
     if config.adapter == "scripted":
         return adapter("model.scripted")(adapter("model.script")(config.script))  # type: ignore[no-any-return]
-    key = adapter("model.openai.key")(config.key) if config.key else None
-    return adapter("model.openai")(config, key)  # type: ignore[no-any-return]
+    key = adapter("model.key")(config.key) if config.key else None
+    return adapter(f"model.{config.adapter}")(config, key)  # type: ignore[no-any-return]
 
 
 def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]] = ()) -> Rooms:

@@ -25,7 +25,7 @@ from flyball.core.errors import FlyballError
 
 Role = Literal["system", "user", "assistant", "tool"]
 Ending = Literal["end", "tool", "length", "filter", "other"]
-Adapter = Literal["openai", "scripted"]
+Adapter = Literal["openai", "anthropic", "gemini", "scripted"]
 ModelFault = Literal["rate_limited", "timeout", "unavailable", "bad_request", "auth", "bad_reply", "reply_too_large"]
 ProblemKind = Literal[
     "invalid_arguments", "unknown_tool", "repeated_id", "missing_id", "nothing", "cut_short", "filtered",
@@ -50,7 +50,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message of the context.
 
     `calls` belong to an assistant's message; `call_id` and `name` (the tool) to a tool's. On an assistant's message
-    `name` is the agent that said it, empty for the agent that is asked.
+    `name` is the agent that said it, empty for the agent that is asked, and `echo` is the `ModelReply.echo` that came
+    with it.
     """
 
     role: Role
@@ -58,6 +59,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
     name: str = ""
+    # Unset leaves no trace in what is recorded of a message.
+    echo: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,16 +91,24 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens read and written; `cached` is a part of `input`. `estimated`: counted here, not by the provider."""
+    """Tokens read and written. Of `input`, `cached` were read from the provider's cache and `written` put into it.
+
+    `estimated`: counted here, not by the provider.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
     estimated: bool = False
 
 
 class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model answered. `model` is the version that the provider names, empty where it names none."""
+    """What a model answered.
+
+    `model` is the version that the provider names, empty where it names none. `echo` is the reply in the provider's own
+    form, where the same model has to be given it back unchanged; it is opaque.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -105,6 +116,7 @@ class ModelReply(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     stop: Ending = "end"
     provider_id: str = ""
+    echo: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +124,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` names where the key is (`env:NAME`, `file:PATH`, empty for none), never the key. `price` is the name in the
     price table where it differs from `model`; `limit_field` the wire name of `max_tokens`, by the host if "auto";
-    `script` the file that a scripted model plays; `at_once` the most calls under way. Times are milliseconds.
+    `script` the file that a scripted model plays; `at_once` the most calls under way; `cache` asks a provider that
+    caches on request to do so. Times are milliseconds.
     """
 
     name: str
@@ -131,6 +144,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     price: str = ""
     script: str = ""
     at_once: int = 32
+    cache: bool = False
 
     @property
     def priced_as(self) -> str:

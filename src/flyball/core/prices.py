@@ -28,23 +28,25 @@ FORMAT: Final = 1
 _PER_MESSAGE: Final = 32
 _PER_TOOL: Final = 64
 _PER_REQUEST: Final = 512
-_RATES: Final = ("input", "output", "cached")
+_RATES: Final = ("input", "output", "cached", "written")
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Micro-dollars per million tokens: read, written, read from the provider's cache."""
+    """Micro-dollars per million tokens: of input, of output, of input read from the provider's cache or put into it.
+
+    Without `written`, input that is put into the cache costs as much as other input.
+    """
 
     input: int
     output: int
     cached: int
+    # Unset is no part of the digest: a table without it keeps the digest that was pinned.
+    written: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
+class Price(Rates, frozen=True, kw_only=True):
     """A model's price. A prompt of more than `over` tokens is charged at `long` throughout, where there is one."""
 
-    input: int
-    output: int
-    cached: int
     over: int = 0
     long: Rates | None = None
 
@@ -57,10 +59,11 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def price_table(data: Mapping[str, Any]) -> PriceTable:
-    """Reads a table as TOML or JSON gives it: `prices = 1`, then `[models."NAME"]` with `input`, `output`, `cached`.
+    """Reads a table as TOML or JSON gives it: `prices = 1`, then `[models."NAME"]` with the fields of `Rates`.
 
-    `also` lists further names of a model; `over` and `long = {input, output, cached}` its price for long prompts.
-    Without `cached`, cached tokens cost as much as others. Raises FlyballError `bad_prices` naming the place.
+    `also` lists further names of a model; `over` and `long = {input, output, cached, written}` its price for long
+    prompts. Without `cached` or `written`, such tokens cost as much as others. Raises FlyballError `bad_prices` naming
+    the place.
     """
     _known(data, ("prices", "models"), "the price table")
     if type(data.get("prices")) is not int or data["prices"] != FORMAT:
@@ -87,14 +90,15 @@ def lookup(table: PriceTable, model: str) -> Price | None:
 
 
 def cost(usage: Usage, price: Price) -> int:
-    """What a call cost, in micro-dollars, rounded up. Cached tokens are a part of the input."""
+    """What a call cost, in micro-dollars, rounded up. Tokens read from a cache or put into it are part of the input."""
     rates = _rates(price, usage.input)
-    fresh = max(0, usage.input - usage.cached)
-    return _up(fresh * rates.input + usage.cached * rates.cached + usage.output * rates.output)
+    fresh = max(0, usage.input - usage.cached - usage.written)
+    kept = usage.cached * rates.cached + usage.written * _written(rates)
+    return _up(fresh * rates.input + kept + usage.output * rates.output)
 
 
 def greatest(input_tokens: int, max_tokens: int, price: Price) -> int:
-    """The most that a call can cost, in micro-dollars: nothing cached, all of `max_tokens` written.
+    """The most that a call can cost, in micro-dollars: all of its input at the dearest rate, all of `max_tokens`.
 
     `input_tokens` is an upper bound (`bound_tokens`). Raises FlyballError `no_max_tokens` where `max_tokens` is not
     above 0: without it there is no most.
@@ -105,7 +109,7 @@ def greatest(input_tokens: int, max_tokens: int, price: Price) -> int:
             "Set max_tokens of the model above 0",
         )  # fmt: skip
     tiers = [_rates(price, 0), _rates(price, input_tokens)]
-    read = max(max(t.input, t.cached) for t in tiers)
+    read = max(max(t.input, t.cached, _written(t)) for t in tiers)
     return _up(input_tokens * read + max_tokens * max(t.output for t in tiers))
 
 
@@ -118,6 +122,7 @@ def bound_tokens(request: ModelRequest) -> int:
     total = _PER_REQUEST
     for message in request.messages:
         total += _PER_MESSAGE + _size(message.text) + _size(message.name) + _size(message.call_id)
+        total += _size(message.echo or "")
         total += sum(_PER_MESSAGE + _size(c.id) + _size(c.name) + _size(c.arguments) for c in message.calls)
     for tool in request.tools:
         total += _PER_TOOL + _size(tool.name) + _size(tool.description) + len(msgspec.json.encode(tool.schema))
@@ -129,7 +134,11 @@ def bound_tokens(request: ModelRequest) -> int:
 def _rates(price: Price, tokens: int) -> Rates:
     if price.long is not None and tokens > price.over:
         return price.long
-    return Rates(input=price.input, output=price.output, cached=price.cached)
+    return price
+
+
+def _written(rates: Rates) -> int:
+    return rates.input if rates.written is msgspec.UNSET else rates.written
 
 
 def _up(amount: int) -> int:
@@ -149,19 +158,20 @@ def _price(name: str, fields: Mapping[str, Any]) -> Price:
     _known(fields, (*_RATES, "also", "over", "long"), f"models.{name}")
     rates = _read_rates(name, fields)
     if "long" not in fields and "over" not in fields:
-        return Price(input=rates.input, output=rates.output, cached=rates.cached)
+        return Price(input=rates.input, output=rates.output, cached=rates.cached, written=rates.written)
     long = _table(fields.get("long", {}), f"{name}.long")
     _known(long, _RATES, f"models.{name}.long")
     return Price(
-        input=rates.input, output=rates.output, cached=rates.cached, over=_amount(name, fields, "over"),
-        long=_read_rates(f"{name}.long", long),
+        input=rates.input, output=rates.output, cached=rates.cached, written=rates.written,
+        over=_amount(name, fields, "over"), long=_read_rates(f"{name}.long", long),
     )  # fmt: skip
 
 
 def _read_rates(name: str, fields: Mapping[str, Any]) -> Rates:
     read = _amount(name, fields, "input")
     cached = _amount(name, fields, "cached") if "cached" in fields else read
-    return Rates(input=read, output=_amount(name, fields, "output"), cached=cached)
+    written = _amount(name, fields, "written") if "written" in fields else msgspec.UNSET
+    return Rates(input=read, output=_amount(name, fields, "output"), cached=cached, written=written)
 
 
 def _amount(name: str, fields: Mapping[str, Any], field: str) -> int:

@@ -154,7 +154,7 @@ class _Talk:
 
     def said(self, reply: ModelReply) -> None:
         self._repairs = 0
-        self._messages.append(Message(role="assistant", text=reply.text, calls=reply.calls))
+        self._messages.append(Message(role="assistant", text=reply.text, calls=reply.calls, echo=reply.echo))
 
     def heard(self, calls: Sequence[ParsedCall], told: Sequence[Any]) -> None:
         for call, result in zip(calls, told, strict=True):

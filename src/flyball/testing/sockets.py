@@ -34,7 +34,7 @@ def no_models() -> Iterator[None]:
 
 
 def _shut() -> None:
-    model = adapter("model.openai")
+    model = adapter("model.http")
     _KEPT["complete"] = model.complete
     model.complete = _no_model
     setattr(socket.socket, "connect", _connect)  # noqa: B010 - typed as another signature
@@ -42,7 +42,7 @@ def _shut() -> None:
 
 
 def _open() -> None:
-    adapter("model.openai").complete = _KEPT.pop("complete")
+    adapter("model.http").complete = _KEPT.pop("complete")
     # Both are inherited: without ours, the socket's own are there again.
     del socket.socket.connect, socket.socket.connect_ex
 

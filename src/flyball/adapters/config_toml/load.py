@@ -57,6 +57,8 @@ from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 
 FILE_NAME: Final = "flyball.toml"
+# Where the providers' own programs look for their keys.
+_KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +202,8 @@ def _model_from_environment(flat: Flat, root: At, environ: Mapping[str, str]) ->
         # A literal is already in the environment: it is named there, never copied.
         handle = read_handle(key, at) if key.startswith(("env:", "file:")) else Handle("env", "FLYBALL_MODEL_KEY")
         flat[*prefix, "key"] = Value(handle, "FLYBALL_MODEL_KEY")
-    elif environ.get("OPENAI_API_KEY") or not url:
-        flat[*prefix, "key"] = Value(Handle("env", "OPENAI_API_KEY"), "FLYBALL_MODEL")
+    elif environ.get(_KEYS[adapter]) or not url:
+        flat[*prefix, "key"] = Value(Handle("env", _KEYS[adapter]), "FLYBALL_MODEL")
 
 
 def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:

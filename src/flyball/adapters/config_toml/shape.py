@@ -206,6 +206,12 @@ def _whole(least: int) -> Reader:
     return read
 
 
+def _flag(value: Any, at: At) -> bool:
+    if not isinstance(value, bool):
+        raise wrong_type(value, "true or false", at)
+    return value
+
+
 def _seconds(value: Any, at: At) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(value, "a number of seconds", at)
@@ -280,7 +286,7 @@ TABLES: Final[dict[str, Any]] = {
     "models": Each({
         "adapter": read_adapter, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts,
         "region": _text, "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
-        "at_once": _whole(1),
+        "at_once": _whole(1), "cache": _flag,
     }),
     "keys": {"root": read_handle},
     "limits": {

@@ -85,7 +85,7 @@ def _script(name: str, model: ModelConfig) -> Iterator[Finding]:
 def _provider(name: str, model: ModelConfig, prices: PriceTable) -> Iterator[Finding]:
     with reported("model") as failed:
         if model.key:
-            adapter("model.openai.key")(model.key)
+            adapter("model.key")(model.key)
         yield Finding(name="model", level="ok", detail=f"{name}: {model.adapter} {model.model}")
     yield from failed
     if lookup(prices, model.priced_as) is None:

@@ -1,5 +1,7 @@
 """A model behind HTTP: sends one request, waits within its time, reads a bounded reply, says what went wrong.
 
+What is sent and how a reply is read is the `Wire`'s.
+
 One session per adapter, opened with the first request and closed in order. Nothing is tried again here, redirects are
 not followed, proxies of the environment are not used, nothing is logged.
 """
@@ -7,35 +9,36 @@ not followed, proxies of the environment are not used, nothing is logged.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
-from flyball.adapters.model_openai.wire import Response, reply_of, request_body
+from flyball.adapters.model_http.wire import Response, Wire
 from flyball.core.call import Secret
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest
 
 MAX_REPLY: Final = 8 * 1_048_576
-OPENAI: Final = "https://api.openai.com/v1"
-# Hosts whose newer models refuse `max_tokens`; everywhere else it is the name that is known for certain.
-_NEW_LIMIT: Final = ("openai.com", "openai.azure.com", "services.ai.azure.com")
+_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "flyball"}
 
 
-class OpenAIModel:
-    """One configured endpoint. `key` is None where the endpoint asks for none."""
+class HttpModel:
+    """One configured endpoint that speaks `wire`. `key` is None where the endpoint asks for none."""
 
-    def __init__(self, config: ModelConfig, key: Secret | None = None, *, max_reply: int = MAX_REPLY) -> None:
+    def __init__(
+        self, config: ModelConfig, wire: Wire, key: Secret | None = None, *, max_reply: int = MAX_REPLY
+    ) -> None:
         """Checks the address; raises FlyballError `bad_base_url`. `max_reply` bounds a reply in bytes."""
-        base = (config.base_url or OPENAI).rstrip("/")
-        host = _host(config.name, base)
+        self._base = (config.base_url or wire.base).rstrip("/")
+        host_of(config.name, self._base)
         self._config = config
-        self._url = base + "/chat/completions"
+        self._wire = wire
         self._key = key
         self._max_reply = max_reply
-        self._limit_field = _limit_field(config, host)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -48,9 +51,9 @@ class OpenAIModel:
         """The reply of the provider; raises ModelError."""
         if self._closed:
             raise ModelError("unavailable", f"model {self._config.name} is closed", sent=False, retryable=False)
-        body = request_body(request, self._limit_field)
-        response = await self._post(body, request.deadline_ms)
-        return reply_of(response, request, self._key.reveal() if self._key else "")
+        body, key = self._wire.body(request), self._key.reveal() if self._key else ""
+        response = await self._post(self._wire.path(request.model), body, self._wire.headers(key), request.deadline_ms)
+        return self._wire.reply(response, request, key)
 
     async def close(self) -> None:
         """Refuses later requests, then closes the connections."""
@@ -59,15 +62,15 @@ class OpenAIModel:
         if session is not None:
             await session.close()
 
-    async def _post(self, body: bytes, deadline_ms: int) -> Response:
+    async def _post(self, path: str, body: bytes, headers: Mapping[str, str], deadline_ms: int) -> Response:
         # Set by the trace once the headers are on the wire: from then on the prompt may have left.
         trace = SimpleNamespace(sent=False)
         total = min(self._config.timeout_ms, deadline_ms) if deadline_ms > 0 else self._config.timeout_ms
         times = aiohttp.ClientTimeout(total=total / 1000, sock_connect=self._config.connect_ms / 1000)
         try:
             async with self._opened().post(
-                self._url, data=body, headers=self._headers(), timeout=times, allow_redirects=False,
-                trace_request_ctx=trace,
+                URL(self._base + path, encoded=True), data=body, headers={**_HEADERS, **headers}, timeout=times,
+                allow_redirects=False, trace_request_ctx=trace,
             ) as answer:  # fmt: skip
                 content = await self._bounded(answer)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -95,12 +98,6 @@ class OpenAIModel:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing])
         return self._session
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "flyball"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        return headers
-
     def _late(self, late: TimeoutError, total: int, sent: bool) -> ModelError:
         connecting = isinstance(late, aiohttp.ConnectionTimeoutError)
         why = f"no connection within {self._config.connect_ms} ms" if connecting else f"no reply within {total} ms"
@@ -118,7 +115,8 @@ async def _mark_sent(_: object, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.sent = True
 
 
-def _host(name: str, base: str) -> str:
+def host_of(name: str, base: str) -> str:
+    """The host of an address; raises FlyballError `bad_base_url`, which does not quote it."""
     try:
         parts = urlsplit(base)
         port = parts.port
@@ -133,10 +131,3 @@ def _host(name: str, base: str) -> str:
             'Write base_url = "https://api.openai.com/v1"',
         )  # fmt: skip
     return parts.hostname
-
-
-def _limit_field(config: ModelConfig, host: str) -> str:
-    if config.limit_field != "auto":
-        return config.limit_field
-    newer = any(host == h or host.endswith("." + h) for h in _NEW_LIMIT)
-    return "max_completion_tokens" if newer else "max_tokens"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flyball.adapters.model_openai.key import read_key
+from flyball.adapters.model_http.key import read_key
 from flyball.core.errors import FlyballError
 
 

@@ -1,0 +1,1 @@
+"""Models behind HTTP: OpenAI's chat completions, Anthropic's messages and Gemini's generateContent over one client."""
