@@ -337,6 +337,9 @@ def test_a_model_from_the_environment_replaces_the_default_whole(tmp_path: Path)
         ({"FLYBALL_MODEL_KEY": "file:/run/key"}, "file:/run/key"),
         ({"FLYBALL_MODEL_KEY": "sk-literal"}, "env:FLYBALL_MODEL_KEY"),
         ({"FLYBALL_MODEL_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "k"}, "env:OPENAI_API_KEY"),
+        ({"FLYBALL_MODEL": "anthropic:m", "OPENAI_API_KEY": "k"}, "env:ANTHROPIC_API_KEY"),
+        ({"FLYBALL_MODEL": "gemini:m"}, "env:GEMINI_API_KEY"),
+        ({"FLYBALL_MODEL": "gemini:m", "FLYBALL_MODEL_BASE_URL": "http://x", "OPENAI_API_KEY": "k"}, ""),
     ],
 )
 def test_the_key_of_a_model_from_the_environment_is_a_handle(tmp_path: Path, more: dict[str, str], key: str) -> None:
@@ -357,7 +360,17 @@ def test_an_adapter_that_is_not_known_is_refused_with_the_nearest(
     tmp_path: Path, text: str, environ: dict[str, str]
 ) -> None:
     bad = refused(tmp_path, text, environ={**HOME, **environ})
-    assert bad.code == "config_value" and bad.fix == "Did you mean openai?" and "openai, scripted" in bad.why
+    assert (
+        bad.code == "config_value"
+        and bad.fix == "Did you mean openai?"
+        and "openai, anthropic, gemini, scripted" in bad.why
+    )
+
+
+def test_a_cache_is_asked_for_with_true_or_false(tmp_path: Path) -> None:
+    text = HEAD + '[models.m]\nadapter = "anthropic"\nmodel = "m"\ncache = '
+    assert read(tmp_path, text + "true\n").config.models["m"].cache is True
+    assert "true or false" in refused(tmp_path, text + "1\n").why
 
 
 def test_a_bad_address_from_the_environment_names_its_variable(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from flyball.core.errors import FlyballError
 from flyball.core.model import Message, ModelRequest, ToolCall, ToolSpec, Usage
@@ -90,6 +91,18 @@ def test_cached_tokens_are_charged_at_their_own_rate() -> None:
     assert cost(usage, Price(**MINI)) == 150_000 + 10_000 + 200_000
 
 
+def test_tokens_put_into_a_cache_are_charged_at_their_own_rate() -> None:
+    usage = Usage(input=1_000_000, cached=400_000, written=100_000)
+    assert cost(usage, Price(**MINI, written=300_000)) == 125_000 + 10_000 + 30_000
+    assert cost(usage, Price(**MINI)) == 150_000 + 10_000
+
+
+def test_a_written_price_is_read_for_long_prompts_too() -> None:
+    long = {"input": 500_000, "output": 3_000_000, "written": 600_000}
+    price = lookup(price_table(table(m={**LONG, "written": 7, "long": long})), "m")
+    assert price is not None and price.written == 7 and price.long is not None and price.long.written == 600_000
+
+
 def test_a_cost_is_rounded_up() -> None:
     assert cost(Usage(input=1), Price(input=1, output=0, cached=0)) == 1
     assert cost(Usage(), Price(**MINI)) == 0
@@ -110,25 +123,34 @@ def test_without_a_limit_on_its_output_there_is_no_greatest_cost(max_tokens: int
 
 
 RATE = st.integers(0, 10**8)
-RATES = st.builds(Rates, input=RATE, output=RATE, cached=RATE)
+WRITTEN = st.one_of(st.just(UNSET), RATE)
+RATES = st.builds(Rates, input=RATE, output=RATE, cached=RATE, written=WRITTEN)
 PRICES = st.builds(
-    Price, input=RATE, output=RATE, cached=RATE, over=st.integers(0, 5000), long=st.one_of(st.none(), RATES)
+    Price,
+    input=RATE,
+    output=RATE,
+    cached=RATE,
+    written=WRITTEN,
+    over=st.integers(0, 5000),
+    long=st.one_of(st.none(), RATES),
 )
 
 
 @given(PRICES, st.integers(0, 10_000), st.integers(1, 10_000), st.data())
 def test_no_call_costs_more_than_its_greatest_cost(price: Price, bound: int, most: int, data: st.DataObject) -> None:
     read = data.draw(st.integers(0, bound))
-    usage = Usage(input=read, cached=data.draw(st.integers(0, read)), output=data.draw(st.integers(0, most)))
+    cached = data.draw(st.integers(0, read))
+    written, output = data.draw(st.integers(0, read - cached)), data.draw(st.integers(0, most))
+    usage = Usage(input=read, cached=cached, written=written, output=output)
     assert 0 <= cost(usage, price) <= greatest(bound, most, price)
 
 
 @given(st.text(max_size=200), st.text(max_size=50))
 def test_a_request_is_bounded_by_all_of_its_bytes(text: str, arguments: str) -> None:
     call = ToolCall(id="1", name="t", arguments=arguments)
-    messages = (Message(role="user", text=text), Message(role="assistant", calls=(call,)))
+    messages = (Message(role="user", text=text), Message(role="assistant", calls=(call,), echo=text))
     request = ModelRequest(model="m", messages=messages)
-    assert bound_tokens(request) >= len((text + arguments).encode()) + 512
+    assert bound_tokens(request) >= len((text + text + arguments).encode()) + 512
 
 
 def test_tools_and_schemas_are_counted() -> None:

@@ -323,10 +323,34 @@ def cedar(block: Block) -> None:
 
 
 class Provider(BaseHTTPRequestHandler):
-    """An endpoint that speaks chat completions: proposes the first tool once, then answers in words."""
+    """An endpoint that speaks as it is asked: proposes the first tool once, then answers in words."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        speaks = {"messages": self.messages, "completions": self.completions}.get(self.path.rpartition("/")[2])
+        body = json.dumps((speaks or self.generated)(asked)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def messages(self, asked: dict[str, Any]) -> dict[str, Any]:
+        told = [b["content"] for m in asked["messages"] for b in m["content"] if b["type"] == "tool_result"]
+        use = {"type": "tool_use", "id": "1", "name": "count_words", "input": {"path": "README.md"}}
+        text = {"type": "text", "text": f"It has {told[0]} words." if told else ""}
+        ending, usage = "end_turn" if told else "tool_use", {"input_tokens": 90, "output_tokens": 10}
+        return {"model": asked["model"], "content": [text if told else use], "stop_reason": ending, "usage": usage}
+
+    def generated(self, asked: dict[str, Any]) -> dict[str, Any]:
+        parts = [part for content in asked["contents"] for part in content["parts"]]
+        told = [p["functionResponse"]["response"]["output"] for p in parts if "functionResponse" in p]
+        call = {"functionCall": {"name": "count_words", "args": {"path": "README.md"}}, "thoughtSignature": "c2ln"}
+        content = {"role": "model", "parts": [{"text": f"It has {told[0]} words."} if told else call]}
+        usage = {"promptTokenCount": 90, "candidatesTokenCount": 10}
+        return {"candidates": [{"content": content, "finishReason": "STOP"}], "usageMetadata": usage}
+
+    def completions(self, asked: dict[str, Any]) -> dict[str, Any]:
         results = [m["content"] for m in asked["messages"] if m["role"] == "tool"]
         tools = [t["function"]["name"] for t in asked.get("tools", ()) if t["function"]["name"] == "count_words"]
         message: dict[str, Any] = {"role": "assistant", "content": f"It has {(results or ['some'])[-1]} words."}
@@ -334,15 +358,10 @@ class Provider(BaseHTTPRequestHandler):
             function = {"name": tools[0], "arguments": '{"path": "README.md"}'}
             message = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}
         finish = "tool_calls" if "tool_calls" in message else "stop"
-        body = json.dumps({
+        return {
             "id": "1", "model": asked["model"], "usage": {"prompt_tokens": 90, "completion_tokens": 10},
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        }).encode()  # fmt: skip
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        }  # fmt: skip
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""

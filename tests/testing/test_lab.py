@@ -152,12 +152,13 @@ async def test_this_machine_is_reached() -> None:
 
 
 @pytest.mark.promise("api-lab-is-closed")
-async def test_a_real_model_is_not_asked() -> None:
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
+async def test_a_real_model_is_not_asked(name: str) -> None:
     from flyball.app.plugs import adapter
     from flyball.core.model import Message, ModelConfig, ModelRequest
 
     request = ModelRequest(model="m", messages=(Message(role="user", text="hi"),))
-    port = adapter("model.openai")(ModelConfig(name="m", model="m", base_url="http://127.0.0.1:9"), None)
+    port = adapter(f"model.{name}")(ModelConfig(name="m", model="m", base_url="http://127.0.0.1:9"), None)
     with no_models(), no_models(), pytest.raises(FlyballError, match="asked the real model"):
         await port.complete(request)
     await port.close()

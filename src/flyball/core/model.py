@@ -25,6 +25,7 @@ from flyball.core.errors import FlyballError
 
 Role = Literal["system", "user", "assistant", "tool"]
 Ending = Literal["end", "tool", "length", "filter", "other"]
+# A name is a line `model.NAME` in app.plugs.
 Adapter = Literal["openai", "anthropic", "gemini", "scripted"]
 ModelFault = Literal["rate_limited", "timeout", "unavailable", "bad_request", "auth", "bad_reply", "reply_too_large"]
 ProblemKind = Literal[
