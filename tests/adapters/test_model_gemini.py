@@ -230,7 +230,12 @@ async def test_a_candidate_without_content_is_an_empty_answer(endpoint: Endpoint
 
 @pytest.mark.asyncio
 async def test_what_was_signed_goes_back_unchanged_and_thoughts_are_no_text(endpoint: Endpoint) -> None:
-    parts = [{"text": "Hm.", "thought": True}, {"text": "I look."}, {**call(), "thoughtSignature": "c2ln"}, call()]
+    parts: list[dict[str, Any]] = [
+        {"text": "Hm.", "thought": True},
+        {"text": "I look."},
+        {**call(), "thoughtSignature": "c2ln"},
+        call(),
+    ]
     reply = await answered(endpoint, answer(*parts))
     said = Message(role="assistant", text=reply.text, calls=reply.calls, echo=reply.echo)
     await asked(endpoint, ask("custom", USER, said))
