@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from flyball.adapters.model_http.gemini import GeminiWire
 from flyball.adapters.model_http.models import GeminiModel
 from flyball.core.call import Secret
 from flyball.core.model import Message, ModelConfig, ModelError, ModelReply, ModelRequest, ToolCall, ToolSpec, Usage
@@ -129,6 +130,7 @@ async def test_a_name_stands_in_the_address_and_cannot_leave_its_place(endpoint:
     with pytest.raises(ModelError) as caught:
         await asked(endpoint, ask("../../other?key=x:generateContent#"))
     assert caught.value.data["status"] == 404 and endpoint.asked == []
+    assert GeminiWire().path("../a?b#c") == "/models/..%2Fa%3Fb%23c:generateContent"
 
 
 @pytest.mark.asyncio

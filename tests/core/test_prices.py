@@ -115,6 +115,11 @@ def test_a_long_prompt_is_charged_at_the_long_rate_throughout() -> None:
     assert cost(Usage(input=1001, output=10), price) == 501 + 30  # 500.5, rounded up
 
 
+def test_the_greatest_cost_is_at_the_dearest_rate() -> None:
+    assert greatest(1_000_000, 1, Price(**MINI, written=300_000)) == 300_002
+    assert greatest(1_000_000, 1, Price(**MINI, written=7)) == greatest(1_000_000, 1, Price(**MINI)) == 250_002
+
+
 @pytest.mark.parametrize("max_tokens", [0, -5])
 def test_without_a_limit_on_its_output_there_is_no_greatest_cost(max_tokens: int) -> None:
     with pytest.raises(FlyballError) as caught:
@@ -151,6 +156,12 @@ def test_a_request_is_bounded_by_all_of_its_bytes(text: str, arguments: str) -> 
     messages = (Message(role="user", text=text), Message(role="assistant", calls=(call,), echo=text))
     request = ModelRequest(model="m", messages=messages)
     assert bound_tokens(request) >= len((text + text + arguments).encode()) + 512
+
+
+def test_what_goes_back_to_a_model_is_counted() -> None:
+    plain = ModelRequest(model="m", messages=(Message(role="assistant"),))
+    signed = ModelRequest(model="m", messages=(Message(role="assistant", echo="e" * 1000),))
+    assert bound_tokens(signed) == bound_tokens(plain) + 1000
 
 
 def test_tools_and_schemas_are_counted() -> None:
