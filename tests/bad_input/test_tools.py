@@ -199,9 +199,9 @@ async def test_what_a_flow_promised_is_not_proven_by_a_quarantined_result() -> N
 
 
 # what stands before a call --------------------------------------------------------------------------------------------
-@tool(effect="irreversible", isolation="process")
+@tool(effect="irreversible", isolation="vm")
 async def confined(call: Call) -> str:
-    """Needs a process of its own."""
+    """Needs a machine of its own."""
     return await call.get(books).happen("confined", call)  # type: ignore[no-any-return]
 
 

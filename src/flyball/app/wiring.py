@@ -33,6 +33,7 @@ from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
 from flyball.ports.model import ModelPort
 from flyball.ports.policy import PolicyEngine
+from flyball.ports.sandbox import Sandbox
 from flyball.ports.signer import Signer
 from flyball.runtime.agent import Thinking
 from flyball.runtime.approve.lift import Approve, Asking
@@ -67,6 +68,7 @@ class Ports:
     entropy: Entropy
     models: Mapping[str, ModelPort]
     prices: PriceTable
+    sandbox: Sandbox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
         yield Ports(
             journal=journal, clock=clock, entropy=entropy, keyring=keyring, signer=signer,
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
-            prices=adapter("prices")(config.prices.file, config.prices.digest),
+            prices=adapter("prices")(config.prices.file, config.prices.digest), sandbox=adapter("sandbox.process")(),
         )  # fmt: skip
 
 
@@ -133,7 +135,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     record.hints = watching.hints
     # A result may be as large as arguments may be: a model's reply holds what it proposes.
     most = max(MAX_RESULT, config.input.max_bytes)
-    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden)
+    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox)
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None,
@@ -160,7 +162,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         record, ports.engine, project.actions, project.attributes,
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
     )  # fmt: skip
-    enforce.reload, record.woken = policies.install, driver.wake
+    enforce.reload, record.woken, record.isolation = policies.install, driver.wake, broker.isolation
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, resources=resources, watching=watching,

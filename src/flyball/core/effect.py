@@ -21,8 +21,6 @@ Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
 ActionKind = Literal["tool", "model", "agent", "flow", "approve", "policy"]
 
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
-# What there is: tools run in the process that owns the journal.
-ISOLATION_HERE: Final[Isolation] = "none"
 
 
 class Key(msgspec.Struct, frozen=True):

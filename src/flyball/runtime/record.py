@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
 from flyball.core.commitment import SALT_BYTES, pseudonym
-from flyball.core.effect import ISOLATION_HERE
+from flyball.core.effect import Isolation
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import (
     Answered,
@@ -66,6 +66,7 @@ class Recorder:
         self.journal, self.clock, self._keyring, self._entropy = journal, clock, keyring, entropy
         self.hints: set[asyncio.Event] = set()
         self.woken: Callable[[str, str], None] = lambda *_: None
+        self.isolation: Callable[[Proposal], Isolation] = lambda _: "none"
         self._jumps: dict[str, int] = {}
 
     # sealing -------------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class Recorder:
         place, key = p.place, call_key(p)
         facts |= {
             "key": key, "idempotency": p.action.idempotency, "deadline": self.clock.now() + p.action.timeout_ms * 1000,
-            "isolation": ISOLATION_HERE, **p.performer.facts,
+            "isolation": self.isolation(p), **p.performer.facts,
             "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
         }  # fmt: skip
         event = Event(

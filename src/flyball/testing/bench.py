@@ -26,6 +26,7 @@ from flyball.core.model import ModelConfig
 from flyball.core.record import Opened
 from flyball.ports.clock import Clock, Entropy
 from flyball.runtime.record import Recorder
+from flyball.testing.apart import sandbox
 from flyball.testing.chance import Seeded
 from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import Crash, LabJournal
@@ -106,7 +107,7 @@ class Bench:
         return Ports(
             journal=journal, keyring=self._keyring, signer=self._signer, engine=cedar(), clock=clock or self.clock,
             entropy=self.entropy, models=dict.fromkeys(names, LabModel(self._scripts, journal)),
-            prices=adapter("prices")(None),
+            prices=adapter("prices")(None), sandbox=sandbox(),
         )  # fmt: skip
 
     # the process -----------------------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]
 def _isolation() -> Iterator[Finding]:
     yield Finding(
         name="isolation", level="warn",
-        detail=f"tools run in the owner's process (level {ISOLATION}): they can reach the project's configuration, "
-        "policies, prompts, keys and journal, and this command line",
-        fix="Give a tool isolation= where it must not; it is refused until a level is there.",
+        detail=f"tools run in the owner's process (level {ISOLATION}), or with isolation=\"process\" in one of "
+        "their own under its user: they can reach the project's configuration, policies, prompts, keys and journal, "
+        "and this command line",
+        fix='isolation="process" keeps a tool\'s accidents away from the owner; no level here keeps out an attacker.',
     )  # fmt: skip

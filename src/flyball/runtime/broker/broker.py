@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -24,8 +23,8 @@ from msgspec.structs import replace
 from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree
-from flyball.core.effect import ISOLATION_HERE, ISOLATION_ORDER
-from flyball.core.errors import FlyballError, recordable, said
+from flyball.core.effect import Isolation
+from flyball.core.errors import recordable, said
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
 from flyball.core.outcome import REPLY_TOO_LARGE, Ended, call_key, own_amounts
@@ -33,14 +32,16 @@ from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.result import Blocked, NotDone
 from flyball.core.signature import from_json, to_json
 from flyball.ports.clock import Clock
+from flyball.ports.sandbox import Sandbox
+from flyball.runtime.broker.apart import Apart, Unfit
 from flyball.runtime.broker.hide import Hidden
+from flyball.runtime.broker.inside import code_of
 from flyball.runtime.broker.left import Keep, Left, bounded, threaded
 from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
 from flyball.runtime.broker.throttle import Throttle
 
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
-_CODE = re.compile("[a-z][a-z0-9_]{0,39}")
 
 
 class Broker:
@@ -49,19 +50,24 @@ class Broker:
     def __init__(
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
         heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
-        hidden: Hidden | None = None,
+        hidden: Hidden | None = None, sandbox: Sandbox | None = None,
     ) -> None:  # fmt: skip
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result, self._hidden = max_result, hidden or Hidden()
         self._throttle, self._left = Throttle(), Left()
+        self._apart = Apart(sandbox, resources, tenants, max_result)
+
+    def isolation(self, p: Proposal) -> Isolation:
+        """The isolation that this call has, for its intent."""
+        return self._apart.level(p)
 
     async def objection(self, ruled: Ruled) -> Blocked | None:
         """Why this attempt cannot run now although policy allows it; None where it can."""
         p = ruled.proposal
         action, tenant = p.action, p.place.tenant
-        if ISOLATION_ORDER.index(action.isolation) > ISOLATION_ORDER.index(ISOLATION_HERE):
-            what = f"{action.name} demands isolation {action.isolation}; there is {ISOLATION_HERE} here"
-            return Blocked("isolation_unavailable", what=what, fix="run it where that isolation can be had")
+        exposed = await self._apart.objection(p)
+        if exposed is not None:
+            return exposed
         left = self._throttle.broken(tenant, _throttled(p), self._clock.now())
         if left:
             return Blocked("breaker_open", what=f"{action.name} failed repeatedly; it rests {left / 1e6:.0f} s more")
@@ -97,6 +103,8 @@ class Broker:
         except ModelError as bad:
             ended = _model_ended(p, bad)
             ended = replace(ended, message=self._hidden.text(ended.message))
+        except Unfit as bad:
+            ended = self._misfit(str(bad), own_amounts(p))
         except Exception as bad:  # noqa: BLE001 - a station boundary: what a tool raises is an ending, classified below
             ended = self._lost(p, bad)
         except asyncio.CancelledError as bad:
@@ -123,10 +131,7 @@ class Broker:
 
     def _lost(self, p: Proposal, bad: BaseException) -> Ended:
         own = "internal_error" if p.performer.lasting else "tool_failed"
-        word = bad.code if isinstance(bad, FlyballError) else vars(bad).get("code", "")
-        # The code goes into the leaf: only what can be a code, never whatever a library keeps under that name.
-        known = word if isinstance(word, str) and _CODE.fullmatch(word) else own
-        code = "timeout" if isinstance(bad, TimeoutError) else known
+        code = code_of(bad) or own
         message = self._hidden.text(said(bad))
         status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
         usage = plus(own_amounts(p), p.performer.reserved or Amounts())
@@ -145,13 +150,14 @@ class Broker:
         except Exception as bad:  # noqa: BLE001 - a station boundary: a result may be of any class, with any methods
             large = p.action.kind == "model" and getattr(bad, "code", "") == "too_large"
             spent = plus(charge, p.performer.usage(value, p.attempt)) if large and p.performer.usage else charge
-            return Ended(
-                status="executed", code=REPLY_TOO_LARGE if large else "result_invalid", usage=spent,
-                message=self._hidden.text(recordable(f"the result does not fit: {said(bad)}")), result_invalid=True,
-            )  # fmt: skip
+            return self._misfit(said(bad), spent, REPLY_TOO_LARGE if large else "result_invalid")
         usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
         tainted = signature is not None and untrusted(data, signature.trusted)
         return Ended(status="executed", value=value, data=data, usage=usage, code="untrusted" if tainted else "")
+
+    def _misfit(self, why: str, usage: Amounts, code: str = "result_invalid") -> Ended:
+        message = self._hidden.text(recordable(f"the result does not fit: {why}"))
+        return Ended(status="executed", code=code, usage=usage, message=message, result_invalid=True)
 
     async def ask(self, p: Proposal) -> Ended | None:
         """The probe's answer: executed with its result, None where it says that it did not happen.
@@ -217,6 +223,8 @@ class Broker:
         performer, place = p.performer, p.place
         tenant = self._tenants(place.tenant)
         limit = self._clock.now() + int((seconds or 0) * 1_000_000)
+        if seconds is not None and self._apart.wanted(p):
+            return await self._apart.call(p, function, arguments, seconds, limit, self._listener(place))
         async with AsyncExitStack() as stack:
             wanted = resources_of(performer.functions)
             try:

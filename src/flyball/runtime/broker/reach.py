@@ -60,6 +60,10 @@ class Resources:
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
 
+    def stood_in(self, resource: Resource[Any]) -> bool:
+        """Does something else stand for this resource (`use`)?"""
+        return id(resource) in self._given
+
     async def ready(self, wanted: Iterable[Resource[Any]], tenant: str, stack: AsyncExitStack) -> dict[int, Any]:
         """The open values of these resources by identity; call-scoped ones live on `stack`."""
         found: dict[int, Any] = {}
