@@ -140,7 +140,7 @@ async def find_clauses(call: Call, topics: list[str]) -> list[Clause]:
     return [Clause(r[0], r[1], r[2], bool(r[3])) for r in rows if not wanted or {r[0].lower(), r[1]} & wanted]
 
 
-@tool(effect="read")
+@tool(effect="read", isolation="process")  # it reads whole files, whoever wrote them
 async def find_documents(call: Call, about: str) -> list[Document]:
     """Find documents that mention a word, at most three. The price list is among them."""
     found = (Document(path.name, path.read_text("utf-8")) for path in sorted(call.get(documents).glob("*.md")))

@@ -21,47 +21,47 @@ def echo(given: bytes, line: Line) -> None:
     line.answer(given)
 
 
-def looks(_: bytes, line: Line) -> None:
+def looks(given: bytes, line: Line) -> None:
     line.answer(repr((sys.argv, dict(os.environ), sys.stdin.read(), os.listdir("."))).encode())
 
 
-def fails(_: bytes, line: Line) -> None:
+def fails(given: bytes, line: Line) -> None:
     line.begin()
     raise ValueError("no such day")
 
 
-def quiet(_: bytes, line: Line) -> None:
+def quiet(given: bytes, line: Line) -> None:
     line.begin()
 
 
-def leaves(_: bytes, line: Line) -> None:
+def leaves(given: bytes, line: Line) -> None:
     line.begin()
     os._exit(0)
 
 
-def never_begins(_: bytes, line: Line) -> None:
+def never_begins(given: bytes, line: Line) -> None:
     time.sleep(60)
 
 
-def never_ends(_: bytes, line: Line) -> None:
+def never_ends(given: bytes, line: Line) -> None:
     line.begin()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)
 
 
-def spins(_: bytes, line: Line) -> None:
+def spins(given: bytes, line: Line) -> None:
     line.begin()
     while True:
         pass
 
 
-def fills_memory(_: bytes, line: Line) -> None:
+def fills_memory(given: bytes, line: Line) -> None:
     line.begin()
     line.answer(str(len(bytearray(2 << 30))).encode())
 
 
-def fills_a_file(_: bytes, line: Line) -> None:
+def fills_a_file(given: bytes, line: Line) -> None:
     line.begin()
     with open("large", "wb") as file:
         for _ in range(128):
@@ -69,13 +69,13 @@ def fills_a_file(_: bytes, line: Line) -> None:
     line.answer(b"")
 
 
-def opens_files(_: bytes, line: Line) -> None:
+def opens_files(given: bytes, line: Line) -> None:
     line.begin()
     kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(2_000)]
     line.answer(str(len(kept)).encode())
 
 
-def forks_on(_: bytes, line: Line) -> None:
+def forks_on(given: bytes, line: Line) -> None:
     line.begin()
     for _ in range(400):
         if os.fork() == 0:
@@ -101,7 +101,7 @@ def hides(given: bytes, line: Line) -> None:
 
 
 def hides_and_answers(given: bytes, line: Line) -> None:
-    threading.Thread(target=lambda: (time.sleep(0.3), line.answer(b"done")), daemon=True).start()
+    threading.Timer(0.3, line.answer, [b"done"]).start()
     hides(given, line)
 
 
@@ -118,30 +118,30 @@ def _is_socket(number: int) -> bool:
         return False
 
 
-def garbage(_: bytes, line: Line) -> None:
+def garbage(given: bytes, line: Line) -> None:
     line.begin()
     _raw().sendall(b"Traceback (most recent call last)")
     time.sleep(60)
 
 
-def garbage_at_once(_: bytes, line: Line) -> None:
+def garbage_at_once(given: bytes, line: Line) -> None:
     _raw().sendall(b"?" * 64)
     time.sleep(60)
 
 
-def fifty_megabytes(_: bytes, line: Line) -> None:
+def fifty_megabytes(given: bytes, line: Line) -> None:
     line.begin()
     line.answer(bytes(50 << 20))
 
 
-def fifty_megabytes_of_talk(_: bytes, line: Line) -> None:
+def fifty_megabytes_of_talk(given: bytes, line: Line) -> None:
     line.begin()
     for _ in range(1_000):
         line.tell(bytes(50_000))
     line.answer(b"done")
 
 
-def prints_without_end(_: bytes, line: Line) -> None:
+def prints_without_end(given: bytes, line: Line) -> None:
     line.begin()
     for _ in range(500):
         print("x" * 20_000)
@@ -149,23 +149,23 @@ def prints_without_end(_: bytes, line: Line) -> None:
     line.answer(b"done")
 
 
-def closes_its_line(_: bytes, line: Line) -> None:
+def closes_its_line(given: bytes, line: Line) -> None:
     _raw().close()
     line.begin()
 
 
-def closes_its_line_later(_: bytes, line: Line) -> None:
+def closes_its_line_later(given: bytes, line: Line) -> None:
     line.begin()
     _raw().close()
     time.sleep(60)
 
 
-def kills_itself(_: bytes, line: Line) -> None:
+def kills_itself(given: bytes, line: Line) -> None:
     line.begin()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def starts_a_program(_: bytes, line: Line) -> None:
+def starts_a_program(given: bytes, line: Line) -> None:
     line.begin()
     told = subprocess.run(["echo", "there"], capture_output=True, check=True)
     line.answer(told.stdout)

@@ -142,6 +142,7 @@ async def test_a_cancelled_call_is_killed(tmp_path: Path) -> None:
     assert not alive(int(told.read_text()))
 
 
+@pytest.mark.promise("journal-children-die-with-parents")
 def test_a_child_whose_caller_is_killed_dies(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     code = (

@@ -127,7 +127,7 @@ class _Tail(asyncio.Protocol):
         self.kept = b""
         self.over = asyncio.Event()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.over.set()
 
     def data_received(self, data: bytes) -> None:
