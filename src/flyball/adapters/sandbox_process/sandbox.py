@@ -44,11 +44,11 @@ class ProcessSandbox:
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
-        self._level: Level | None = None
+        self._level = Level(isolation="none")
 
     async def level(self) -> Level:
-        """`process` where a trial showed it, once; else `none` and why."""
-        if self._level is None:
+        """`process` where a trial showed it; else `none` and why, and the next call tries again."""
+        if self._level.isolation == "none":  # a machine without memory for a moment is not one without isolation
             self._level = await self._tried()
         return self._level
 
