@@ -22,6 +22,7 @@ from flyball.core.event import Waiting as Waits
 from flyball.core.result import Pending
 from flyball.runtime.ledger import HANDS
 from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, on_disk, pay, settle
+from tests.runtime.till import key_of
 
 ME = sys.modules[__name__]
 HOLD = timedelta(seconds=20)
@@ -283,3 +284,20 @@ async def test_many_logs_are_signed_a_few_at_a_time_each_over_a_fresh_view(
     await asyncio.gather(*[app.runs.ready(tenant) for tenant in tenants])
     await asyncio.gather(*[app.ledger.checkpoint(tenant=tenant) for tenant in tenants])
     assert 1 < most <= HANDS
+
+
+# keys -----------------------------------------------------------------------------------------------------------------
+async def test_a_key_may_be_the_first_that_is_heard_of_a_tenant(app: Flyball) -> None:
+    await app.keys.enrol(key_of("user:fay"), tenant="new")
+    assert isinstance(await app.run(both, 1, by=msgspec.structs.replace(KIM, tenant="new")), Completed)
+    assert (await app.ledger.verify(tenant="new")).ok
+
+
+async def test_a_key_that_is_none_is_refused_and_nothing_is_recorded(app: Flyball) -> None:
+    for bad in (
+        msgspec.structs.replace(key_of("user:fay"), public=""),
+        msgspec.structs.replace(key_of("user:fay"), id="k"),
+    ):
+        with pytest.raises(FlyballError) as refused:
+            await app.keys.enrol(bad)
+        assert refused.value.code == "bad_key" and not app.keys.list()

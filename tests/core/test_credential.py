@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core import credential
-from flyball.core.credential import SignedRequest, SigningKey
+from flyball.core.credential import SignedRequest, SigningKey, written
 from flyball.core.errors import FlyballError
 
 ANNA = SigningKey(name="anna", seed=bytes(range(32)))
@@ -146,3 +148,15 @@ def test_there_is_nothing_to_approve_but_a_digest(over: str) -> None:
 def test_no_request_can_pass_for_an_approval(command: str, arguments: dict[str, str]) -> None:
     raw = credential.request_bytes(command, arguments, NOW, NONCE)
     assert not raw.startswith(b"flyball/approve/v1\0")
+
+
+@pytest.mark.parametrize("text", ["", "no base64!", base64.b64encode(b"short").decode(), "AA" * 20])
+def test_what_is_no_public_key_is_told_so(text: str) -> None:
+    with pytest.raises(FlyballError) as refused:
+        written(text)
+    assert refused.value.code == "bad_key"
+
+
+def test_a_public_key_is_read_as_it_is_written() -> None:
+    key = SigningKey(name="fay", seed=b"f" * 32)
+    assert written(base64.b64encode(key.public).decode()) == key.public

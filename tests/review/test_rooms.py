@@ -13,12 +13,12 @@ import pytest
 from flyball import Completed, FlyballError, Limits, Principal, Run, Stopped, Tenant, Waiting, flow, resource
 from flyball.app.flyball import Flyball
 from flyball.core.call import Secret
-from flyball.core.journal import Append, KeyRow, PendingRow
+from flyball.core.journal import Append, PendingRow
 from flyball.core.outcome import Ended, outcome_event
 from flyball.core.policy import Source
 from flyball.core.proposal import Place
 from flyball.runtime.broker.reach import Resources
-from tests.runtime.till import FAY, KIM, POLICY, Drawer, gossip, lab, look, pay
+from tests.runtime.till import FAY, KIM, POLICY, Drawer, gossip, key_of, lab, look, pay
 
 STRICT = POLICY.replace("cents > 100000", "cents > 1")
 BY_KEY = Principal("user:kim", groups=frozenset({"till"}), issuer="key", assurance="key")
@@ -222,12 +222,12 @@ async def test_a_revoked_person_ends_the_run_whatever_the_flow_catches() -> None
     @flow
     async def stubborn(run: Run, n: int) -> str:
         await run.call(look, n)
-        await app.keys.revoke("k1")
+        await app.keys.revoke(key_of("user:kim").id)
         return type(await run.attempt(pay, n)).__name__
 
     app = await bench._bench.ready(stubborn)
     await app.runs.ready("local")
-    await app.keys.enrol(KeyRow(id="k1", person="user:kim", groups=("till",), public="", created=1))
+    await app.keys.enrol(key_of("user:kim", "till"))
     ended = await app.run(stubborn, 5, by=BY_KEY)
     assert isinstance(ended, Stopped) and ended.reason == "auth_failed"
 
@@ -238,7 +238,7 @@ async def test_a_run_loses_the_groups_that_its_person_s_key_lost() -> None:
     bench = lab(policies=grouped)
     app = await bench._bench.ready(trying)
     await app.runs.ready("local")
-    await app.keys.enrol(KeyRow(id="k1", person="user:kim", groups=("other",), public="", created=1))
+    await app.keys.enrol(key_of("user:kim", "other"))
     done = await app.run(trying, 5, by=BY_KEY)
     assert isinstance(done, Completed) and done.value == "Blocked Blocked"
 

@@ -11,9 +11,8 @@ import pytest
 
 from flyball import Blocked, Completed, Run, Waiting, flow
 from flyball.core.config import Approvals, Config
-from flyball.core.journal import KeyRow
 from flyball.testing import Lab
-from tests.runtime.till import FAY, Drawer, lab, pay
+from tests.runtime.till import FAY, Drawer, key_of, lab, pay
 
 
 @flow
@@ -30,7 +29,7 @@ async def enrol(bench: Lab, groups: Mapping[str, tuple[str, ...]]) -> None:
     app = await bench._bench.ready(asking)
     await app.runs.ready("local")
     for person, of in groups.items():
-        await app.keys.enrol(KeyRow(id=f"k-{person}", person=person, groups=of, public="", created=0))
+        await app.keys.enrol(key_of(person, *of))
 
 
 @pytest.mark.promise("gate-caps-on-asking")

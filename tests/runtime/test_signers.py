@@ -8,9 +8,9 @@ import pytest
 
 from flyball import Completed, Principal, Run, Waiting, flow
 from flyball.app.may import May
-from flyball.core.journal import KeyRow, PendingRow
+from flyball.core.journal import PendingRow
 from flyball.testing import Lab
-from tests.runtime.till import FAY, READS, lab, pay
+from tests.runtime.till import FAY, READS, key_of, lab, pay
 
 BOTH = Principal("user:bo", groups=frozenset({"finance", "sales"}))
 
@@ -40,9 +40,8 @@ async def sleepy(run: Run, n: int) -> None:
 async def enrolled(bench: Lab, *people: Principal) -> None:
     app = await bench._bench.ready(pay)
     await app.runs.ready("local")
-    for n, who in enumerate(people):
-        row = KeyRow(id=f"k{n}", person=who.id, groups=tuple(sorted(who.groups)), public="", created=0)
-        await app.keys.enrol(row)
+    for who in people:
+        await app.keys.enrol(key_of(who.id, *sorted(who.groups)))
 
 
 @pytest.mark.promise("gate-policy-asks-of-signers")

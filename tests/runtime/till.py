@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from flyball import Call, Critical, Principal, Retry, Tenant, resource, tool
+from flyball.core.credential import SigningKey
+from flyball.core.journal import KeyRow
 from flyball.testing import Lab
 
 KIM = Principal("user:kim", groups=frozenset({"till"}))
 FAY = Principal("user:fay", groups=frozenset({"finance", "owner"}))
 NOOR = Principal("user:noor", groups=frozenset({"finance"}))
+
+
+def key_of(person: str, *groups: str) -> KeyRow:
+    """A person's key, as the directory holds it."""
+    key = SigningKey(name=person.partition(":")[2], seed=person.encode().ljust(32, b"."))
+    public = base64.b64encode(key.public).decode()
+    return KeyRow(id=key.id, person=person, groups=groups, public=public, created=1)
+
 
 READS = '@id("read") permit (principal, action in Action::"read", resource);'
 POLICY = (

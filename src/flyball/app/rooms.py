@@ -21,6 +21,7 @@ from flyball.app.replaying import replay
 from flyball.app.wiring import Rooms
 from flyball.core.approval import shown_group
 from flyball.core.attested import changed, key_objection
+from flyball.core.credential import enrolled, written
 from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
 from flyball.core.identity import Principal
@@ -339,6 +340,9 @@ class Keys:
 
     async def enrol(self, row: KeyRow, *, tenant: str = "local") -> None:
         """Adds a public key to the directory, as a leaf."""
+        if row.id != enrolled(written(row.public)):
+            raise FlyballError("bad_key", f"{row.id} is not the id of this public key", fix="flyball key create NAME")
+        await self._rooms.ledger.open(tenant)  # a key may be the first that is heard of a tenant
         person = self._rooms.record.person(tenant, row.person)
         facts = {"key": row.id, "groups": list(row.groups), "public": row.public, "person": person}
         event = Event(kind="key_created", path=row.id, facts=facts)

@@ -84,6 +84,15 @@ def enrolled(public: bytes) -> str:
     return key_id(public)
 
 
+def written(public: str) -> bytes:
+    """A public key from its text in base64; raises FlyballError `bad_key` where it is none."""
+    raw = _bytes(public)
+    if raw is None:
+        raise FlyballError("bad_key", "this is no public key", "it is not base64", "flyball key create NAME shows one")
+    check_public_key(raw)
+    return raw
+
+
 def format_key(key: SigningKey) -> str:
     """The one line of a key file: format, name, seed in base64."""
     return f"{KEY_FORMAT} {key.name} {_text(key.seed)}\n"

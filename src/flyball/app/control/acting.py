@@ -23,7 +23,7 @@ from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 from flyball.app.control.reading import Nothing, asked_data, result_data
 from flyball.core.canonical import MAX_BYTES, parse_json
-from flyball.core.credential import enrolled, verify_approval
+from flyball.core.credential import enrolled, verify_approval, written
 from flyball.core.errors import FlyballError
 from flyball.core.event import Ended
 from flyball.core.journal import KeyRow, RunRow
@@ -274,9 +274,8 @@ def _decided(office: Office, caller: Caller, shown: Pending, what: str) -> dict[
 async def key_enrol(office: Office, caller: Caller, wanted: Enrol) -> dict[str, Any]:
     """Adds a person's public key to the directory."""
     _may_change(office, caller)
-    public = base64.b64decode(wanted.public, validate=True)
     row = KeyRow(
-        id=enrolled(public), person=f"user:{wanted.name}", groups=tuple(sorted(set(wanted.groups))),
+        id=enrolled(written(wanted.public)), person=f"user:{wanted.name}", groups=tuple(sorted(set(wanted.groups))),
         public=wanted.public, created=office.rooms.ports.clock.now(),
     )  # fmt: skip
     known = office.rooms.ports.journal.view(caller.by.tenant).row(KeyRow, row.id)
