@@ -105,6 +105,12 @@ def test_a_question_names_its_people_by_pseudonym() -> None:
     assert misstated(replace(row, groups=("project/user:eve",)), told, person)
 
 
+def test_an_early_log_does_not_say_who_may_settle_what_is_unknown() -> None:
+    covers = {"pending": "r/2#1"}
+    row = replace(ROW, kind="unknown", groups=("project/owner",), over=over(covers), expires=0)
+    assert misstated(row, asked(kind="unknown", covers=covers, over=row.over), person) == ""
+
+
 def test_an_approval_is_what_people_were_recorded_to_give() -> None:
     assert why_not(approved()) == ""
     assert why_not() == "the log holds no approval of project/finance"

@@ -33,6 +33,13 @@ Besides, by seed: each row deleted, each column and each field of each row chang
 (`test_a_sample_of_edited_rows_is_noticed`), and single bytes flipped (`test_a_sample_of_flipped_bytes_is_noticed`). A
 second process is refused while one owns the journal (`test_two_owners_do_not_meet`).
 
+A writer that asks no lock is noticed in every table (`test_a_row_put_into_any_table_is_noticed`); only a sealed value
+that no payload names stays, and nobody reads it. Of a write-ahead log that was cut or flipped SQLite keeps what was
+whole, and the signer knows of more (`test_what_a_torn_write_ahead_log_loses_is_known_to_the_signer`).
+
+While a process runs, rows decide nothing by themselves (`tests/tamper/test_rows_decide_nothing.py`): a row that says
+that something was approved is asked again, a changed policy or key ends with `journal_corrupt`.
+
 ## Histories signed with the log's own key
 
 Whoever holds the database and the log's key can sign any history. What they lack is the approvers' keys, and whatever

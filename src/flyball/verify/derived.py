@@ -245,7 +245,8 @@ class Derived:
             same, cures = same and row.default == "deny", tuple(leaf_cure(cure, self._person) for cure in row.groups)
         if row.kind == "unknown":
             intent = record_id(row.run, bare(row.path), waits.leaf.attempt, "intent")
-        return not (same and row.intent == intent and cures == texts(covers, "cures") and self._stands(row, waits))
+        same = same and row.intent == intent and ("cures" not in covers or cures == texts(covers, "cures"))
+        return not (same and self._stands(row, waits))
 
     def _stands(self, row: PendingRow, waits: _Waits) -> bool:
         run = self._runs.get(row.run)
