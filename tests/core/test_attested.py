@@ -105,10 +105,13 @@ def test_a_question_names_its_people_by_pseudonym() -> None:
     assert misstated(replace(row, groups=("project/user:eve",)), told, person)
 
 
-def test_an_early_log_does_not_say_who_may_settle_what_is_unknown() -> None:
+def test_an_owner_and_whoever_asked_for_the_run_settle_what_is_unknown() -> None:
     covers = {"pending": "r/2#1"}
     row = replace(ROW, kind="unknown", groups=("project/owner",), over=over(covers), expires=0)
-    assert misstated(row, asked(kind="unknown", covers=covers, over=row.over), person) == ""
+    told = replace(asked(kind="unknown", covers=covers, over=row.over), private={"shown": {"by": "user:kim"}})
+    assert misstated(row, told, person) == ""
+    assert misstated(replace(row, groups=("project/owner", "project/user:kim")), told, person) == ""
+    assert misstated(replace(row, groups=("project/owner", "project/user:eve")), told, person)
 
 
 def test_an_approval_is_what_people_were_recorded_to_give() -> None:

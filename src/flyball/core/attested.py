@@ -70,9 +70,10 @@ def misstated(row: PendingRow, asked: Opened, person: Person) -> str:
         return "it was asked for something else"
     if not row.over == facts["over"] == over(covers):
         return "its digest is not that of what is shown"
-    cures = row.groups if row.kind == "approval" else tuple(leaf_cure(cure, person) for cure in row.groups)
-    # The earliest logs do not say who may settle an unknown outcome.
-    if cures != tuple(covers.get("cures", cures)) or row.expires != covers.get("expires", 0):
+    cures = row.groups if row.kind != "question" else tuple(leaf_cure(cure, person) for cure in row.groups)
+    # Of an unknown outcome only its payload says whom it may be asked of: an owner, and who asked for the run.
+    told = tuple(covers["cures"]) if row.kind != "unknown" else _settlers(asked)[: len(cures)]
+    if cures != told or row.expires != covers.get("expires", 0):
         return "it was asked of others, or for another time"
     return ""
 
@@ -113,6 +114,11 @@ def _stands(row: PendingRow, approved: Opened, person: Person, key: Callable[[st
     if used is None or used.person != name:
         return False
     return verify_approval(b64decode(used.public), row.over, str(facts.get("sig", "")))
+
+
+def _settlers(asked: Opened) -> tuple[str, ...]:
+    shown = (asked.private or {}).get("shown", {})
+    return ("project/owner", f"project/{shown.get('by')}")
 
 
 def _facts(stored: Stored) -> Mapping[str, Any]:

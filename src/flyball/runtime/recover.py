@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from flyball.core.approval import leaf_cure, over
+from flyball.core.approval import over
 from flyball.core.effect import may_retry
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, PendingRow, Refused, Settle
@@ -214,16 +214,14 @@ class Recover:
         }  # fmt: skip
         row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
         if row is None:
-            cures = [leaf_cure(cure, partial(self._record.person, place.tenant)) for cure in settlers(p)]
-            covers = {"pending": row_id, "cures": cures}
             row = PendingRow(
                 id=row_id, run=place.run, path=place.path, kind="unknown", state="open", groups=settlers(p),
-                record=record_id(place.run, f"{place.path}?", p.attempt, "asked"), over=over(covers),
+                record=record_id(place.run, f"{place.path}?", p.attempt, "asked"), over=over({"pending": row_id}),
                 intent=record_id(place.run, place.path, p.attempt, "intent"),
             )  # fmt: skip
             event = Event(
                 kind="asked", run=place.run, path=f"{place.path}?", attempt=p.attempt, subjects=place.subjects,
-                facts={"pending": row_id, "kind": "unknown", "over": row.over, "covers": covers},
+                facts={"pending": row_id, "kind": "unknown", "over": row.over, "covers": {"pending": row_id}},
                 private={"shown": shown, "args": p.arguments, "schema": schema_for(_type(p))},
             )  # fmt: skip
             entry = self._record.seal(place.tenant, event)

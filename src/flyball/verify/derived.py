@@ -245,8 +245,15 @@ class Derived:
             same, cures = same and row.default == "deny", tuple(leaf_cure(cure, self._person) for cure in row.groups)
         if row.kind == "unknown":
             intent = record_id(row.run, bare(row.path), waits.leaf.attempt, "intent")
-        same = same and row.intent == intent and ("cures" not in covers or cures == texts(covers, "cures"))
+        same = same and row.intent == intent and self._is_asked_of(cures, waits)
         return not (same and self._stands(row, waits))
+
+    def _is_asked_of(self, cures: Sequence[str], waits: _Waits) -> bool:
+        if text(waits.leaf.facts, "kind") != "unknown":
+            return cures == texts(table(waits.leaf.facts, "covers"), "cures")
+        run = self._runs.get(waits.leaf.run)
+        asker = f"project/user:{text(run.leaf.facts, 'by') if run is not None else ''}"
+        return cures in (("project/owner",), ("project/owner", asker))
 
     def _stands(self, row: PendingRow, waits: _Waits) -> bool:
         run = self._runs.get(row.run)
