@@ -105,10 +105,11 @@ DELETE FROM {table} WHERE log = ? AND id = ?
 SELECT place FROM record WHERE log <> place / 1099511627776 LIMIT ?
 
 -- name: unfound
--- Records that their step key does not lead to.
+-- Records that their step key does not lead to. One that an append is named after has that append's size.
 SELECT r.place FROM record r LEFT JOIN used u
     ON u.log = r.log AND u.id = r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind AND u.what = 0
-WHERE u.first IS NOT r.place - r.log * 1099511627776 OR u.size IS NOT u.first + 1 LIMIT ?
+WHERE u.first IS NOT r.place - r.log * 1099511627776
+    OR CASE WHEN u.named IS NULL THEN u.size <> 0 ELSE u.size <= u.first END LIMIT ?
 
 -- name: unrecorded
 -- Step keys that are used up by no record.
@@ -118,7 +119,8 @@ WHERE u.what = 0 AND u.id IS NOT r.run || '/' || r.path || '/' || r.attempt || '
 -- name: misanswered
 -- Answers to appends that the log cannot have given.
 SELECT u.id FROM used u JOIN log l ON l.number = u.log
-WHERE u.what NOT IN (0, 1) OR u.first < 0 OR u.first > u.size OR u.size > l.size LIMIT ?
+WHERE u.what NOT IN (0, 1) OR u.first < 0 OR u.size > l.size
+    OR u.what = 1 AND (u.first > u.size OR u.named IS NOT NULL) LIMIT ?
 
 -- name: mistimed
 -- Logs whose latest time is not that of their records.
