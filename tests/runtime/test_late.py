@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flyball import Call, Completed, Run, Waiting, flow, tool
+from flyball.core.errors import FlyballError
 from flyball.core.journal import BudgetRow, PendingRow
 from flyball.testing import Lab
 from tests.runtime.till import FAY, Drawer, drawer, lab
@@ -149,3 +150,45 @@ async def test_what_a_person_said_before_stands() -> None:
     while not any(r.kind == "late" for r in bench.records("k")):
         await asyncio.sleep(0.01)
     assert isinstance(told, Completed) and told.value == "seen" and (await bench.verify()).ok
+
+
+async def test_nobody_can_deny_what_has_come_to_light() -> None:
+    till = Gate()
+    bench = lab(till)
+    asked = await bench.run(pushing, 3, key="k")
+    assert isinstance(asked, Waiting)
+    bench._bench._app.rooms.record.woken = lambda *_: None  # type: ignore[union-attr]
+    till.open.set()
+    while not any(r.kind == "late" for r in bench.records("k")):
+        await asyncio.sleep(0.01)
+    with pytest.raises(FlyballError) as refused:
+        await bench.resolve(asked.pending[0], "failed", by=FAY)
+    done = await ended(bench, "k")
+    assert refused.value.code == "conflict" and isinstance(done, Completed) and done.value == "pushed 3"
+
+
+@tool(effect="irreversible", timeout=SOON, idempotency="probe")
+def drag(call: Call, n: int) -> str:
+    """Drag, in a thread that ends once its probe was asked."""
+    call.get(drawer).wait("drag")  # type: ignore[attr-defined]
+    return f"dragged {n}"
+
+
+@drag.probe
+async def dragged(call: Call, n: int) -> str | None:
+    call.get(drawer).open.set()  # type: ignore[attr-defined]
+    await asyncio.sleep(0.1)
+    return None
+
+
+@flow
+async def dragging(run: Run, n: int) -> str:
+    return await run.call(drag, n)
+
+
+async def test_what_its_probe_found_out_is_not_recorded_again_as_late() -> None:
+    bench = lab(Gate())
+    done = await bench.run(dragging, 3, key="k")
+    await asyncio.sleep(0.1)
+    kinds = [r.kind for r in bench.records("k")]
+    assert isinstance(done, Completed) and done.value == "dragged 3" and "late" not in kinds, kinds

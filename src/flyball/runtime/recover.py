@@ -77,12 +77,12 @@ class Recover:
 
     def known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
         """What the caller was told, where that is settled."""
-        settled = past.last("resolution")
-        if settled is not None:
+        settled, late = past.last("resolution"), past.late()
+        # Of what came to light and what a person said the first counts: it may have been told already.
+        if settled is not None and (late is None or settled.index < late.index):
             return _resolved(proposal, settled)
         if _doubt(proposal, past):
             # What a later attempt was told says nothing about the one that may have happened; what it came to does.
-            late = past.late()
             return told_again(proposal, late) if late is not None else None
         outcome = past.last("outcome")
         if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":

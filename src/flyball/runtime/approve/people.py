@@ -157,6 +157,8 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
+        if self._came_late(by.tenant, row):
+            raise FlyballError("conflict", f"{row.id} needs no answer", "it has come to light", "flyball show RUN")
         result = plain(result, max_bytes=MAX_APPEND)
         wrong = misfit(result, (asked.private or {}).get("schema", {})) if status == "executed" else None
         if wrong is not None:
@@ -292,6 +294,12 @@ class People:
         if not isinstance(answer, Appended) or answer.repeated:
             raise FlyballError("conflict", f"{row.id} was decided by somebody else meanwhile", fix="flyball approvals")
         self._wake(tenant, row.run)
+
+    def _came_late(self, tenant: str, row: PendingRow) -> bool:
+        """Is it in the log that it happened? The run may not have been driven since."""
+        view = self._record.journal.view(tenant)
+        late = (s for s in view.records(run=row.run, limit=ALL) if s.kind == "late" and bare(s.path) == bare(row.path))
+        return any(self._record.open(tenant, s, view).facts["status"] == "executed" for s in late)
 
     def _reserved(self, tenant: str, row: PendingRow) -> Amounts:
         view = self._record.journal.view(tenant)

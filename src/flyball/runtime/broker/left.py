@@ -36,9 +36,12 @@ class Left:
         return work is not None and not work.done()
 
     def ended(self, p: Proposal) -> asyncio.Task[Any] | None:
-        """The call of this attempt, where it was left alone and has ended since."""
+        """The call of this attempt, where it was left alone and has ended since. Told once: then it is no secret."""
         work = self._works.get(_step(p))
-        return work if work is not None and work.done() and not work.cancelled() else None
+        if work is None or not work.done():
+            return None
+        del self._works[_step(p)]
+        return None if work.cancelled() else work
 
     def follow(self, p: Proposal, tell: Callable[[], Awaitable[None]]) -> None:
         """Once a call that was left alone has ended, tells so."""
