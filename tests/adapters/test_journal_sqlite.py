@@ -46,6 +46,16 @@ async def test_a_row_that_changes_often_in_a_batch_is_written_once(path: Path) -
     assert row is not None and row.inbox == 100
 
 
+async def test_a_row_that_is_not_in_memory_is_read_from_the_file(path: Path) -> None:
+    journal = open_journal(path)
+    await journal.append(append("s", put=(run_row(),)))
+    await journal.close()
+    again = open_journal(path)
+    found = [again.row(tenant, RunRow, id) for tenant, id in (("acme", "r"), ("acme", "q"), ("other", "r"))]
+    await again.close()
+    assert found == [run_row(), None, None]
+
+
 @pytest.mark.promise("journal-bad-append-hurts-only-itself")
 async def test_an_sql_error_is_answered_by_trying_each_append_alone(path: Path) -> None:
     gate, failures = threading.Event(), [sqlite_error(sqlite3.SQLITE_CONSTRAINT)]

@@ -184,6 +184,19 @@ def test_late_evidence_settles_only_what_nobody_knew(ends: str, late: str, settl
     assert (past.late() == evidence) == settled
 
 
+@pytest.mark.parametrize(
+    ("status", "final", "over"),
+    [("executed", True, True), ("executed", False, False), ("unknown", True, False), ("failed", True, False)],
+)
+def test_a_step_is_over_where_it_was_certainly_carried_out(status: str, final: bool, over: bool) -> None:
+    assert Past(records=(opened("intent"), opened("outcome", status=status, final=final))).over() is over
+
+
+@pytest.mark.parametrize("records", [(), (opened("intent"),)])
+def test_a_step_without_an_outcome_is_not_over(records: tuple[Opened, ...]) -> None:
+    assert not Past(records=records).over()
+
+
 def test_what_a_tool_returned_untrusted_taints_its_run() -> None:
     read = Ended(status="executed", code="untrusted")
     assert taints(proposal(place(), kind="tool"), read) and not taints(proposal(place(), kind="model"), read)

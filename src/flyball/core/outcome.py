@@ -80,6 +80,11 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
         known = (r for r in self.records if r.kind == "late" and r.facts["status"] == "executed")
         return next(known, None) if self.doubt() else None
 
+    def over(self) -> bool:
+        """Was it certainly carried out, so that whoever asks again is told that, and nothing is decided any more?"""
+        outcome = self.last("outcome")
+        return outcome is not None and outcome.facts["status"] == "executed" and bool(outcome.facts["final"])
+
     @property
     def attempts(self) -> int:
         """How many attempts began."""

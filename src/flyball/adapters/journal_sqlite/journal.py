@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from flyball.adapters.journal_sqlite.audit import flaws
 from flyball.adapters.journal_sqlite.opening import Synchronous, migrations, open_readonly, open_writer, prepare
 from flyball.adapters.journal_sqlite.owner import OwnerLock
-from flyball.adapters.journal_sqlite.queries import SQL
+from flyball.adapters.journal_sqlite.queries import SQL, TABLES
 from flyball.adapters.journal_sqlite.queue import Job
 from flyball.adapters.journal_sqlite.view import Readers, SqliteView
 from flyball.adapters.journal_sqlite.writer import Writer
@@ -44,6 +44,17 @@ class SqliteReader:
         """A snapshot of one tenant; short-lived: it ends after `view_seconds`."""
         self.check_process()
         return SqliteView(self._readers.lend(), tenant)
+
+    def row(self, tenant: str, kind: type[R], id: str) -> R | None:
+        """One row by its id: one statement, which is a snapshot by itself, at a quarter of what a view costs."""
+        self.check_process()
+        lease, table = self._readers.lend(several=False), TABLES[kind]
+        try:
+            found = lease.all(table.now, (tenant, id))
+        finally:
+            lease.end()
+        row: R | None = table.row(found[0][0]) if found else None
+        return row
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
@@ -132,10 +143,10 @@ class SqliteJournal:
         return self._reader.view(tenant)
 
     def row(self, tenant: str, kind: type[R], id: str) -> R | None:
-        """One row by its id as it is now: from the writer's memory where it is there, else by a view."""
+        """One row by its id as it is now: from the writer's memory where it is there, else from the file."""
         self._reader.check_process()
         known, row = self._writer.known(tenant, kind, id)
-        return row if known else self.view(tenant).row(kind, id)
+        return row if known else self._reader.row(tenant, kind, id)
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""

@@ -82,6 +82,10 @@ UNION ALL SELECT first, size FROM used WHERE log = ?1 AND id = ?3 AND what = 0 A
 -- One row of a kind.
 SELECT data FROM {table} WHERE log = ? AND id = ?
 
+-- name: row_now
+-- One row of a kind in a tenant's log.
+SELECT data FROM {table} WHERE log = (SELECT number FROM log WHERE tenant = ?) AND id = ?
+
 -- name: rows_by_id
 -- Several rows of a kind by their ids.
 SELECT id, data FROM {table} WHERE log = ? AND id IN (SELECT value FROM json_each(?))

@@ -31,13 +31,14 @@ STEPS_BETWEEN_CHECKS: Final = 50_000
 class Lease:
     """A connection lent to one view until its deadline."""
 
-    def __init__(self, pool: Readers, connection: sqlite3.Connection, deadline: float) -> None:
+    def __init__(self, pool: Readers, connection: sqlite3.Connection, deadline: float, *, several: bool) -> None:
         self._pool = pool
         self._connection: sqlite3.Connection | None = connection
         self._deadline = deadline
         self._lock = threading.RLock()
         connection.set_progress_handler(self.over, STEPS_BETWEEN_CHECKS)
-        connection.execute("BEGIN")
+        if several:
+            connection.execute("BEGIN")
 
     def over(self) -> bool:
         """Whether the deadline has passed."""
@@ -84,13 +85,13 @@ class Readers:
         self._lock = threading.RLock()
         self._closed = False
 
-    def lend(self) -> Lease:
-        """A connection in a new read transaction."""
+    def lend(self, *, several: bool = True) -> Lease:
+        """A connection in a new read transaction; one that is lent for a single statement needs none."""
         with self._lock:
             if self._closed:
                 raise FlyballError("journal_closed", "the journal was closed", fix="open it again")
             connection = self._idle.pop() if self._idle else None
-        lease = Lease(self, connection or self._connect(), time.monotonic() + self._seconds)
+        lease = Lease(self, connection or self._connect(), time.monotonic() + self._seconds, several=several)
         with self._lock:
             self._lent.add(lease)
         return lease

@@ -27,6 +27,7 @@ from flyball.core.record import Event
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
 from flyball.core.signature import to_json
 from flyball.core.steps import bare, child
+from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.snapshot import Snapshot, handed_on, taken
@@ -64,8 +65,9 @@ class Activation:
     """The state of one run while it is driven."""
 
     def __init__(
-        self, record: Recording, govern: Govern, tenant: str, row: RunRow, history: History, trusted: Trusted
+        self, record: Recording, govern: Govern, tenant: str, row: RunRow, history: History, trusted: Trusted, log: str
     ) -> None:
+        self.log = log
         self.record, self._govern, self.tenant, self.row, self.history = record, govern, tenant, row, history
         self._trusted = trusted
         self.origins = Origins()
@@ -87,7 +89,6 @@ class Activation:
         self.tainted = False
         self.began = record.clock.now()
         self.halting: Halted | None = None
-        self.log, _ = record.journal.view(tenant).tree()
         self.steps = 0
         self.lasting: dict[str, int] = {}
         self.seen_inbox = row.inbox
@@ -147,7 +148,7 @@ class Activation:
             if 0 < branch.until <= self.record.clock.now():
                 raise Failed("max_seconds", f"{branch.authority.links[-1].agent} has used up its time")
         proposal = Proposal(
-            place=self._place(branch, path), action=action, performer=performer, authority=branch.authority,
+            place=self._place(branch, path, past), action=action, performer=performer, authority=branch.authority,
             arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
             problem=problem,
         )  # fmt: skip
@@ -205,12 +206,13 @@ class Activation:
                 now = "it with other arguments" if name == action.name else worded(action.kind, action.name)
                 raise Halted("replay_diverged", f"step {path}: the log holds {held}, the code now does {now}")
 
-    def _place(self, branch: Branch, path: str) -> Place:
+    def _place(self, branch: Branch, path: str, past: Past) -> Place:
+        left = UNLIMITED if past.over() else self.left()  # no policy reads what is left for a step that is over
         return Place(
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
-            left=self.left(), rejected=frozenset(self.rejected), within=self.row.parent, log=self.log,
+            left=left, rejected=frozenset(self.rejected), within=self.row.parent, log=self.log,
         )  # fmt: skip
 
     def _holds(self, branch: Branch, path: str) -> tuple[Hold, ...]:
@@ -242,15 +244,15 @@ class Activation:
         self.origins = with_output(self.origins, name, data, trusted)
         self.tainted = self.tainted or untrusted(data, trusted)
 
-    def recall(self, request: Any, others: tuple[tuple[str, History], ...] = ()) -> None:
+    def recall(self, view: View, request: Any, others: tuple[tuple[str, History], ...] = ()) -> None:
         """Learns from the log what earlier activations did: a finished agent is folded, what it read still counts.
 
         `others` are the runs that this one is one piece of work with, by id.
         """
         self.origins = with_request(Origins(), request)
         for run, history in others:
-            self._recall(run, history, f"{run}/")
-        self._recall(self.row.id, self.history)
+            self._recall(view, run, history, f"{run}/")
+        self._recall(view, self.row.id, self.history)
 
     def snapshot(self, input: Any) -> Snapshot:
         """What the next generation of the run must know of this one and those before it."""
@@ -259,7 +261,7 @@ class Activation:
             tainted=self.tainted, known=handed_on(self.origins.known, input),
         )  # fmt: skip
 
-    def _recall(self, run: str, history: History, place: str = "") -> None:
+    def _recall(self, view: View, run: str, history: History, place: str = "") -> None:
         earlier = taken(history.continued)
         self.did |= set(earlier.did)
         self.rejected |= set(earlier.rejected)
@@ -274,8 +276,9 @@ class Activation:
             if good and trusted is not None and "result" in private:
                 self._did(name, private["result"], trusted)
         self.denied |= {f"{place}{path}": name for path, name in history.denials().items()}
-        rows = self.record.journal.view(self.tenant).rows(PendingRow, run=run, state="rejected")
-        self.rejected |= history.rejections({row.id for row in rows})
+        if history.asked():
+            rows = view.rows(PendingRow, run=run, state="rejected")
+            self.rejected |= history.rejections({row.id for row in rows})
 
     # writing ---------------------------------------------------------------------------------------------------------
     async def note(self, branch: Branch, *events: Event, rows: tuple[Row, ...] = ()) -> None:

@@ -100,6 +100,10 @@ class History:
             if r.kind == "decision" and r.facts["outcome"] == "deny"
         }  # fmt: skip
 
+    def asked(self) -> bool:
+        """Was a person asked about any step?"""
+        return any(r.kind == "asked" for records in self._steps.values() for r in records)
+
     def rejections(self, rejected: set[str]) -> set[str]:
         """What people said no to: the digests of tool and critical arguments behind these pending rows."""
         asked = [r for records in self._steps.values() for r in records if r.kind == "asked" and r.private]

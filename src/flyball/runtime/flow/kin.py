@@ -14,6 +14,7 @@ import msgspec
 from flyball.core.identity import Principal
 from flyball.core.journal import RunRow
 from flyball.core.record import Opened
+from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.snapshot import generation_records
@@ -29,9 +30,8 @@ class Kin(NamedTuple):
     others: tuple[tuple[str, History], ...]
 
 
-def kin_of(record: Recording, tenant: str, row: RunRow, started: Opened) -> Kin:
-    """The kin of a run that began with `started`."""
-    view = record.journal.view(tenant)
+def kin_of(record: Recording, tenant: str, view: View, row: RunRow, started: Opened) -> Kin:
+    """The kin of a run that began with `started`, as this view shows them."""
 
     def opened(run: RunRow) -> list[Opened]:
         return generation_records(record, tenant, view, run.id, run.since)

@@ -64,7 +64,7 @@ class Turn:
         """A run with its history read from the log, ready to be driven."""
         view = self._record.journal.view(tenant)
         opened = generation_records(self._record, tenant, view, row.id, row.since)
-        at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted)
+        at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted, view.tree()[0])
         started = opened[0]
         if started.private is None:
             at.halting = Halted("subject_erased", "the run's subject was erased")
@@ -77,8 +77,9 @@ class Turn:
         at.step_limit = self._limits.get("step", Limit())
         at.tenant_limit = self._limits.get("tenant", UNLIMITED)
         at.steps = at.history.steps()
-        kin = kin_of(self._record, tenant, row, started)
-        at.recall(kin.request, kin.others)  # what `continue_as` hands on is the flow's own, not the principal's request
+        kin = kin_of(self._record, tenant, view, row, started)
+        # What `continue_as` hands on is the flow's own, not the principal's request.
+        at.recall(view, kin.request, kin.others)
         if kin.above is not None and kin.above.private is not None:
             at.above = row.parent, self._limit(kin.above.private)
         if any(run == row.parent and history.ended() for run, history in kin.others):
