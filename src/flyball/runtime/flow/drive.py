@@ -164,7 +164,7 @@ class Driver:
             self._again.add(key)  # whoever cancelled it, the run is not over: it goes on from its log
         if key in self._again and not self._closing:
             self._again.discard(key)
-            self.wake(*key)
+            self._wake_if_due(*key)
 
     def wake(self, tenant: str, run: str) -> None:
         """A hint that the run may go on: takes it where its row says that it is due."""
@@ -243,7 +243,7 @@ class Driver:
         try:
             self.wake(tenant, run)
         except Exception:  # noqa: BLE001 - a station boundary: what cannot be woken now must not keep the others asleep
-            return  # its row still says when: it is looked at again, see `_poll`
+            self._starved.add((tenant, run))  # it is tried again, see `_look`
 
     def _poll(self, tenant: str) -> None:
         """From now on this tenant's rows are looked at: a wake-up that was lost in this process is only late."""
@@ -264,8 +264,9 @@ class Driver:
                 for row in rows:
                     if (tenant, row.id) not in self._active and (row.state == "ready" or self._due(row)):
                         self._wake_if_due(tenant, row.id)
-            while self._starved:
-                self._wake_if_due(*self._starved.pop())
+            starved, self._starved = self._starved, set()
+            for key in starved:
+                self._wake_if_due(*key)
 
     async def _activate(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
