@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -213,6 +215,22 @@ async def test_a_wake_up_that_was_lost_is_only_late(monkeypatch: pytest.MonkeyPa
     driver._timing.cancel()
     bench.clock.move(bench.clock.now() + 3 * DAY_US)
     assert await woken(bench, "k") == "ended"
+
+
+async def test_what_a_look_for_lost_wake_ups_has_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "POLL_S", 0.02)
+    bench, seen = lab(), list[weakref.ref[Any]]()
+    await bench.run(sleepy, 1, key="k")
+    view = bench._bench.journal.view
+
+    def watched(tenant: str) -> Any:
+        made = view(tenant)
+        seen.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(bench._bench.journal, "view", watched)
+    await asyncio.sleep(0.2)
+    assert len(seen) > 1 and not any(each() for each in seen)
 
 
 @pytest.mark.promise("journal-wake-ups-are-rows")

@@ -19,7 +19,6 @@ from flyball.core.journal import (
     ClaimRow,
     EpochRow,
     HoldRow,
-    PendingRow,
     Row,
     RunRow,
 )
@@ -27,7 +26,7 @@ from flyball.core.merkle import new_nodes
 
 R = TypeVar("R", bound=Row)
 
-KEPT: Final[frozenset[type[Row]]] = frozenset({RunRow, EpochRow, BudgetRow, HoldRow, PendingRow})
+KEPT: Final[frozenset[type[Row]]] = frozenset({RunRow, EpochRow, BudgetRow, HoldRow})
 KEPT_ROWS: Final = 8_000
 FEW: Final = 4
 _RECORD: Final = 0

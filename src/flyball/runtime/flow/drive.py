@@ -256,12 +256,7 @@ class Driver:
             await asyncio.sleep(POLL_S)
             for tenant in sorted(self._polled):
                 await asyncio.sleep(0)  # many tenants must not hold up everybody
-                try:
-                    view = self._record.journal.view(tenant)
-                    rows = [*view.rows(RunRow, state="ready"), *view.rows(RunRow, state="waiting")]
-                except Exception:  # noqa: BLE001 - a station boundary: what cannot be read now is looked at again
-                    continue
-                for row in rows:
+                for row in _lying(self._record, tenant):
                     if (tenant, row.id) not in self._active and (row.state == "ready" or self._due(row)):
                         self._wake_if_due(tenant, row.id)
             starved, self._starved = self._starved, set()
@@ -351,6 +346,15 @@ class Driver:
         tasks = [*self._active.values(), *own]
         await _called_off(tasks)
         await _called_off([task for left in self._left.values() for task in left])
+
+
+def _lying(record: Recording, tenant: str) -> list[RunRow]:
+    # Not in `_look`: a view and all these rows would be held until the next look.
+    try:
+        view = record.journal.view(tenant)
+        return [*view.rows(RunRow, state="ready"), *view.rows(RunRow, state="waiting")]
+    except Exception:  # noqa: BLE001 - a station boundary: what cannot be read now is looked at again
+        return []
 
 
 async def _called_off(tasks: Iterable[asyncio.Task[Any]]) -> None:
