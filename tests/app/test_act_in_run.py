@@ -78,6 +78,8 @@ async def test_nobody_acts_in_a_run_of_somebody_else() -> None:
     run = await opened(bench)
     with pytest.raises(FlyballError, match="is not of"):
         await act(bench, run, look, "1", FAY, n=1)
+    with pytest.raises(FlyballError, match="is not of user:kim"):  # of that name, but known to somebody else
+        await act(bench, run, look, "1", Principal("user:kim", issuer="elsewhere"), n=1)
 
 
 @pytest.mark.promise("gate-run-shares-budget-and-taint")

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from flyball import Run, Waiting, flow
 from flyball.core.errors import FlyballError
+from flyball.core.journal import Answered, Append, Refused
 from flyball.runtime.flow import drive
+from tests.runtime.till import lab, pay
 
 
 class Unread:
@@ -39,3 +42,23 @@ async def test_a_run_without_room_is_tried_again_where_it_could_not_be_looked_at
     await asyncio.sleep(0.1)
     await driver.close()
     assert journal.asked == 2
+
+
+@flow
+async def paying(run: Run, cents: int) -> str:
+    return await run.call(pay, cents)
+
+
+async def test_a_stop_that_could_not_be_recorded_is_told_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = lab()
+    assert isinstance(await bench.run(paying, 500, key="k"), Waiting)
+    record = bench._bench._app.rooms.record  # type: ignore[union-attr]
+    append = record.append
+
+    async def full(wanted: Append) -> Answered:
+        stops = any(entry.kind == "run_stopped" for entry in wanted.entries)
+        return Refused(reason="disk_full") if stops else await append(wanted)
+
+    monkeypatch.setattr(record, "append", full)
+    with pytest.raises(FlyballError):
+        await bench.stop("k", "enough")

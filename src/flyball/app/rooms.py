@@ -83,7 +83,7 @@ class Runs:
         started = self.records(run, tenant=wanted_by.tenant, kind="run_started")[0].private
         if started is None:
             raise FlyballError("subject_erased", f"what run {run} is about was erased")
-        if started["principal"]["id"] != wanted_by.id:
+        if (started["principal"]["id"], started["principal"]["issuer"]) != (wanted_by.id, wanted_by.issuer):
             raise FlyballError("not_eligible", f"run {run} is not of {wanted_by.id}", fix="act in a run of your own")
         return str(started["subject"])
 

@@ -326,17 +326,17 @@ class Driver:
             kind="run_stopped", run=run, facts={"by": self._record.person(tenant, by.id)}, private={"reason": reason},
             subjects=(by.id,),
         )  # fmt: skip
-        entry = self._record.seal(tenant, event)
-        await self._record.append(Append(id=entry.id, tenant=tenant, entries=(entry,), wakes=(run,), urgent=True))
-        halted = Halted("stopped", reason)
+        await self._record.write(tenant, event, wakes=(run,), urgent=True)
         running = self._running.get((tenant, run))
         if running is not None:
-            running.halting = halted
+            running.halting = Halted("stopped", reason)
         self.name(tenant, run)
         self._stopping.add((tenant, run))
-        self.wake(tenant, run)
-        await self.settled(tenant, run)
-        self._stopping.discard((tenant, run))
+        try:
+            self.wake(tenant, run)
+            await self.settled(tenant, run)
+        finally:
+            self._stopping.discard((tenant, run))
         return Stopped(run, "stopped", reason)
 
     async def close(self) -> None:
