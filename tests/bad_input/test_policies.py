@@ -6,7 +6,7 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from flyball import (
 from flyball.core.credential import enrolled
 from flyball.core.journal import KeyRow, PendingRow
 from flyball.core.policy import PolicyError, Source
+from flyball.core.proposal import Proposal, Ruled
 from tests.bad_input.bank import FAY, KIM, PERMIT, POLICY, Books, books, in_memory, memory, on_disk, pay, paying
 
 ADA = Principal("user:ada", groups=frozenset({"admin"}))
@@ -172,11 +173,16 @@ async def test_policies_that_never_stand_still_let_nothing_through(tmp_path: Pat
     kept = Books()
     async with bank(tmp_path, kept, PERMIT) as app:
         await app.runs.ready("local")
-        for number in range(10):
-            text = PERMIT + f'@id("p{number}") permit (principal, action, resource);'
-            MEANWHILE.append(partial(puts, app, text))
+        enforce, rule, numbers = app.rooms.enforce, app.rooms.enforce.rule, count()
+
+        async def moving(proposal: Proposal) -> Ruled:
+            ruled = await rule(proposal)
+            if proposal.action.name == "watched":
+                await puts(app, PERMIT + f'@id("p{next(numbers)}") permit (principal, action, resource);')
+            return ruled
+
+        enforce.rule = moving  # type: ignore[method-assign]
         ended = await app.run(watching, 5, by=KIM)
-        MEANWHILE.clear()
         assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and not kept.calls
         assert "faster than" in ended.detail and (await app.ledger.verify()).ok
 

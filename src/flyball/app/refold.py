@@ -22,7 +22,7 @@ from flyball.app.wiring import Rooms, run_limits
 from flyball.core.errors import said
 from flyball.core.journal import RunRow
 from flyball.core.lifecycle import DUE
-from flyball.core.outcome import Past
+from flyball.core.outcome import HALTED, Past
 from flyball.core.proposal import Proposal
 from flyball.core.record import Opened
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
@@ -169,7 +169,7 @@ def _parts(row: RunRow, records: Sequence[Opened]) -> Iterator[_Part]:
 
 def _closed_from_outside(outcome: Opened) -> bool:
     # When a run is halted, what was under way is closed with it; the flow was never told.
-    return bool(outcome.facts["status"] == "interrupted" and outcome.facts["code"] == "halted")
+    return bool(outcome.facts["status"] == "interrupted" and outcome.facts["code"] == HALTED)
 
 
 def _place(trace: TracebackType | None, root: Path) -> str:

@@ -24,6 +24,8 @@ from flyball.core.result import Executed, Failed
 
 # A model's reply over the size of a result: nothing is wrong with a tool, and asking again costs as much again.
 REPLY_TOO_LARGE: Final = "reply_too_large"
+# The outcome of what was under way when its run was over.
+HALTED: Final = "halted"
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

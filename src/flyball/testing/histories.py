@@ -20,6 +20,7 @@ from flyball.app.wiring import Rooms
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Answered, Append, Appended, Entry, PendingRow, RunRow, Stored
 from flyball.core.kinds import Kind
+from flyball.core.outcome import HALTED
 from flyball.core.record import Event, Opened
 from flyball.core.steps import start
 from flyball.testing.clock import VirtualClock
@@ -28,8 +29,6 @@ from flyball.testing.crash import Crash, LabJournal
 FORMAT: Final = 1
 STEPS: Final = ("intent", "decision", "timer", "asked", "state", "not_awaited")
 ENDS: Final = ("run_parked", "run_ended")
-# How the outcome of an agent or flow reads whose run was ended from outside.
-HALTED: Final = "halted"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
 from flyball.core.lifecycle import LIVE
-from flyball.core.outcome import Ended, amounts_of, outcome_event
+from flyball.core.outcome import HALTED, Ended, amounts_of, outcome_event
 from flyball.core.record import Event, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signature import to_json
@@ -150,7 +150,7 @@ class Turn:
         for intent in at.history.open_intents():
             read = intent.facts["effect"] == "read"
             used = amounts_of(intent.facts["reserved"])
-            ended = Ended(status="interrupted" if read else "unknown", code="halted", usage=used)
+            ended = Ended(status="interrupted" if read else "unknown", code=HALTED, usage=used)
             event = outcome_event(at.place(intent.path), intent.attempt, ended, final=True)
             entry = self._record.seal(at.tenant, event)
             settle = Settle(id=intent.id, actual=used) if read else None
@@ -252,7 +252,7 @@ def _interrupted(at: Activation) -> list[Event]:
         return []
     view = at.record.journal.view(at.tenant)
     there = {s.id for s in view.records(run=at.row.id, after=at.row.since, limit=ALL)}
-    halted = Ended(status="interrupted", code="halted")
+    halted = Ended(status="interrupted", code=HALTED)
     made = [
         (record_id(at.row.id, path, attempt, "intent"), outcome_event(at.place(path), attempt, halted, final=True))
         for path, attempt in starts.items()
