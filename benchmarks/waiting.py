@@ -16,6 +16,8 @@ from benchmarks.section import section
 from benchmarks.sizes import Size
 
 NAME: Final = "waiting"
+MB: Final = 1.048576
+"""Megabytes in a mebibyte: the bound is in megabytes."""
 
 
 def measure(size: Size, folder: Path) -> list[Row]:
@@ -27,9 +29,9 @@ def measure(size: Size, folder: Path) -> list[Row]:
     what = f"{size.waiting:,} waiting runs"
     return [
         row(NAME, f"{what}: parked per second", [size.waiting / parked["seconds"]], "1/s"),
-        row(NAME, f"{what}: more memory where they were parked", [parked["memory"]], "MiB", most=20),
-        row(NAME, f"{what}: more memory after a restart", [b["resident"] - a["resident"] for a, b in pairs], "MiB",
-            most=20),
+        row(NAME, f"{what}: more memory where they were parked", [parked["memory"] * MB], "MB", most=20),
+        row(NAME, f"{what}: more memory after a restart", [(b["resident"] - a["resident"]) * MB for a, b in pairs],
+            "MB", most=20),
         row(NAME, f"{what}: restart, from the start of the process to an open project", [b["open"] for _, b in pairs],
             "s", most=1),
         row(NAME, f"{what}: processor time of that", [b["cpu"] for _, b in pairs], "s"),

@@ -202,3 +202,8 @@ async def test_records_hold_what_is_told_of_them() -> None:
         assert always <= record.facts.keys() <= known, record.id
         assert (record.private or {}).keys() <= private, record.id
     assert {"intent", "outcome", "decision", "asked", "approved", "run_started", "run_ended", "marker"} <= seen
+
+
+def test_every_decision_record_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "adr").glob("[0-9]*.md")]
+    assert sorted(numbers) == [f"{n:04d}" for n in range(len(numbers))]

@@ -31,12 +31,13 @@ async def toil(folder: Path, remote: Remote, runs: int) -> asyncio.subprocess.Pr
     return worker
 
 
-async def killed(folder: Path, remote: Remote, runs: int, after: float) -> None:
+async def killed(folder: Path, remote: Remote, runs: int, after: float) -> bool:
     worker = await toil(folder, remote, runs)
     await asyncio.sleep(after)
     if worker.returncode is None:
         os.kill(worker.pid, signal.SIGKILL)
     await worker.communicate()
+    return worker.returncode == -signal.SIGKILL
 
 
 async def finished(folder: Path, remote: Remote, runs: int) -> dict[str, Any]:
@@ -51,10 +52,9 @@ async def finished(folder: Path, remote: Remote, runs: int) -> dict[str, Any]:
 async def survives(folder: Path, *, kills: int, runs: int, seed: int) -> None:
     chance = Random(seed)
     async with Remote(folder / "s") as remote:
-        for _ in range(kills):
-            await killed(folder, remote, runs, chance.uniform(0.0, 0.6))
+        died = [await killed(folder, remote, runs, chance.uniform(0.0, 0.6)) for _ in range(kills)]
         told = await finished(folder, remote, runs)
-    assert told["verified"]
+    assert died[0] and told["verified"]
     for call in told["calls"]:
         happened, tool = remote.happened(call["key"]), call["tool"]
         assert happened == 1 if call["status"] == "executed" else happened <= 1, call
