@@ -149,7 +149,8 @@ def _nodes(look: Callable[[], Store], frontier: Frontier, tree: Tree, findings: 
         return
     if tree.frontier(tree.size) != frontier:
         findings.add("the tree's frontier is not that of its records")
-    for number, (level, index, digest) in enumerate(tree.inner()):
+    view = look()
+    for number, (level, index, digest) in enumerate(tree.inner(), start=1):
         if number % PORTION == 0:
             view = look()  # a view is short-lived
         try:
