@@ -8,12 +8,21 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.core.canonical import MAX_DEPTH, MAX_INTEGER, check_tree, decode, encode, parse_json
+from flyball.core.canonical import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    check_tree,
+    decode,
+    encode,
+    parse_json,
+    record_reader,
+)
 from flyball.core.errors import FlyballError
 from tests import vectors
 
@@ -179,6 +188,34 @@ def test_bytes_decode_only_if_they_are_the_canonical_bytes(raw: bytes) -> None:
     except FlyballError:
         return
     assert encode(value) == raw
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    facts: Any
+    v: int = 1
+
+
+read_held = record_reader(Held, lambda held: {"facts": held.facts, "v": held.v})
+
+
+@given(profile)
+def test_a_record_is_read_as_it_would_be_decoded_or_left_to_decode(value: Any) -> None:
+    raw = encode({"facts": value, "v": 1})
+    read = read_held(raw)
+    assert read == Held(facts=value) if raw.isascii() else read is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"{", b"[]", b'{"v":1}', b'{"facts":1}', b'{"facts":1,"v":1,"w":1}', b'{"facts":1,"v":"1"}',
+        b'{"v":1,"facts":1}', b'{"facts":1, "v":1}', b'{"facts":1.0,"v":1}', b'{"facts":9007199254740992,"v":1}',
+        b'{"facts":{"a":1,"a":1},"v":1}', b'{"facts":"\\u0041","v":1}', '{"facts":"é","v":1}'.encode(),
+        b'{"facts":%s%s,"v":1}' % (b"[" * 64, b"]" * 64), b'{"facts":"\xff","v":1}', b'{"facts":"\\ud800","v":1}',
+    ],
+)  # fmt: skip
+def test_what_is_no_such_record_or_not_plainly_canonical_is_not_read(raw: bytes) -> None:
+    assert read_held(raw) is None
 
 
 def test_decode_has_limits_of_size_and_depth() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
+from flyball.core.kinds import Kind
 from flyball.core.record import Event
 from flyball.verify.leaf import Leaf
 from flyball.verify.report import Check
@@ -18,7 +19,10 @@ def at(kind: str, path: str = "", facts: dict[str, Any] | None = None, **more: A
     index = next(_INDEX)
     run, attempt, commit = more.get("run", "r-1"), more.get("attempt", 0), more.get("commit", {})
     id = f"{run}/{path}/{attempt}/{kind}"
-    return Leaf(index, id, kind, more.get("time", index), "acme", run, path, attempt, facts or {}, commit)
+    return Leaf(
+        at=index, id=id, kind=cast("Kind", kind), time=more.get("time", index), tenant="acme", run=run, path=path,
+        attempt=attempt, facts=facts or {}, commit=commit,
+    )  # fmt: skip
 
 
 def of(event: Event, commit: dict[str, str] | None = None, time: int | None = None) -> Leaf:
@@ -26,8 +30,9 @@ def of(event: Event, commit: dict[str, str] | None = None, time: int | None = No
     index = next(_INDEX)
     moment = index if time is None else time
     return Leaf(
-        index, event.id, event.kind, moment, "acme", event.run, event.path, event.attempt, event.facts, commit or {}
-    )
+        at=index, id=event.id, kind=event.kind, time=moment, tenant="acme", run=event.run, path=event.path,
+        attempt=event.attempt, facts=dict(event.facts), commit=commit or {},
+    )  # fmt: skip
 
 
 def found(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:

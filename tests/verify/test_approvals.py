@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from flyball.core.approval import over
 from flyball.core.credential import SigningKey, sign_approval
@@ -85,15 +86,15 @@ def test_another_action_is_not_what_was_approved(name: str) -> None:
 @pytest.mark.parametrize("name", COMMITTED)
 def test_other_contents_are_not_what_was_approved(name: str) -> None:
     leaf = ran()
-    other = leaf._replace(commit={**leaf.commit, name: "00" * 32})
+    other = replace(leaf, commit={**leaf.commit, name: "00" * 32})
     assert f"the commitment of {name}" in problems(ASKED, approving(ASKED), other)
 
 
 @pytest.mark.promise("gate-approver-signs-what-runs")
 def test_another_run_or_tenant_is_not_what_was_approved() -> None:
     leaf = ran()
-    assert "run is not what was asked" in problems(ASKED, approving(ASKED), leaf._replace(run="r-9"))
-    assert "tenant is not what was asked" in problems(ASKED, approving(ASKED), leaf._replace(tenant="other"))
+    assert "run is not what was asked" in problems(ASKED, approving(ASKED), replace(leaf, run="r-9"))
+    assert "tenant is not what was asked" in problems(ASKED, approving(ASKED), replace(leaf, tenant="other"))
 
 
 def test_an_edited_question_is_noticed() -> None:
@@ -110,7 +111,7 @@ def test_an_intent_over_another_digest_is_noticed() -> None:
     used = {"pending": ASKED.facts["pending"], "over": "00" * 32}
     leaf = ran()
     assert "the digest is of something else" in problems(
-        ASKED, approving(ASKED), leaf._replace(facts={**leaf.facts, "approval": used})
+        ASKED, approving(ASKED), replace(leaf, facts={**leaf.facts, "approval": used})
     )
 
 

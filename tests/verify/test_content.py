@@ -45,6 +45,15 @@ def test_an_intent_was_decided_by_what_was_in_force(tmp_path: Path) -> None:
     assert "were in force" in problems(files, at("intent", "1", {"bundles": [DIGEST]}), ACTIVATED)["policies"][0]
 
 
+def test_every_intent_names_what_is_in_force_then(tmp_path: Path) -> None:
+    files = made(tmp_path, **{f"policies/{DIGEST}.json": POLICY})
+    later = at("policy_activated", "p:2", {"layer": "team", "digest": DIGEST[::-1]}, run="-")
+    first, again, none = (at("intent", n, {"bundles": [DIGEST]} if n < "3" else {}) for n in "123")
+    assert problems(files, ACTIVATED, first, again) == {}
+    assert len(problems(files, ACTIVATED, first, later, again)["policies"]) == 2  # it is not here, either
+    assert "3/0/intent was not decided" in problems(files, ACTIVATED, none)["policies"][0]
+
+
 def test_a_denial_may_name_the_bundle_before_but_none_that_never_was(tmp_path: Path) -> None:
     files = made(tmp_path, **{f"policies/{DIGEST}.json": POLICY})
     later = at("policy_activated", "p:2", {"layer": "project", "digest": "cd" * 32}, run="-")

@@ -54,6 +54,13 @@ def test_what_is_not_canonical_is_named(raw: bytes) -> None:
     assert isinstance(read_leaf(0, raw), str)
 
 
+def test_text_that_is_not_ascii_and_an_index_that_is_said_are_looked_at_in_another_way() -> None:
+    read = read_leaf(7, written(facts={"action": "schicke Grüße"}))
+    assert isinstance(read, Leaf) and (read.at, read.facts) == (7, {"action": "schicke Grüße"})
+    assert read_leaf(7, written(at=-1)) == "it has not the keys of a leaf"
+    assert "digests" in str(read_leaf(7, written(facts={"action": "ü"}, commit={"args": "é" * 64})))
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_named(raw: bytes) -> None:
     assert isinstance(read_leaf(0, raw), (str, Leaf))

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from flyball.core.kinds import Kind
 from flyball.verify.leaf import Leaf
 from flyball.verify.records import SLACK_US, Records
 from tests.verify.leaves import found
@@ -15,17 +16,9 @@ def leaf(index: int, kind: str = "timer", path: str | None = None, **more: Any) 
     path = str(index) if path is None else path
     run, facts = more.get("run", "r-1"), more.get("facts", {})
     return Leaf(
-        index,
-        f"{run}/{path}/0/{kind}",
-        kind,
-        more.get("time", index),
-        more.get("tenant", "acme"),
-        run,
-        path,
-        0,
-        facts,
-        {},
-    )
+        at=index, id=f"{run}/{path}/0/{kind}", kind=cast("Kind", kind), time=more.get("time", index),
+        tenant=more.get("tenant", "acme"), run=run, path=path, attempt=0, facts=facts, commit={},
+    )  # fmt: skip
 
 
 def opening(**facts: Any) -> Leaf:

@@ -19,8 +19,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 import orjson
@@ -46,6 +46,8 @@ _OPTIONS: Final = (
 def _no_float(_: str) -> float:
     raise ValueError
 
+
+R = TypeVar("R")
 
 _PARSE: Final = msgspec.json.Decoder(float_hook=_no_float).decode
 _MAX_DIGITS: Final = 16
@@ -102,6 +104,26 @@ def decode(raw: bytes, *, max_bytes: int = MAX_DECODE_BYTES, max_depth: int = MA
         pass
     # Slow on purpose: it runs once, to say what is wrong in words.
     raise _not_canonical(*_fault(_read(raw, depth), depth))
+
+
+def record_reader(kind: type[R], plain: Callable[[R], object]) -> Callable[[bytes], R | None]:
+    """Reads canonical bytes straight into records of one msgspec type, at half of what a value and its checks cost.
+
+    ``plain`` gives the value that a record was read from. None where the bytes are no such record or not canonical, and
+    where they are not ASCII or have more than `MAX_DEPTH` brackets: then `decode` says whether and what is wrong.
+    """
+    parse = msgspec.json.Decoder(kind, float_hook=_no_float).decode
+
+    def read(raw: bytes) -> R | None:
+        if not raw.isascii() or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+            return None
+        try:
+            record = parse(raw)
+            return record if orjson.dumps(plain(record), option=_OPTIONS) == raw else None
+        except (ValueError, TypeError):
+            return None
+
+    return read
 
 
 def parse_json(raw: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from flyball.core.canonical import decode
 from flyball.core.commitment import check
@@ -46,6 +46,7 @@ class Content:
         self._in_force: dict[str, str] = {}
         self._activated: set[str] = set()
         self._loaded: set[str] = {""}
+        self._right: list[Any] | None = None
         self._policies, self._releases = Findings("policies"), Findings("releases")
 
     def see(self, leaf: Leaf) -> None:
@@ -55,6 +56,7 @@ class Content:
             self._bundles.setdefault(digest, leaf.id)
             self._in_force[text(leaf.facts, "layer")] = digest
             self._activated.add(digest)
+            self._right = None
         elif leaf.kind == "release_loaded":
             self._loaded.add(text(leaf.facts, "digest"))
             for digest in table(leaf.facts, "parts").values():
@@ -67,11 +69,15 @@ class Content:
         release = text(leaf.facts, "to" if leaf.kind == "run_moved" else "release")
         if release not in self._loaded:
             self._releases.add(f"{named(leaf.id)} stands on {named(release)}, which was not loaded before it")
+        if leaf.kind == "intent" and self._right is not None and leaf.facts.get("bundles") == self._right:
+            return  # as the intent before, and nothing was activated since
         bundles = texts(leaf.facts, "bundles")
         for digest in bundles:
             self._bundles.setdefault(digest, leaf.id)
         if leaf.kind == "intent" and {*bundles} != {*self._in_force.values()}:
             self._policies.add(f"{named(leaf.id)} was not decided by the policies that were in force")
+        elif leaf.kind == "intent":
+            self._right = leaf.facts.get("bundles")
         elif not self._activated.issuperset(bundles):
             self._policies.add(f"{named(leaf.id)} was decided by policies that were never in force before it")
 

@@ -20,9 +20,10 @@ from typing import Any, Final
 
 from flyball.core.canonical import decode
 from flyball.core.errors import FlyballError
+from flyball.core.kinds import KINDS
 from flyball.core.merkle import leaf_hash
 from flyball.core.note import Checkpoint, VerifierKey, format_vkey, open_checkpoint, parse_vkey
-from flyball.core.tiles import bundles_for, parse_bundle, tile_bytes, tiles_for
+from flyball.core.tiles import bundles_for, parse_bundle, tiles_for
 from flyball.verify.approvals import Approvals
 from flyball.verify.content import Content, Disclosures
 from flyball.verify.files import CHECKPOINT, MANIFEST, MAX_FILE, Files
@@ -67,6 +68,7 @@ def verify_directory(
     tree, records, runs, approvals, content = Tree(), Records(), Runs(), Approvals(approvers), Content()
     disclosures = Disclosures(files)
     entries = Findings("entries")
+    see = {kind: tuple(part.see for part in (approvals, content) if kind in part.kinds) for kind in KINDS}
     for index, raw in enumerate(_entries(files, claims.size if head is None else head.size, tree, entries)):
         leaf = read_leaf(index, raw)
         if isinstance(leaf, str):
@@ -74,13 +76,10 @@ def verify_directory(
             continue
         records.see(leaf)
         runs.see(leaf)
-        if leaf.kind in approvals.kinds:
-            approvals.see(leaf)
-        if leaf.kind in content.kinds:
-            content.see(leaf)
+        for follow in see[leaf.kind]:
+            follow(leaf)
         if leaf.id in disclosures.records:
             disclosures.see(leaf)
-    tree.grow()
     checks = [manifest, key_check, head_check, _root(tree, head, entries), _tiles(files, tree)]
     checks.append(_older(files, tree, key, head, older))
     checks.extend(records.checks(claims.tenant, claims.log, head.origin if head else claims.origin))
@@ -188,7 +187,7 @@ def _tiles(files: Files, tree: Tree) -> Check:
         raw = files.read(tile.path)
         if raw is None:
             findings.add(f"{tile.path} is missing")
-        elif raw != tile_bytes(tile, tree.node):
+        elif raw != tree.tile(tile):
             findings.add(f"{tile.path} is not what its records give")
     for path in files.under("tile"):
         if path not in expected:

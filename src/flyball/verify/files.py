@@ -46,7 +46,8 @@ class Files:
         try:
             descriptor = os.open(self._root / path, _FLAGS)
             with os.fdopen(descriptor, "rb") as opened:
-                raw = opened.read(MAX_FILE + 1)
+                # One byte more than it says to have; a buffer for the largest file would cost more than most files.
+                raw = opened.read(min(os.fstat(descriptor).st_size, MAX_FILE) + 1)
         except OSError as failed:
             self.findings.add(f"{named(path)} cannot be read: {failed.strerror}")
             return None

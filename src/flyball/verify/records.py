@@ -17,6 +17,7 @@ SLACK_US: Final = 60_000_000
 OPENING: Final = f"{NO_RUN}/log/0/opened"
 # What a log says of itself where it does not tell everything.
 _BOUNDARIES: Final = {"gap": "records are missing by the log's own account", "erasure": "payloads were erased"}
+_OF_THE_LOG: Final = frozenset({"opened", *_BOUNDARIES})
 
 
 class Records:
@@ -43,10 +44,12 @@ class Records:
             self._before(leaf)
         if not leaf.at:
             self._opened = leaf
-        elif leaf.kind == "opened":
-            self._opening.add(f"record {leaf.at} opens the log a second time")
+        if leaf.kind not in _OF_THE_LOG:
+            return
         if leaf.kind in _BOUNDARIES:
             self.boundaries.append(f"{_BOUNDARIES[leaf.kind]}: {named(leaf.id)} at {leaf.at}")
+        elif leaf.at:
+            self._opening.add(f"record {leaf.at} opens the log a second time")
 
     def _before(self, leaf: Leaf) -> None:
         back = self._latest - leaf.time

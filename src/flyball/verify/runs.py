@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from flyball.core.kinds import KINDS
 from flyball.core.record import NO_RUN
 from flyball.core.steps import START
 from flyball.verify.leaf import Leaf, step_of, text, texts
@@ -56,10 +57,12 @@ class Runs:
         self._intents = self._ended = 0
         self._order, self._outcomes = Findings("runs"), Findings("outcomes")
         self._steps, self._denials = Findings("steps"), Findings("denials")
-        self._by_kind: Mapping[str, Callable[[_Run, Leaf], None]] = {
+        follow: Mapping[str, Callable[[_Run, Leaf], None]] = {
             "intent": self._intent, "outcome": self._outcome, "late": self._late, "resolution": self._resolution,
             "decision": self._decision, "run_ended": self._end,
         }  # fmt: skip
+        # One look for each leaf: is it its driver's, does it belong to a step, who follows it.
+        self._by_kind = {kind: (kind in DRIVEN, kind in STEPS, follow.get(kind)) for kind in KINDS}
 
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log."""
@@ -70,11 +73,11 @@ class Runs:
             run = self._runs[leaf.run] = _Run()
             if leaf.kind != "run_started" and step_of(leaf.path) != START:
                 self._order.add(f"the first record of run {named(leaf.run)} is {named(leaf.id)}, not its start")
-        if run.ended and leaf.kind in DRIVEN:
+        driven, step, follow = self._by_kind[leaf.kind]
+        if driven and run.ended:
             self._order.add(f"{named(leaf.id)} comes after the end of its run")
-        if leaf.kind in STEPS:
+        if step:
             run.paths.add(leaf.path)
-        follow = self._by_kind.get(leaf.kind)
         if follow is not None:
             follow(run, leaf)
 

@@ -68,7 +68,6 @@ def verify_store(
     walk = _Walk(opens, person)
     for stored in _records(look, frontier.size):
         walk.see(stored)
-    walk.tree.grow()
     lookups = walk.lookups
     _nodes(look, frontier, walk.tree, lookups)
     _runs(look, walk.runs, frontier.size, lookups)
