@@ -190,6 +190,15 @@ async def test_a_breaker_and_a_rate_are_of_one_tool_and_one_tenant() -> None:
         assert [getattr(t, "reason", "done") for t in told] == ["done", "done", "rate_limited", "rate_limited"]
 
 
+@pytest.mark.promise("api-rates-and-breakers")
+async def test_who_was_refused_for_a_rate_takes_no_place_of_those_who_come_later() -> None:
+    async with lab() as desk:
+        told = [await desk.act(rare, {}, call_id=str(n)) for n in range(5)]
+        assert [getattr(t, "reason", "done") for t in told] == ["done", *["rate_limited"] * 4]
+        await desk.advance(timedelta(hours=1))
+        assert isinstance(await desk.act(rare, {}, call_id="later"), Executed)
+
+
 # retries --------------------------------------------------------------------------------------------------------------
 @pytest.mark.promise("journal-nothing-unknown-is-retried")
 async def test_an_effect_is_called_again_only_where_that_cannot_do_it_twice() -> None:

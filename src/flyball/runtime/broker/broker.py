@@ -71,8 +71,9 @@ class Broker:
         left = self._throttle.broken(tenant, _throttled(p), self._clock.now())
         if left:
             return Blocked("breaker_open", what=f"{action.name} failed repeatedly; it rests {left / 1e6:.0f} s more")
-        wait = self._throttle.wait(tenant, action, self._clock.now())
-        if wait > action.timeout_ms * 1000 > 0:
+        most = action.timeout_ms * 1000
+        wait = self._throttle.wait(tenant, action, self._clock.now(), most)
+        if wait > most > 0:
             return Blocked("rate_limited", what=f"{action.name} is over its rate for {wait / 1e6:.0f} s")
         if wait:
             await self._clock.wait(self._clock.now() + wait)

@@ -37,18 +37,27 @@ class Throttle:
         if state.failures >= OPEN_AFTER:
             state.open_until = now + OPEN_US
 
-    def wait(self, tenant: str, action: Action, now: int) -> int:
-        """Takes a place under the tool's rate; how long to wait for it in microseconds."""
+    def wait(self, tenant: str, action: Action, now: int, most: int) -> int:
+        """Takes a place under the tool's rate; how long to wait for it, in microseconds.
+
+        A place that is more than `most` away is not taken: who is refused must not put off those who come later. With
+        0 any wait will do.
+        """
         if action.rate is None:
             return 0
-        return self._take(self._states.setdefault((tenant, action.name), _State()), action.rate, now)
+        state = self._states.setdefault((tenant, action.name), _State())
+        return self._take(state, action.rate, now, most)
 
     @staticmethod
-    def _take(state: _State, rate: Rate, now: int) -> int:
+    def _take(state: _State, rate: Rate, now: int, most: int) -> int:
         per_us = rate.count / (rate.seconds * 1_000_000)
         if not state.started:
             state.started, state.tokens, state.at = True, float(rate.count), now
-        state.tokens = min(float(rate.count), state.tokens + (now - state.at) * per_us) - 1.0
+        state.tokens = min(float(rate.count), state.tokens + (now - state.at) * per_us)
         state.at = now
-        # Below zero the place is taken already and becomes due when the bucket has refilled to it.
-        return 0 if state.tokens >= 0 else int(-state.tokens / per_us) + 1
+        # Below zero the place becomes due when the bucket has refilled to it.
+        after = state.tokens - 1.0
+        wait = 0 if after >= 0 else int(-after / per_us) + 1
+        if not 0 < most < wait:
+            state.tokens = after
+        return wait
