@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.adapters.config_toml import Loaded, bare, find_project, load
+from flyball.adapters.config_toml.shape import TABLES, Each
 from flyball.adapters.config_toml.text import key_lines
-from flyball.core.config import Config, Handle, Prices
+from flyball.core.config import Config, Handle, Prices, described
 from flyball.core.errors import FlyballError
 
 HOME = {"HOME": "/home/kim"}
@@ -65,6 +67,63 @@ path = "/var/lib/desk/desk.db"
 host = "b"
 [env.bundled.project]
 policy = "flyball/starter"
+"""
+)
+
+
+LIMITS = "steps = 1, seconds = 2, tokens = 3, usd = '4', calls = 5, effects = 6"
+DAILY = ", ".join(f"{name}_per_day = {value}" for name, _, value in (part.split() for part in LIMITS.split(", ")))
+EVERY = (
+    HEAD
+    + f"""modules = ["tools"]
+policies = "policies"
+[journal]
+path = "a.db"
+synchronous = "NORMAL"
+[signer]
+file = "a.signer"
+[keys]
+root = "env:ROOT"
+[models.default]
+adapter = "anthropic"
+model = "m"
+key = "env:K"
+base_url = "https://m.example/v1"
+fallback = ["small"]
+region = "eu"
+vendor = "v"
+max_tokens = 7
+timeout = "9s"
+at_once = 3
+cache = true
+script = "a.toml"
+[models.small]
+adapter = "gemini"
+model = "s"
+[limits]
+run = {{ {LIMITS} }}
+agent = {{ {LIMITS} }}
+step = {{ tokens = 3, usd = "4", calls = 5, effects = 6 }}
+tenant = {{ {DAILY} }}
+[approvals]
+expires = "1h"
+on_expiry = "escalate"
+[release]
+waiting = "ask"
+[tenants.acme]
+settings = {{ host = "a" }}
+secrets = {{ smtp = "env:S" }}
+[secrets]
+smtp = "env:S"
+[prices]
+file = "p.toml"
+digest = "{"ab" * 32}"
+[platform]
+policies = "/etc/p"
+[directory.people]
+fay = ["finance"]
+[input]
+max_bytes = 9
 """
 )
 
@@ -299,6 +358,32 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     assert sources["flyball"] == "flyball.toml:1" and sources["project.name"] == "flyball.toml:3"
     assert sources["limits.run.usd"] == sources["limits.run.steps"] == f"flyball.toml:{run}"
     assert sources["journal.synchronous"] == "default"
+
+
+def keys(raw: object, *path: str) -> set[str]:
+    return (
+        {key for name, each in raw.items() for key in keys(each, *path, name)}
+        if isinstance(raw, dict)
+        else {".".join(path)}
+    )
+
+
+def shapes(shape: object, *path: str) -> set[str]:
+    """Every key that may be written, with the names that a user chooses as they are in `EVERY`."""
+    if isinstance(shape, Each):
+        name = {"models": "default", "tenants": "acme", "settings": "host", "people": "fay"}.get(path[-1], "smtp")
+        return shapes(shape.inside, *path, name)
+    below = shape.items() if isinstance(shape, dict) else ()
+    return {key for name, each in below for key in shapes(each, *path, name)} or {".".join(path)}
+
+
+@pytest.mark.promise("api-overlays-say-their-source")
+def test_every_key_that_may_be_written_is_shown_with_its_source(tmp_path: Path) -> None:
+    may = shapes(TABLES) - {"project.policy"}  # instead of project.policies
+    assert may <= keys(tomllib.loads(EVERY))
+    loaded = read(tmp_path, EVERY)
+    assert may <= described(loaded.config).keys()
+    assert not [key for key in may if loaded.sources[key] == "default"]
 
 
 def test_lines_are_found_behind_strings_and_arrays_that_look_like_keys() -> None:

@@ -81,6 +81,7 @@ def test_a_configuration_is_described_as_it_would_be_written() -> None:
     model = ModelConfig(name="default", model="m", key="env:K", fallback=("small",), timeout_ms=90_000)
     written = config.described(msgspec.structs.replace(BARE, models={"default": model}))
     assert written["models.default.key"] == "env:K" and written["models.default.fallback"] == ["small"]
+    assert written["models.default.at_once"] == 32 and written["models.default.cache"] is False
     assert written["models.default.timeout"] == "90s" and written["approvals.expires"] == "48h"
     assert (
         "models.default.script" not in written and "models.default.name" not in written and "prices.file" not in written
@@ -88,9 +89,10 @@ def test_a_configuration_is_described_as_it_would_be_written() -> None:
 
 
 def test_limits_are_described_with_their_unit() -> None:
-    limits = LimitSet(run=Limits(steps=3), tenant=Limits(usd="200.00"))
+    limits = LimitSet(run=Limits(steps=3), step=Limits(calls=2), tenant=Limits(usd="200.00"))
     written = config.described(msgspec.structs.replace(BARE, limits=limits))
     assert written["limits.run.steps"] == 3 and written["limits.tenant.usd_per_day"] == "200.00"
+    assert written["limits.step.calls"] == 2
 
 
 def test_tenants_and_people_are_described_under_quoted_keys() -> None:

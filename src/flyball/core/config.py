@@ -30,9 +30,8 @@ from flyball.core.model import ModelConfig
 FORMAT: Final = 1
 STARTER: Final = "flyball/starter"
 HOUR_MS: Final = 3_600_000
-MODEL_KEYS: Final = (
-    "adapter", "model", "key", "base_url", "fallback", "region", "vendor", "max_tokens", "timeout", "script",
-)  # fmt: skip
+# Fields of a model's record that no file sets.
+_NOT_WRITTEN: Final = frozenset({"name", "temperature_milli", "connect", "limit_field", "price"})
 LONGEST_MS: Final = 3650 * 24 * HOUR_MS
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -239,8 +238,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "models": {name: _model(model) for name, model in config.models.items()},
         "keys": _plain(config.keys),
         "limits": {
-            "run": _plain(config.limits.run),
-            "agent": _plain(config.limits.agent),
+            **{name: _plain(getattr(config.limits, name)) for name in ("run", "agent", "step")},
             "tenant": {f"{name}_per_day": value for name, value in _plain(config.limits.tenant).items()},
         },
         "approvals": _plain(config.approvals),
@@ -256,7 +254,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _model(model: ModelConfig) -> dict[str, Any]:
-    return {key: value for key, value in _plain(model).items() if key in MODEL_KEYS}
+    return {key: value for key, value in _plain(model).items() if key not in _NOT_WRITTEN}
 
 
 def _plain(record: msgspec.Struct) -> dict[str, Any]:
