@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from flyball.core.event import Answered, Decided, Ended, Event, StepStarted
 from flyball.core.event import Executed as WasExecuted
 from flyball.core.event import Waiting as Waits
 from flyball.core.result import Pending
+from flyball.runtime import watch
 from flyball.runtime.ledger import HANDS
 from tests.bad_input.bank import FAY, KIM, POLICY, Books, in_memory, look, memory, on_disk, pay, settle
 from tests.runtime.till import key_of
@@ -129,6 +131,28 @@ async def test_a_run_is_watched_from_its_start_to_its_end_and_from_anywhere_in_b
     assert numbers == sorted(set(numbers)) and numbers[0] > 0
     again = [event async for event in run.watch(after=numbers[3])]
     assert again == seen[4:]
+
+
+@pytest.mark.promise("journal-events-by-cursor", "journal-readers-have-deadlines")
+async def test_a_watcher_reads_page_after_page_at_once_and_holds_no_snapshot_meanwhile(
+    app: Flyball, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PAGE", 2)
+    monkeypatch.setattr(watch, "POLL_S", 60)
+    run = await app.start(both, 5, by=KIM)
+    await run.result()
+    journal, seen = app.rooms.record.journal, list[weakref.ref[Any]]()
+    view = journal.view
+
+    def watched(tenant: str) -> Any:
+        made = view(tenant)
+        seen.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(journal, "view", watched)
+    async with asyncio.timeout(5):
+        told = [type(event) async for event in run.watch() if not any(each() for each in seen)]
+    assert (told[0], told[-1]) == (StepStarted, Ended) and len(seen) > 3
 
 
 async def test_what_watching_says_of_a_verdict_is_what_the_record_says(app: Flyball) -> None:

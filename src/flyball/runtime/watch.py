@@ -15,6 +15,7 @@ from flyball.ports.recording import Recording
 
 POLL_S = 1.0
 MOST_HEARD = 1_000
+PAGE = 500
 _ENDINGS = {"outcome", "late"}
 _PEOPLE = {"approved", "rejected", "edited", "answered", "resolution", "expired", "voided"}
 
@@ -67,17 +68,14 @@ async def watch(
                 told = heard.said.popleft()
                 if run in (None, told.run):
                     yield told
-            view = record.journal.view(tenant)
-            for stored in view.records(run=run, after=cursor, limit=1000):
-                cursor = stored.index
-                opened = record.open(tenant, stored, view)
-                if opened.kind in _ENDINGS and _step(opened) not in actions:
-                    actions |= _intents(record, tenant, view, opened.run)  # it began before the watching did
-                event = event_of(opened, actions)
-                if event is not None:
-                    yield event
+            events, cursor, more = _page(record, tenant, run, cursor, actions)
+            for event in events:
+                yield event
                 if run is not None and isinstance(event, Ended):
                     return
+            if more:
+                await asyncio.sleep(0)  # a long log must not hold up everybody else
+                continue
             try:
                 async with asyncio.timeout(POLL_S):
                     await hint.wait()
@@ -86,6 +84,26 @@ async def watch(
     finally:
         watching.hints.discard(hint)
         watching.watchers.discard(heard)
+
+
+def _page(
+    record: Recording, tenant: str, run: str | None, cursor: int, actions: dict[str, _Intent]
+) -> tuple[list[Event], int, bool]:
+    """What was recorded behind `cursor`, the cursor behind that, and whether there may be more.
+
+    The snapshot is let go before anything is handed on: whoever listens may take their time, and a wait has none.
+    """
+    view, found = record.journal.view(tenant), list[Event]()
+    kept = view.records(run=run, after=cursor, limit=PAGE)
+    for stored in kept:
+        cursor = stored.index
+        opened = record.open(tenant, stored, view)
+        if opened.kind in _ENDINGS and _step(opened) not in actions:
+            actions |= _intents(record, tenant, view, opened.run)  # it began before the watching did
+        event = event_of(opened, actions)
+        if event is not None:
+            found.append(event)
+    return found, cursor, len(kept) == PAGE
 
 
 def _intents(record: Recording, tenant: str, view: View, run: str) -> dict[str, _Intent]:
