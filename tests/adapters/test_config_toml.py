@@ -247,6 +247,7 @@ def test_overlays_that_are_no_table_are_refused(tmp_path: Path) -> None:
         "[tenants.acme.settings]\nx = nan\n",
         'policy = "flyball/starter"\npolicies = "policies"\n',
         'modules = ["tools.py", "a-b"]\n',
+        'policy = "flyball/stater"\n',
     ],
 )
 def test_a_value_that_means_nothing_is_refused(tmp_path: Path, more: str) -> None:

@@ -111,6 +111,19 @@ def test_a_draft_passes_check_and_test(desk: Desk) -> None:
     assert "there is no tool 'none'" in desk("policy", "draft", "none").err
 
 
+@pytest.mark.promise("gate-activation-is-checked")
+def test_a_file_that_is_no_text_is_a_finding_and_the_last_good_bundle_stays_in_force(desk: Desk, ran: str) -> None:
+    (desk.folder / "policies" / "more.cedar").write_bytes(b"// \xff\n")
+    said = desk("policy", "check")
+    assert said.code == 8 and "more.cedar: the bytes at 3 are no UTF-8. Save it as UTF-8." in said.out
+    assert "bad  policy: " in desk("doctor").out and desk("policy", "activate", who="ann").code == 8
+    said = desk("run", "handle", "4")
+    assert said.code == 0 and "are refused" in said.out and "stays in force" in said.out
+    (desk.folder / "policies" / "more.cedar").rename(desk.folder / "policies" / "more.test.toml")
+    said = desk("policy", "test")
+    assert said.code == 8 and "more.test.toml cannot be read" in said.err and "no UTF-8" in said.err
+
+
 # in force -------------------------------------------------------------------------------------------------------------
 def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
     out = desk("policy", "list").out

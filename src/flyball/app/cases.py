@@ -28,7 +28,7 @@ import msgspec
 
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
-from flyball.app.wiring import Rooms, sources
+from flyball.app.wiring import Rooms, sources, text_of
 from flyball.core.approval import approvals, cure_name, shown_group
 from flyball.core.config import Config
 from flyball.core.decision import Decision, Revalidate
@@ -365,7 +365,7 @@ def cases_beside(config: Config, source: Source) -> list[Case]:
     if folder is None:
         return []
     paths = sorted(Path(folder).glob(f"*{ENDING}"))
-    return [case for path in paths for case in read_cases(_shown(path, config), path.read_text("utf-8"))]
+    return [case for path in paths for case in read_cases(_shown(path, config), text_of(path))]
 
 
 def _shown(path: Path, config: Config) -> str:

@@ -12,7 +12,7 @@ from flyball.app.cases import failing
 from flyball.app.moving import settle
 from flyball.app.project import Project
 from flyball.app.release import Release, commit_of, release_of
-from flyball.app.wiring import Ports, Rooms, plugged, sources, wire
+from flyball.app.wiring import Ports, Rooms, layers, plugged, sources, wire
 from flyball.core.call import Use
 from flyball.core.config import Config
 from flyball.core.errors import FlyballError
@@ -69,8 +69,10 @@ async def enter(rooms: Rooms, tenant: str, release: Release | None = None) -> No
 async def _policies(rooms: Rooms, tenant: str) -> None:
     """The bundle on disk is activated once, after its tests; a bundle that changed since needs `policy activate`."""
     active = {row.id for row in rooms.policies.in_force(tenant)}
-    for source in sources(rooms.config):
-        if source.layer in active:
+    # What is in force needs nothing of what is on disk, which may not even be readable.
+    missing = layers(rooms.config) - active
+    for source in sources(rooms.config) if missing else ():
+        if source.layer not in missing:
             continue
         compiled = rooms.policies.look(source)
         bad = failing(rooms, compiled, source, rooms.policies.loaded(tenant))

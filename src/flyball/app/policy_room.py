@@ -21,7 +21,7 @@ from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Principal
 from flyball.core.origin import Origins
-from flyball.core.policy import Bundle, Node, Source, Uid
+from flyball.core.policy import Bundle, Node, PolicyError, Source, Uid
 from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.record import NO_RUN, Event
 from flyball.core.result import Blocked
@@ -187,7 +187,13 @@ def disk_notices(rooms: Rooms, tenant: str) -> list[str]:
     """
     active = {row.id: row.digest for row in rooms.policies.in_force(tenant)}
     found = []
-    for source in _readable(rooms):
+    try:
+        there = sources(rooms.config)
+    except PolicyError as bad:
+        return [f"the policies on disk are refused ({str(bad).splitlines()[0]}); what is in force stays in force"]
+    except (FlyballError, OSError):  # nothing on disk to speak of: what is in force stays in force
+        return []
+    for source in there:
         digest = active.get(source.layer)
         text, tools = rooms.policies.made_of(tenant, source.layer)
         code = bool(rooms.project.modules)
@@ -199,13 +205,6 @@ def disk_notices(rooms: Rooms, tenant: str) -> list[str]:
         if told:
             found.append(f"{told}: flyball policy activate")
     return found
-
-
-def _readable(rooms: Rooms) -> list[Source]:
-    try:
-        return sources(rooms.config)
-    except (FlyballError, OSError):  # nothing on disk to speak of: what is in force stays in force
-        return []
 
 
 def _compiled_notice(rooms: Rooms, tenant: str, source: Source, digest: str) -> str | None:

@@ -23,7 +23,7 @@ from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.limits import counted
 from flyball.core.model import ModelConfig
-from flyball.core.policy import Source
+from flyball.core.policy import Finding, Layer, PolicyError, Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.result import Governed
@@ -169,6 +169,11 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )  # fmt: skip
 
 
+def layers(config: Config) -> set[Layer]:
+    """The layers that a configuration has policies of."""
+    return {"platform", "project"} if config.platform_policies else {"project"}
+
+
 def sources(config: Config) -> list[Source]:
     """The policy sources of a configuration: platform, then project (or the starter policy)."""
     found = []
@@ -186,8 +191,26 @@ def sources(config: Config) -> list[Source]:
     return found
 
 
+def text_of(path: Path) -> str:
+    """The text of a file that a person wrote; raises FlyballError `policy_refused` where it cannot be read as such."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as bad:
+        why, fix = f"the bytes at {bad.start} are no UTF-8", "Save it as UTF-8."
+        raise FlyballError("policy_refused", f"{path} cannot be read", why, fix) from bad
+    except OSError as bad:
+        raise FlyballError("policy_refused", f"{path} cannot be read", bad.strerror or str(bad)) from bad
+
+
 def _source(layer: Any, name: str, folder: Path) -> Source:
-    files = {p.name: p.read_text("utf-8") for p in sorted(folder.glob("*.cedar"))}
+    files, unreadable = dict[str, str](), list[Finding]()
+    for path in sorted(folder.glob("*.cedar")):
+        try:
+            files[path.name] = text_of(path)
+        except FlyballError as bad:
+            unreadable.append(Finding(where=str(path), what=bad.why, fix=bad.fix))
+    if unreadable:
+        raise PolicyError(unreadable)
     if not files:
         raise FlyballError("no_policies", f"there is no .cedar file in {folder}", fix="flyball policy draft TOOL")
     return Source(layer=layer, name=name, files=files)

@@ -29,6 +29,7 @@ from flyball.core.model import ModelConfig
 
 FORMAT: Final = 1
 STARTER: Final = "flyball/starter"
+NamedPolicy: TypeAlias = Literal["flyball/starter"]
 HOUR_MS: Final = 3_600_000
 # Fields of a model's record that no file sets.
 _NOT_WRITTEN: Final = frozenset({"name", "temperature_milli", "connect", "limit_field", "price"})

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from flyball.core.budget import micro_dollars
 from flyball.core.config import (
     Handle,
+    NamedPolicy,
     OnExpiry,
     Synchronous,
     WaitingRuns,
@@ -280,7 +281,7 @@ _LIMITS: Final[dict[str, Reader]] = {
 }  # fmt: skip
 
 TABLES: Final[dict[str, Any]] = {
-    "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _text},
+    "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _choice(NamedPolicy)},
     "journal": {"path": _path, "synchronous": _choice(Synchronous)},
     "signer": {"file": _path},
     "models": Each({
