@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from flyball import Call, Executed, Failed, Flyball, NotDone, tool
+from flyball import Blocked, Call, Entity, Executed, Failed, Flyball, NotDone, Ref, entity, tool
 from flyball.core.config import Handle
 from flyball.core.event import Progress
 from flyball.core.result import Pending
 from tests.bad_input.bank import KIM, ONCE, on_disk
 
 TEXT = f"öffne-dich-{uuid4()}"  # not literally in this file, which is part of the release
+PART = TEXT[:20]
 ME = sys.modules[__name__]
 
 
@@ -36,6 +37,8 @@ async def leak(call: Call, how: str) -> Any:
             raise NotDone(told)
         case "returns it in what does not fit":
             return {f"__{secret.reveal()}": told}
+        case "raises it where words are cut":
+            raise OSError("x" * 3_970 + secret.reveal())
         case "returns its handle":
             return secret
     return f"{secret} {secret!r}"
@@ -45,6 +48,17 @@ async def leak(call: Call, how: str) -> Any:
 async def nosy(call: Call) -> str:
     """Ask for a secret that was not declared."""
     return call.secret("smtp").reveal()
+
+
+@entity("Vault")
+async def vault(call: Call, name: str) -> Entity:
+    raise OSError(f"no vault for {call.secret('smtp').reveal()}")
+
+
+@tool(effect="irreversible", credentials=["smtp"])
+async def lock(call: Call, vault: Annotated[str, Ref("Vault")]) -> str:
+    """Lock a vault."""
+    return "locked"
 
 
 @leak.requires
@@ -61,7 +75,7 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flyball:
 
 HOWS = (
     "returns it", "raises it", "says it was not done with it", "returns it in what does not fit", "returns its handle",
-    "prints its handle", "gives it as a reason",
+    "raises it where words are cut", "prints its handle", "gives it as a reason",
 )  # fmt: skip
 
 
@@ -79,9 +93,9 @@ async def test_the_text_of_a_secret_stands_in_no_file_record_or_answer(bank: Fly
         assert TEXT not in repr(told) and TEXT not in str(getattr(told, "value", ""))
         (run,) = app.runs.list()
         opened = [msgspec.json.encode([r.facts, r.private]).decode() for r in app.runs.records(run.id)]
-        assert TEXT not in "".join(opened)
+        assert PART not in "".join(opened)
         await app.ledger.export(tmp_path / "evidence", disclose=(run.id,))
-    assert not holding(TEXT, tmp_path)
+    assert not holding(PART, tmp_path)
 
 
 @pytest.mark.promise("api-secrets-are-handles")
@@ -100,6 +114,14 @@ async def test_what_a_tool_returns_with_a_secret_in_it_names_the_secret_instead(
         assert isinstance(told, Executed) and told.value["said"] == ["login as me:<secret smtp>@host"]
         again = await app.act(leak, {"how": "returns it in what does not fit"}, by=KIM, call_id="2")
         assert isinstance(again, Failed) and again.reason == "result_invalid"
+
+
+@pytest.mark.promise("journal-secrets-stay-out")
+async def test_what_a_loader_says_names_the_secret_instead(bank: Flyball, tmp_path: Path) -> None:
+    async with bank as app:
+        told = await app.act(lock, {"vault": "V-1"}, by=KIM, call_id="1")
+        assert isinstance(told, Blocked) and "no vault for <secret smtp>" in str(told)
+    assert not holding(PART, tmp_path)
 
 
 async def test_who_watches_does_not_see_it_either(bank: Flyball) -> None:

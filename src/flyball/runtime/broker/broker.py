@@ -24,7 +24,8 @@ from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree
 from flyball.core.effect import Isolation
-from flyball.core.errors import recordable, said
+from flyball.core.entity import Entity
+from flyball.core.errors import FlyballError, recordable
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
 from flyball.core.outcome import REPLY_TOO_LARGE, Ended, call_key, own_amounts
@@ -86,10 +87,10 @@ class Broker:
         try:
             reason = await self._inside(p, requires, arguments, PROBE_SECONDS)
         except Exception as bad:  # noqa: BLE001 - a station boundary: a precondition that cannot be asked is not met
-            reason = f"it could not be asked: {said(bad)}"
+            reason = f"it could not be asked: {self._hidden.said(bad)}"
         if reason is None:
             return None
-        return Blocked("precondition", what=self._hidden.text(recordable(f"{p.action.name}: {reason}")))
+        return Blocked("precondition", what=self._hidden.recordable(f"{p.action.name}: {reason}"))
 
     async def perform(self, p: Proposal, arguments: Any) -> Ended:
         """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
@@ -127,13 +128,13 @@ class Broker:
 
     def _not_done(self, told: NotDone) -> Ended:
         after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
-        message = self._hidden.text(recordable(str(told)))
+        message = self._hidden.recordable(str(told))
         return Ended(status="failed", code="not_done", message=message, certain=True, retry_after_ms=after)
 
     def _lost(self, p: Proposal, bad: BaseException) -> Ended:
         own = "internal_error" if p.performer.lasting else "tool_failed"
         code = code_of(bad) or own
-        message = self._hidden.text(said(bad))
+        message = self._hidden.said(bad)
         status = "failed" if p.action.effect == "read" or p.performer.lasting else "unknown"
         usage = plus(own_amounts(p), p.performer.reserved or Amounts())
         return Ended(status=status, code=code, message=message, usage=usage)
@@ -151,13 +152,13 @@ class Broker:
         except Exception as bad:  # noqa: BLE001 - a station boundary: a result may be of any class, with any methods
             large = p.action.kind == "model" and getattr(bad, "code", "") == "too_large"
             spent = plus(charge, p.performer.usage(value, p.attempt)) if large and p.performer.usage else charge
-            return self._misfit(said(bad), spent, REPLY_TOO_LARGE if large else "result_invalid")
+            return self._misfit(self._hidden.said(bad), spent, REPLY_TOO_LARGE if large else "result_invalid")
         usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
         tainted = signature is not None and untrusted(data, signature.trusted)
         return Ended(status="executed", value=value, data=data, usage=usage, code="untrusted" if tainted else "")
 
     def _misfit(self, why: str, usage: Amounts, code: str = "result_invalid") -> Ended:
-        message = self._hidden.text(recordable(f"the result does not fit: {why}"))
+        message = self._hidden.recordable(f"the result does not fit: {why}")
         return Ended(status="executed", code=code, usage=usage, message=message, result_invalid=True)
 
     async def ask(self, p: Proposal) -> Ended | None:
@@ -174,7 +175,7 @@ class Broker:
         try:
             value = await self._inside(p, p.performer.probe, p.arguments, PROBE_SECONDS)
         except Exception as bad:  # noqa: BLE001 - a station boundary: an unanswered question is not a no
-            return Ended(status="unknown", code="probe_failed", message=self._hidden.text(said(bad)))
+            return Ended(status="unknown", code="probe_failed", message=self._hidden.said(bad))
         return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
 
     def still(self, p: Proposal) -> bool:
@@ -208,12 +209,16 @@ class Broker:
         await self._left.close()
 
     async def read(self, p: Proposal, argument: Any) -> Any:
-        """A governed helper read for a decision: an entity loader."""
-        return await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
+        """A governed helper read for a decision: an entity loader. Raises FlyballError with what it raised."""
+        try:
+            found: Entity = await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
+            return replace(found, attrs=self._hidden.data(found.attrs))
+        except Exception as bad:
+            raise FlyballError("entity_unresolved", self._hidden.said(bad)) from bad
 
     def _listener(self, place: Place) -> Heard:
         return lambda message, done: self._heard(
-            place.tenant, place.run, place.path, self._hidden.text(recordable(message)), done
+            place.tenant, place.run, place.path, self._hidden.recordable(message), done
         )
 
     async def _inside(
@@ -231,7 +236,7 @@ class Broker:
             try:
                 found = await self._resources.ready(wanted, place.tenant, stack)
             except Exception as bad:  # a station boundary: the call has not begun, whatever it raised
-                raise NotDone(f"a resource could not be opened: {said(bad)}") from bad
+                raise NotDone(f"a resource could not be opened: {self._hidden.said(bad)}") from bad
             heard = self._listener(place)
             call = Call(
                 key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,

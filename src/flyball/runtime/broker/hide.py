@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from flyball.core.call import Secret
+from flyball.core.errors import recordable, said
 
+WHOLE: Final = 1_048_576
+"""What somebody says is cut to what a record holds only once secrets are hidden: a half of one is not found."""
 SHORTEST: Final = 4
 """A shorter text is no secret: hiding it would hide half of every sentence."""
 
@@ -18,8 +21,11 @@ class Hidden:
 
     def learn(self, secret: Secret) -> Secret:
         """From now on the secret's text is hidden."""
-        if len(secret.reveal()) >= SHORTEST:
-            self._names[secret.reveal()] = secret.name
+        text = secret.reveal()
+        if len(text) >= SHORTEST and text not in self._names:
+            # Longest first: one that holds another would else be hidden in part.
+            known = {**self._names, text: secret.name}
+            self._names = dict(sorted(known.items(), key=lambda each: -len(each[0])))
         return secret
 
     def text(self, text: str) -> str:
@@ -27,6 +33,14 @@ class Hidden:
         for secret, name in self._names.items():
             text = text.replace(secret, f"<secret {name}>")
         return text
+
+    def recordable(self, text: str) -> str:
+        """A text so changed, as a record can hold it."""
+        return recordable(self.text(text[:WHOLE]))
+
+    def said(self, error: BaseException) -> str:
+        """What an error says of itself, so changed."""
+        return recordable(self.text(said(error, WHOLE)))
 
     def data(self, data: Any) -> Any:
         """Plain data with every text and key of it so changed."""

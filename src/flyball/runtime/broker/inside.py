@@ -29,6 +29,7 @@ from flyball.core.result import NotDone
 from flyball.core.signature import from_json, to_json
 from flyball.core.tool import Tool
 from flyball.ports.sandbox import Line
+from flyball.runtime.broker.hide import WHOLE
 from flyball.runtime.broker.reach import CallReach, Resources, resources_of
 
 ENTRY: Final = f"{__name__}:main"
@@ -117,13 +118,13 @@ async def _carried_out(order: Order, line: Line) -> Told:
         return _data(value, order.most)
     except NotDone as told:
         after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
-        return Told(kind="not_done", message=recordable(str(told)), retry_after_ms=after)
+        return Told(kind="not_done", message=recordable(str(told), WHOLE), retry_after_ms=after)
     except SystemExit as bad:
         return Told(kind="raised", message=f"RuntimeError: it called exit: {bad}")
     except BaseException as bad:  # noqa: BLE001 - a station boundary: what a tool raises is what its call came to
         if not opened:
-            return Told(kind="unopened", message=said(bad))
-        return Told(kind="raised", message=said(bad), code=code_of(bad))
+            return Told(kind="unopened", message=said(bad, WHOLE))
+        return Told(kind="raised", message=said(bad, WHOLE), code=code_of(bad))
 
 
 def code_of(bad: BaseException) -> str:
@@ -146,7 +147,7 @@ def _data(value: Any, most: int) -> Told:
         data = to_json(value)
         check_tree(data, max_bytes=most)
     except Exception as bad:  # noqa: BLE001 - a station boundary: a result may be of any class, with any methods
-        return Told(kind="unfit", message=said(bad))
+        return Told(kind="unfit", message=said(bad, WHOLE))
     return Told(kind="value", value=data)
 
 
@@ -155,7 +156,7 @@ def _functions(tool: Tool[..., Any]) -> list[Callable[..., Any]]:
 
 
 def _teller(line: Line) -> Callable[[str, float | None], None]:
-    return lambda message, done: line.tell(msgspec.json.encode(Progress(message=recordable(message), done=done)))
+    return lambda message, done: line.tell(msgspec.json.encode(Progress(message=recordable(message, WHOLE), done=done)))
 
 
 def _tenant(order: Order, name: str) -> Tenant:
