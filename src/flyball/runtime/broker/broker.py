@@ -213,7 +213,7 @@ class Broker:
         try:
             found: Entity = await self._inside(p, p.performer.perform, argument, PROBE_SECONDS)
             return replace(found, attrs=self._hidden.data(found.attrs))
-        except Exception as bad:
+        except Exception as bad:  # a station boundary: whatever it raised, the object is unresolved
             raise FlyballError("entity_unresolved", self._hidden.said(bad)) from bad
 
     def _listener(self, place: Place) -> Heard:
