@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.decision import Decision
@@ -219,3 +220,57 @@ def test_a_business_key_is_given_back_only_where_nothing_certainly_happened(
     ended = Ended(status=status, certain=certain)
     assert len(given_back(proposal(place(), key=Key(business="order")), ended, str, final=True)) == free
     assert given_back(proposal(place()), ended, str, final=True) == ()
+
+
+def step(*kinds: tuple[str, dict[str, Any]]) -> Past:
+    """A step's records in order; `asked` and `resolution` are about attempt 1."""
+    return Past(records=tuple(replace(opened(kind, **facts), index=n) for n, (kind, facts) in enumerate(kinds)))
+
+
+INTENT = ("intent", {"effect": "irreversible"})
+HAPPENED = ("late", {"status": "executed"})
+QUESTION = ("asked", {"covers": {"after": "failed"}})
+
+
+def ends(status: str, final: bool = True) -> tuple[str, dict[str, Any]]:
+    return "outcome", {"status": status, "final": final}
+
+
+def says(status: str) -> tuple[str, dict[str, Any]]:
+    return "resolution", {"status": status, "intent": "r/1/1/intent"}
+
+
+@pytest.mark.promise("journal-executed-after-failed-asks", "journal-told-is-immutable")
+@pytest.mark.parametrize(
+    ("records", "word"),
+    [
+        ([INTENT], None),
+        ([INTENT, ends("executed")], 1),
+        ([INTENT, ends("unknown")], None),
+        ([INTENT, ends("unknown"), HAPPENED, says("executed")], 2),
+        ([INTENT, ends("unknown"), says("failed"), HAPPENED], 2),
+        ([INTENT, ends("failed"), HAPPENED, QUESTION], 1),
+        ([INTENT, ends("failed"), HAPPENED, QUESTION, says("executed")], 1),
+        ([INTENT, ends("failed", False), HAPPENED, QUESTION, says("executed")], 4),
+        ([INTENT, ends("failed", False), HAPPENED, QUESTION, says("failed")], None),
+        ([INTENT, ends("failed", False), ("decision", {"outcome": "deny"})], 2),
+    ],
+)
+def test_whose_word_counts(records: list[tuple[str, dict[str, Any]]], word: int | None) -> None:
+    found = step(*records).word()
+    assert (None if found is None else found.index) == word
+
+
+def test_what_contradicts_the_log_is_open_until_a_person_has_said() -> None:
+    asked = (INTENT, ends("failed"), HAPPENED, QUESTION)
+    assert [r.kind for r in step(*asked).contradicted()] == ["asked"]
+    assert not step(*asked, says("failed")).contradicted()
+    assert [r.kind for r in step(*asked, says("executed")).counted()] == ["outcome", "resolution"]
+
+
+def test_what_settles_a_doubt_counts_as_having_happened() -> None:
+    assert [r.kind for r in step(INTENT, ends("unknown"), HAPPENED).counted()] == ["outcome", "late"]
+
+
+def test_nobody_doubts_a_read() -> None:
+    assert step(("intent", {"effect": "read"}), ends("unknown"), HAPPENED).doubt() == 0

@@ -97,10 +97,23 @@ def test_a_late_outcome_needs_a_first_one() -> None:
     assert "no outcome" in problems(begun(), intent("1"), late)["outcomes"][0]
 
 
-def test_a_person_settles_only_what_was_unknown() -> None:
+def test_a_person_settles_only_what_was_unknown_or_contradicted() -> None:
     settled = at("resolution", "1!1", {"intent": "r-1/1/1/intent", "status": "executed"})
+    late = at("late", "1~5", {"status": "executed"}, attempt=1)
     assert problems(begun(), intent("1"), outcome("1", status="unknown"), settled) == {}
-    assert "not unknown" in problems(begun(), intent("1"), outcome("1"), settled)["outcomes"][0]
+    assert problems(begun(), intent("1"), outcome("1", status="failed"), late, settled) == {}
+    for first in ((outcome("1"),), (outcome("1", status="failed"),), (outcome("1"), late)):
+        assert "neither unknown" in problems(begun(), intent("1"), *first, settled)["outcomes"][0]
+
+
+def test_after_the_end_only_what_contradicts_the_run_is_asked() -> None:
+    late = at("late", "1~5", {"status": "executed"}, attempt=1)
+    asked = at("asked", "1?", {"kind": "unknown", "covers": {"after": "failed"}}, attempt=1)
+    run = (begun(), intent("1"), outcome("1", status="failed"), ended())
+    assert problems(*run, late, asked) == {}
+    assert "after the end" in problems(*run, asked)["runs"][0]
+    plain = at("asked", "1?", {"kind": "unknown", "covers": {}}, attempt=1)
+    assert "after the end" in problems(*run, late, plain)["runs"][0]
 
 
 @pytest.mark.promise("journal-open-intents-are-listed")

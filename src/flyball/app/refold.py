@@ -30,6 +30,7 @@ from flyball.core.signature import to_json
 from flyball.ports.recording import Recording
 from flyball.runtime.agent import Thinking
 from flyball.runtime.flow.activation import Branch, worded
+from flyball.runtime.flow.history import History
 from flyball.runtime.flow.step import Halted, Suspended
 from flyball.runtime.flow.turn import Turn
 from flyball.runtime.replay import Difference, Expected, Folded, LogOnly, fold_differences
@@ -120,13 +121,18 @@ class Refold:
         found: list[Difference] = []
         known = frozenset(r.id for r in records)
         for part in _parts(row, records):
-            folded = await self._fold(row, records, part, deep=deep)
-            found += fold_differences(f"run {row.id}", known, folded, part.expected)
+            # While a person is asked whether the run was told the truth it does not go on; its code is folded anyway.
+            asked = {r.id for r in History(r for r in records if part.since < r.index < part.before).contradicted()}
+            expected = Expected() if asked and part.expected.end is None else part.expected
+            folded = await self._fold(row, records, part, frozenset(asked), deep=deep)
+            found += fold_differences(f"run {row.id}", known, folded, expected)
         return found
 
-    async def _fold(self, row: RunRow, records: Sequence[Opened], part: _Part, *, deep: bool) -> Folded:
+    async def _fold(
+        self, row: RunRow, records: Sequence[Opened], part: _Part, hidden: frozenset[str], *, deep: bool
+    ) -> Folded:
         rooms = self._rooms
-        hidden = frozenset(r.id for r in records if r.kind == "outcome" and _closed_from_outside(r))
+        hidden |= {r.id for r in records if r.kind == "outcome" and _closed_from_outside(r)}
         log = LogOnly(rooms.record, before=part.before, now=part.now, hidden=hidden)
         bodies = Bodies(rooms.project, Thinking(rooms.models.prepare, rooms.models.place, rooms.config.input.max_bytes))
         places: list[str] = []

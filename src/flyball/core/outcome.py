@@ -10,17 +10,19 @@ Rules (JOURNAL section 2):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from flyball.core.budget import DIMENSIONS, Amounts
+from flyball.core.doubt import meaning
 from flyball.core.identity import Authority
 from flyball.core.journal import Claim, PendingRow
 from flyball.core.proposal import Place, Proposal, Ruled
-from flyball.core.record import Event, Opened
+from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Executed, Failed
+from flyball.core.steps import bare
 
 # A model's reply over the size of a result: nothing is wrong with a tool, and asking again costs as much again.
 REPLY_TOO_LARGE: Final = "reply_too_large"
@@ -75,12 +77,55 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
             if r.kind == "outcome":
                 lost = r.facts["status"] in ("unknown", "interrupted")
                 found = r.attempt if lost else 0 if r.facts["status"] == "executed" else found
-        return found
+        return 0 if self._effect() == "read" else found
 
     def late(self) -> Opened | None:
         """What an attempt of which nobody knew came to after all: evidence that it happened."""
-        known = (r for r in self.records if r.kind == "late" and r.facts["status"] == "executed")
-        return next(known, None) if self.doubt() else None
+        return next((r for r in self.records if self._means(r) == "settles"), None) if self.doubt() else None
+
+    def counted(self) -> Iterator[Opened]:
+        """What says what happened: outcomes, evidence that nothing else contradicts, and people's words."""
+        for r in self.records:
+            if r.kind in ("outcome", "resolution") or (r.kind == "late" and self._means(r) != "asks"):
+                yield r
+
+    def contradicted(self) -> list[Opened]:
+        """The questions that no person has answered whether something happened that the log says did not."""
+        said = {r.facts["intent"] for r in self.records if r.kind == "resolution"}
+        return [r for r in self._questions() if _intent(r) not in said]
+
+    def word(self) -> Opened | None:
+        """The record that says what the caller is told; None while that is open.
+
+        Of what came to light and what a person said of a doubt the first counts, and what was told stands: a person's
+        word on evidence that contradicts it counts only where nothing was told yet.
+        """
+        asked = {_intent(r) for r in self._questions()}
+        words = [r for r in self.records if r.kind == "resolution"]
+        settled, late = next((r for r in words if r.facts["intent"] not in asked), None), self.late()
+        if settled is not None and (late is None or settled.index < late.index):
+            return settled
+        if self.doubt():
+            # What a later attempt was told says nothing about the one that may have happened; what it came to does.
+            return late
+        outcome, decision = self.last("outcome"), self.last("decision")
+        if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":
+            return outcome
+        if decision is not None and decision.facts["outcome"] == "deny":
+            return decision
+        return next((r for r in words if r.facts["status"] == "executed"), None)
+
+    def _questions(self) -> Iterator[Opened]:
+        return (r for r in self.records if r.kind == "asked" and "after" in r.facts.get("covers", {}))
+
+    def _means(self, late: Opened) -> str:
+        """What late evidence comes to; empty for every other record."""
+        first = (r.facts["status"] for r in self.records if r.kind == "outcome" and r.attempt == late.attempt)
+        return meaning(next(first, ""), late.facts["status"], effect=self._effect()) if late.kind == "late" else ""
+
+    def _effect(self) -> str:
+        intent = self.last("intent")
+        return str(intent.facts.get("effect", "")) if intent is not None else ""
 
     def over(self) -> bool:
         """Was it certainly carried out, so that whoever asks again is told that, and nothing is decided any more?"""
@@ -91,6 +136,10 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     def attempts(self) -> int:
         """How many attempts began."""
         return max((r.attempt for r in self.records if r.kind == "intent"), default=0)
+
+
+def _intent(asked: Opened) -> str:
+    return record_id(asked.run, bare(asked.path), asked.attempt, "intent")
 
 
 def about(ruled: Ruled) -> dict[str, Any]:

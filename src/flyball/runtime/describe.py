@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flyball.core.approval import shown_group, unmet
-from flyball.core.budget import ZERO, plus
+from flyball.core.budget import ZERO, minus, plus
 from flyball.core.journal import PendingRow, RunRow
 from flyball.core.outcome import amounts_data, amounts_of
 from flyball.core.record import Opened
@@ -35,14 +35,20 @@ def cost(records: Sequence[Opened]) -> dict[str, Any]:
     """What was used by attempts that ended, and what is still held by those whose outcome is open or unknown."""
     used, held = ZERO, ZERO
     intents = {(r.path, r.attempt): r for r in records if r.kind == "intent"}
-    settled = {str(r.facts["intent"]) for r in records if r.kind == "resolution"}
     ended = {(r.path, r.attempt): r for r in records if r.kind == "outcome"}
+    settled = {str(r.facts["intent"]): str(r.facts["status"]) for r in records if r.kind == "resolution"}
+    asked = {(bare(r.path), r.attempt) for r in records if r.kind == "asked" and "after" in r.facts.get("covers", {})}
+    came = {(bare(r.path), r.attempt): r for r in records if r.kind == "late" and r.facts["status"] == "executed"}
     for at, intent in intents.items():
-        outcome = ended.get(at)
+        outcome, open_ = ended.get(at), amounts_of(intent.facts["reserved"])
         if outcome is not None and (outcome.facts["status"] != "unknown" or not outcome.facts["final"]):
-            used = plus(used, amounts_of(outcome.facts["usage"]))
-        elif intent.id not in settled:
-            held = plus(held, amounts_of(intent.facts["reserved"]))
+            charged = amounts_of(outcome.facts["usage"])
+            used, open_ = plus(used, charged), minus(open_, charged) if at in asked else ZERO
+        elif at in came and intent.id not in settled:
+            used, open_ = plus(used, amounts_of(came[at].facts["usage"])), ZERO
+        word = settled.get(intent.id)
+        used = plus(used, open_) if word == "executed" else used
+        held = plus(held, open_) if word is None else held
     return {"used": amounts_data(used), "held": amounts_data(held)}
 
 

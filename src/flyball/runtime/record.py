@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
 from flyball.core.commitment import SALT_BYTES, pseudonym
+from flyball.core.doubt import held_again, meaning, question
 from flyball.core.effect import Isolation
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import (
@@ -44,6 +45,7 @@ from flyball.core.outcome import (
     Lifted,
     about,
     amounts_data,
+    amounts_of,
     business_claim,
     call_key,
     given_back,
@@ -57,6 +59,9 @@ from flyball.core.seal import Opening, Sealed, open_payload, seal_payload
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.journal import Journal, View
 from flyball.ports.keyring import Keyring
+
+# Two findings about one attempt may come at once: one of them asks.
+MAX_ASKED = 3
 
 
 class Recorder:
@@ -223,7 +228,8 @@ class Recorder:
         )  # fmt: skip
         answer = await self.append(append)
         if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
-            await self.late(p, ended)
+            if ended.code != "crash":  # what recovery closes because nobody knows is no evidence
+                await self.late(p, ended)
             # Whoever closed it has the run: its caller was told that other outcome.
             raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
         if isinstance(answer, Refused) and answer.reason == "disk_full" and p.performer.lasting:
@@ -241,19 +247,33 @@ class Recorder:
         """Keeps what an attempt came to after its outcome was recorded: evidence, that the run is woken for.
 
         Where the outcome was unknown the run goes on with this one, and nobody is asked any more (see `Recover`).
+        Where it was said not to have happened, a person is asked what is true, whether the run has ended or not.
         """
-        place, event = p.place, outcome_event(p.place, p.attempt, ended, final=True)
-        if event.id not in {s.id for s in self.journal.view(place.tenant).records(run=place.run, limit=1_000_000)}:
-            return  # no outcome yet: whoever records it finds this one
-        late = replace(event, kind="late", path=f"{event.path}~{self.clock.now()}")
-        intent = event.id.removesuffix("outcome") + "intent"
-        entry = self._storable(place.tenant, late)
-        await self.append(Append(
-            id=entry.id, tenant=place.tenant, entries=(entry,), urgent=True, wakes=(place.run,),
-            settle=Settle(id=intent, actual=ended.usage) if ended.status == "executed" else None,
+        for _ in range(MAX_ASKED):
+            answer = await self._late(p, outcome_event(p.place, p.attempt, ended, final=True), ended)
+            if not isinstance(answer, Conflict):
+                break
+        self.woken(p.place.tenant, p.place.run)
+
+    async def _late(self, p: Proposal, event: Event, ended: Ended) -> Answered | None:
+        place, intent = p.place, event.id.removesuffix("outcome") + "intent"
+        found = {s.id: s for s in self.journal.view(place.tenant).records(run=place.run, limit=1_000_000)}
+        if event.id not in found:
+            return None  # no outcome yet: whoever records it finds this one
+        first, begun = _facts(found[event.id]), found[intent]
+        means = meaning(first["status"], ended.status, effect=p.action.effect if p.action.kind == "tool" else "read")
+        entries = [self._storable(place.tenant, replace(event, kind="late", path=f"{event.path}~{self.clock.now()}"))]
+        row, asked = question(p, after=first["status"])
+        asks = means == "asks" and asked.id not in found
+        if asks:
+            entries.append(self._storable(place.tenant, asked))
+        reserved, charged = amounts_of(_facts(begun)["reserved"]), amounts_of(first["usage"])
+        return await self.append(Append(
+            id=entries[0].id, tenant=place.tenant, entries=tuple(entries), urgent=True, wakes=(place.run,),
+            settle=Settle(id=intent, actual=ended.usage) if means == "settles" else None,
+            reserve=held_again(p, begun.time, reserved, charged) if asks else None, put=(row,) if asks else (),
             raises=place.taints if taints(p, ended) else (),
         ))  # fmt: skip
-        self.woken(place.tenant, place.run)
 
     def _storable(self, tenant: str, event: Event) -> Entry:
         try:
@@ -328,6 +348,10 @@ class Recorder:
         if ruled.decision.errors:
             private["errors"] = list(ruled.decision.errors)
         return private | dict(p.extra)
+
+
+def _facts(stored: Stored) -> Mapping[str, Any]:
+    return msgspec.json.decode(stored.leaf)["facts"]  # type: ignore[no-any-return]
 
 
 def _closes(append: Append) -> bool:

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from flyball.core.approval import over
+from flyball.core.doubt import question, returned
 from flyball.core.effect import may_retry
-from flyball.core.errors import FlyballError, Superseded
-from flyball.core.journal import Append, Appended, PendingRow, Refused, Settle
-from flyball.core.outcome import Ended, Past, amounts_of, failure, given_back, outcome_event, taints, told
+from flyball.core.journal import Append, PendingRow
+from flyball.core.outcome import Ended, Past, amounts_of, failure, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
-from flyball.core.signature import from_json, schema_for
+from flyball.core.signature import from_json
 from flyball.ports.recording import Recording
 
 GRACE_US = 2_000_000
@@ -51,10 +49,18 @@ class Asks(Protocol):
         ...
 
 
+class Concluding(Recording, Protocol):
+    """A recording that closes attempts."""
+
+    async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
+        """T2 of an attempt; raises Superseded where another driver closed it first."""
+        ...
+
+
 class Recover:
     """Decides how a step goes on."""
 
-    def __init__(self, record: Recording, calls: Asks) -> None:
+    def __init__(self, record: Concluding, calls: Asks) -> None:
         self._record, self._calls = record, calls
 
     async def begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
@@ -66,7 +72,7 @@ class Recover:
         ended = self.known(proposal, past)
         if ended is not None:
             return await self._as_known(proposal, past, ended)
-        doubt = _doubt(proposal, past)
+        doubt = past.doubt()
         proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None, doubt=doubt)
         intent = past.open_intent()
         if intent is not None and not proposal.performer.lasting:
@@ -77,31 +83,22 @@ class Recover:
 
     def known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
         """What the caller was told, where that is settled."""
-        settled, late = past.last("resolution"), past.late()
-        # Of what came to light and what a person said the first counts: it may have been told already.
-        if settled is not None and (late is None or settled.index < late.index):
-            return _resolved(proposal, settled)
-        if _doubt(proposal, past):
-            # What a later attempt was told says nothing about the one that may have happened; what it came to does.
-            return told_again(proposal, late) if late is not None else None
-        outcome = past.last("outcome")
-        if outcome is not None and outcome.facts["final"] and outcome.facts["status"] != "unknown":
-            return told_again(proposal, outcome)
-        decision = past.last("decision")
-        if decision is not None and decision.facts["outcome"] == "deny":
-            return blocked_again(decision)
-        return None
+        word = past.word()
+        if word is None:
+            return None
+        if word.kind == "resolution":
+            return _resolved(proposal, word)
+        return blocked_again(word) if word.kind == "decision" else told_again(proposal, word)
 
     async def _as_known(self, proposal: Proposal, past: Past, ended: Governed[Any]) -> Governed[Any]:
         """What is known now, once nobody is asked and nothing is open that late evidence has settled."""
-        late, intent = past.late(), past.open_intent()
-        if late is None or past.last("resolution") is not None:
-            return ended
-        place, row_id = proposal.place, f"{proposal.place.run}/{proposal.place.path}?{late.attempt}"
-        if intent is not None:
+        word, late, intent = past.word(), past.late(), past.open_intent()
+        if intent is not None and word is not None and word.kind in ("late", "resolution"):
             halted = Ended(status="interrupted", code="crash", usage=amounts_of(intent.facts["reserved"]))
-            await self.conclude(replace(proposal, attempt=intent.attempt), halted, final=True)
-        row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
+            await self._record.conclude(replace(proposal, attempt=intent.attempt), halted, final=True)
+        if late is None or word is not late:
+            return ended
+        place, row = proposal.place, self._row(replace(proposal, attempt=late.attempt))
         if row is not None and row.state == "open":
             gone = msgspec.structs.replace(row, state="void", version=row.version + 1)
             event = Event(
@@ -121,18 +118,17 @@ class Recover:
         charged = amounts_of(intent.facts["reserved"])
         if action.effect == "read" and p.attempt >= max(MOST_READS, action.retry.attempts):
             what = f"the process ended during each of {p.attempt} attempts"
-            return told(
-                await self.conclude(p, Ended(status="failed", code="crash", usage=charged, message=what), final=True)
-            )
+            ended = Ended(status="failed", code="crash", usage=charged, message=what)
+            return told(await self._record.conclude(p, ended, final=True))
         if action.effect == "read" or again:
             ended = Ended(
                 status="interrupted", code="crash", usage=charged, message="the process ended during the call"
             )
-            await self.conclude(p, ended, final=False)
+            await self._record.conclude(p, ended, final=False)
             return replace(p, attempt=p.attempt + 1, doubt=0 if action.effect == "read" else p.attempt)
         lost = Ended(status="unknown", code="crash", message="the process ended during the call")
         ended = await self.settle(p, lost, deadline)
-        ended = await self.conclude(p, ended, final=self.final(p, ended))
+        ended = await self._record.conclude(p, ended, final=self.final(p, ended))
         return await self.next(p, ended)
 
     async def settle(self, p: Proposal, ended: Ended, deadline: int) -> Ended:
@@ -151,22 +147,6 @@ class Recover:
                 return Ended(status="failed", code="not_done", certain=True, message="the probe says it did not happen")
             await self._record.clock.wait(deadline + GRACE_US)
 
-    async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
-        """T2 of an attempt that recovery closes. Another driver may have closed it first; then that one counts."""
-        event = outcome_event(p.place, p.attempt, ended, final=final)
-        held = final and ended.status == "unknown"
-        answer = await self._record.append(Append(
-            id=event.id, tenant=p.place.tenant, entries=(self._record.seal(p.place.tenant, event),), urgent=True,
-            unclaim=given_back(p, ended, partial(self._record.person, p.place.tenant), final=final),
-            settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
-            raises=p.place.taints if taints(p, ended) and not p.place.tainted else (),
-        ))  # fmt: skip
-        if isinstance(answer, Refused):
-            raise Superseded(FlyballError(answer.reason, f"{event.id} could not be recorded", answer.detail))
-        if not isinstance(answer, Appended) or answer.repeated:
-            raise Superseded(FlyballError("conflict", f"another driver closed {event.id}", fix="read the run again"))
-        return replace(ended, attempt=p.attempt, action=event.id)
-
     def final(self, p: Proposal, ended: Ended) -> bool:
         """Is this the last attempt?"""
         if ended.status in ("executed", "not_started"):
@@ -180,6 +160,8 @@ class Recover:
         """After an attempt: what its caller is told, or the proposal of the next attempt, after its wait."""
         if not self.final(p, ended):
             await self._record.clock.wait(self._record.clock.now() + _wait(p, ended))
+            if self._row(p) is not None:  # evidence came meanwhile that it happened after all, and a person is asked
+                return await self._ask_person(p)
             return replace(p, attempt=p.attempt + 1, doubt=p.attempt if ended.status == "unknown" else p.doubt)
         if ended.status == "unknown":
             return await self._ask_person(p)
@@ -205,32 +187,23 @@ class Recover:
         begun = next((s.time for s in stored if s.id == first), None)
         return begun is not None and self._record.clock.now() + wait >= begun + window // timedelta(microseconds=1)
 
+    def _row(self, p: Proposal) -> PendingRow | None:
+        name = f"{p.place.run}/{p.place.path}?{p.attempt}"
+        return self._record.journal.view(p.place.tenant).row(PendingRow, name)
+
     async def _ask_person(self, p: Proposal) -> Pending | Blocked:
         """Nobody can say what happened: a row waits for a person who can find out."""
-        place, row_id = p.place, f"{p.place.run}/{p.place.path}?{p.attempt}"
-        shown = {
-            "about": p.action.name, "action": p.action.name, "by": p.authority.principal.id, "effect": p.action.effect,
-            "question": f"Did {p.action.name} happen? Nobody here can tell.",
-        }  # fmt: skip
-        row = self._record.journal.view(place.tenant).row(PendingRow, row_id)
+        place = p.place
+        fresh, event = question(p)
+        row = self._row(p)
         if row is None:
-            row = PendingRow(
-                id=row_id, run=place.run, path=place.path, kind="unknown", state="open", groups=settlers(p),
-                record=record_id(place.run, f"{place.path}?", p.attempt, "asked"), over=over({"pending": row_id}),
-                intent=record_id(place.run, place.path, p.attempt, "intent"),
-            )  # fmt: skip
-            event = Event(
-                kind="asked", run=place.run, path=f"{place.path}?", attempt=p.attempt, subjects=place.subjects,
-                facts={"pending": row_id, "kind": "unknown", "over": row.over, "covers": {"pending": row_id}},
-                private={"shown": shown, "args": p.arguments, "schema": schema_for(_type(p))},
-            )  # fmt: skip
-            entry = self._record.seal(place.tenant, event)
+            row, entry = fresh, self._record.seal(place.tenant, event)
             await self._record.append(Append(
                 id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, put=(row,),
             ))  # fmt: skip
         return Pending(
             id=row.id, kind="unknown", run=place.run, about=p.action.name, arguments=p.arguments, over=row.over,
-            question=shown["question"], asked_by=shown["by"], version=row.version,
+            question=event.private["shown"]["question"], asked_by=p.authority.principal.id, version=row.version,
         )  # fmt: skip
 
 
@@ -255,12 +228,7 @@ def told_again(proposal: Proposal, outcome: Opened) -> Executed[Any] | Failed | 
     if facts["status"] != "executed" or facts["result_invalid"]:
         reason = failure(facts["code"], result_invalid=facts["result_invalid"])
         return Failed(reason, private.get("error", ""), action=outcome.id)
-    return Executed(from_json(private.get("result"), _type(proposal)), outcome.id)
-
-
-def _type(proposal: Proposal) -> Any:
-    signature = proposal.performer.signature
-    return proposal.performer.returns if signature is None else signature.returns
+    return Executed(from_json(private.get("result"), returned(proposal)), outcome.id)
 
 
 def _resolved(proposal: Proposal, record: Opened) -> Executed[Any] | Failed:
@@ -268,7 +236,7 @@ def _resolved(proposal: Proposal, record: Opened) -> Executed[Any] | Failed:
     if record.facts["status"] != "executed":
         return Failed("not_done", private.get("reason", "a person found that it did not happen"), action=record.id)
     try:
-        return Executed(from_json(private.get("result"), _type(proposal)), record.id)
+        return Executed(from_json(private.get("result"), returned(proposal)), record.id)
     except msgspec.ValidationError as bad:
         return Failed("result_invalid", f"the person's answer does not fit: {bad}", action=record.id)
 
@@ -295,10 +263,6 @@ def _given(p: Proposal) -> frozenset[str]:
     return frozenset(p.arguments) if p.given is None else p.given
 
 
-def _doubt(p: Proposal, past: Past) -> int:
-    return 0 if p.action.effect == "read" else past.doubt()
-
-
 def _over(past: Past) -> bool:
     """Was the last word said of this step: a final outcome, or a refusal?"""
     outcome, decision = past.last("outcome"), past.last("decision")
@@ -310,9 +274,3 @@ def _wait(p: Proposal, ended: Ended) -> int:
     """How long before the next attempt, in microseconds."""
     wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
     return wait // timedelta(microseconds=1)
-
-
-def settlers(p: Proposal) -> tuple[str, ...]:
-    """Who may say what became of an outcome that nobody saw: an owner, or the person who asked for the run."""
-    person = p.authority.principal
-    return ("project/owner", *([f"project/{person.id}"] if person.kind == "user" else []))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from flyball.core.approval import leaf_cure, unmet
-from flyball.core.budget import Amounts, plus
+from flyball.core.budget import Amounts, minus, plus
+from flyball.core.doubt import STANDS
 from flyball.core.journal import (
     BudgetRow,
     BundleRow,
@@ -76,7 +77,8 @@ class Derived:
         self._keys: dict[str, tuple[Leaf, int]] = {}
         self._bundles: dict[str, Leaf] = {}
         self._intents: dict[str, Leaf] = {}
-        self._held: dict[str, Leaf] = {}
+        self._held: dict[str, tuple[Leaf, Amounts]] = {}
+        self._released: dict[str, Amounts] = {}
         self._moved = {"policy": 0, "directory": 0}
         self.content: dict[str, str] = {}
         self._by_kind: Mapping[str, Callable[[Leaf], None]] = {
@@ -121,7 +123,8 @@ class Derived:
             run.reason, run.ended = text(leaf.facts, "reason"), leaf.time
 
     def _intent(self, leaf: Leaf) -> None:
-        self._intents[leaf.id] = self._held[leaf.id] = leaf
+        self._intents[leaf.id] = leaf
+        self._held[leaf.id] = leaf, _amounts(leaf, "reserved")
         waits = self._waits.get(text(table(leaf.facts, "approval"), "pending"))
         if waits is not None:
             waits.decided += not waits.used
@@ -130,7 +133,10 @@ class Derived:
     def _outcome(self, leaf: Leaf) -> None:
         if text(leaf.facts, "status") == "unknown" and leaf.facts.get("final"):
             return  # it keeps its reservation until a person settles it
-        self._came(leaf, leaf.id.removesuffix("outcome") + "intent")
+        intent = leaf.id.removesuffix("outcome") + "intent"
+        if intent in self._held:
+            self._released[intent] = minus(self._held[intent][1], _amounts(leaf, "usage"))
+        self._came(leaf, intent)
 
     def _late(self, leaf: Leaf) -> None:
         # What came to light after an unknown outcome settles it; whoever was asked need not answer any more.
@@ -153,8 +159,8 @@ class Derived:
     def _resolution(self, leaf: Leaf) -> None:
         intent = self._intents.get(text(leaf.facts, "intent"))
         if intent is not None:
-            executed = text(leaf.facts, "status") == "executed"
-            self._settle(intent.id, _amounts(intent, "reserved") if executed else Amounts())
+            executed = text(leaf.facts, "status") == "executed" and intent.id in self._held
+            self._settle(intent.id, self._held[intent.id][1] if executed else Amounts())
         for waits in self._waits.values():
             asked = waits.leaf
             of_this = intent is not None and (asked.run, asked.attempt) == (intent.run, intent.attempt)
@@ -163,7 +169,7 @@ class Derived:
 
     def _settle(self, intent: str, spent: Amounts) -> None:
         held = self._held.pop(intent, None)
-        run = self._runs.get(held.run) if held is not None else None
+        run = self._runs.get(held[0].run) if held is not None else None
         # An action within a run spends that run's budget besides its own.
         for one in (run, self._runs.get(text(run.leaf.facts, "parent")) if run is not None else None):
             if one is not None:
@@ -171,6 +177,10 @@ class Derived:
 
     def _asked(self, leaf: Leaf) -> None:
         self._waits[text(leaf.facts, "pending")] = _Waits(leaf)
+        intent = record_id(leaf.run, bare(leaf.path), leaf.attempt, "intent")
+        released = self._released.get(intent, Amounts())
+        if _after(leaf) and released != Amounts():  # held again until somebody says whether it happened after all
+            self._held[intent] = self._intents[intent], released
 
     def _approved(self, leaf: Leaf) -> None:
         waits = self._waits.get(text(leaf.facts, "pending"))
@@ -210,7 +220,7 @@ class Derived:
         # A start costs what its steps cost: it reserves nothing, with a row or without one.
         holds = [row for row in _of(rows, HoldRow) if row.holds]
         there = {row.id for row in holds}
-        held = {i: leaf for i, leaf in self._held.items() if i in there or _amounts(leaf, "reserved") != Amounts()}
+        held = {i: amounts for i, (_, amounts) in self._held.items() if i in there or amounts != Amounts()}
         yield from _matched("reservation", holds, held, _hold)
         yield from _matched("claim", self._claim_rows(rows), self._claims(), _claim)
         yield from _matched("counter", self._epoch_rows(rows), self._counters(), _counter)
@@ -242,7 +252,8 @@ class Derived:
         same = same and row.version == 1 + waits.decided + voided
         intent, cures = waits.used, row.groups
         if row.kind != "approval":
-            same, cures = same and row.default == "deny", tuple(leaf_cure(cure, self._person) for cure in row.groups)
+            default = STANDS if _after(waits.leaf) else "deny"
+            same, cures = same and row.default == default, tuple(leaf_cure(cure, self._person) for cure in row.groups)
         if row.kind == "unknown":
             intent = record_id(row.run, bare(row.path), waits.leaf.attempt, "intent")
         same = same and row.intent == intent and self._is_asked_of(cures, waits)
@@ -257,7 +268,9 @@ class Derived:
 
     def _stands(self, row: PendingRow, waits: _Waits) -> bool:
         run = self._runs.get(row.run)
-        over = waits.settled or (run is not None and run.ended)
+        # Whether something happened that the run was told did not is asked beyond its end, too.
+        ended = run is not None and run.ended and not _after(waits.leaf)
+        over = waits.settled or ended
         match row.state:
             case "consumed":
                 return bool(waits.used)
@@ -266,7 +279,7 @@ class Derived:
             case "rejected" | "expired":
                 return waits.settled == row.state
             case "void":
-                return waits.settled in _VOIDS or waits.late or bool(run is not None and run.ended)
+                return waits.settled in _VOIDS or waits.late or bool(ended)
             case "open":
                 return not (over or waits.used) and bool(row.kind != "approval" or unmet(row.groups, waits.given))
             case _:
@@ -311,8 +324,12 @@ class Derived:
                 yield f"the budget {named(row.id)} is not what its outcomes used"
 
 
-def _hold(row: HoldRow, intent: Leaf) -> bool:
-    return any(hold.amounts != _amounts(intent, "reserved") for hold in row.holds)
+def _hold(row: HoldRow, held: Amounts) -> bool:
+    return any(hold.amounts != held for hold in row.holds)
+
+
+def _after(asked: Leaf) -> bool:
+    return bool(text(table(asked.facts, "covers"), "after"))
 
 
 def _claim(row: ClaimRow, run: str) -> bool:

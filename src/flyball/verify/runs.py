@@ -4,7 +4,7 @@ Rules:
 
 * A run begins with `run_started` (or with the gate's records of its own start, path ``0``).
 * An outcome follows its intent; an intent without one is open and listed, never forgiven in silence.
-* A later outcome needs a first one, a person's resolution an outcome `unknown`.
+* A later outcome needs a first one; a person's resolution an outcome `unknown`, or one that a later one contradicts.
 * Attempts of one step count up without a gap. In an ended run the ordinals under one parent are 1 to n.
 * After `run_ended` its driver records nothing more; outcomes that came late and people's records may follow.
 * After a denial nothing runs at that step without a new decision; what needed an approval does not run without one
@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from flyball.core.doubt import meaning
 from flyball.core.kinds import KINDS
-from flyball.core.record import NO_RUN
+from flyball.core.record import NO_RUN, record_id
 from flyball.core.steps import START
-from flyball.verify.leaf import Leaf, step_of, text, texts
+from flyball.verify.leaf import Leaf, step_of, table, text, texts
 from flyball.verify.report import Check, Findings, counted, named
 
 # What only the driver of a run records, under its fence: none of it can follow the end.
@@ -46,6 +47,7 @@ class _Run:
     closed: dict[tuple[str, int], str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     decided: dict[str, Leaf] = field(default_factory=dict)
+    contradicted: set[tuple[str, int, str]] = field(default_factory=set)
 
 
 class Runs:
@@ -53,7 +55,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
-        self._unknown: set[str] = set()
+        self._doubted: set[str] = set()
         self._intents = self._ended = 0
         self._order, self._outcomes = Findings("runs"), Findings("outcomes")
         self._steps, self._denials = Findings("steps"), Findings("denials")
@@ -74,7 +76,7 @@ class Runs:
             if leaf.kind != "run_started" and step_of(leaf.path) != START:
                 self._order.add(f"the first record of run {named(leaf.run)} is {named(leaf.id)}, not its start")
         driven, step, follow = self._by_kind[leaf.kind]
-        if driven and run.ended:
+        if driven and run.ended and not self._contradicted(run, leaf):
             self._order.add(f"{named(leaf.id)} comes after the end of its run")
         if step:
             run.paths.add(leaf.path)
@@ -131,15 +133,25 @@ class Runs:
             self._outcomes.add(f"{named(leaf.id)} has the status {named(leaf.facts.get('status'))}")
         run.closed[leaf.path, leaf.attempt] = status
         if status == "unknown":
-            self._unknown.add(intent)
+            self._doubted.add(intent)
 
     def _late(self, run: _Run, leaf: Leaf) -> None:
-        if (leaf.path.partition("~")[0], leaf.attempt) not in run.closed:
+        path = leaf.path.partition("~")[0]
+        first = run.closed.get((path, leaf.attempt))
+        if first is None:
             self._outcomes.add(f"{named(leaf.id)} has no outcome before it")
+        elif meaning(first, text(leaf.facts, "status"), effect="") == "asks":
+            run.contradicted.add((step_of(path), leaf.attempt, first))
+            self._doubted.add(record_id(leaf.run, path, leaf.attempt, "intent"))
+
+    def _contradicted(self, run: _Run, leaf: Leaf) -> bool:
+        # Whether something happened that the log says did not is asked by whoever finds out, after the end too.
+        after = text(table(leaf.facts, "covers"), "after")
+        return leaf.kind == "asked" and (step_of(leaf.path), leaf.attempt, after) in run.contradicted
 
     def _resolution(self, run: _Run, leaf: Leaf) -> None:
-        if text(leaf.facts, "intent") not in self._unknown:
-            self._outcomes.add(f"{named(leaf.id)} settles an intent whose outcome was not unknown")
+        if text(leaf.facts, "intent") not in self._doubted:
+            self._outcomes.add(f"{named(leaf.id)} settles an intent whose outcome was neither unknown nor contradicted")
 
     def _end(self, run: _Run, leaf: Leaf) -> None:
         if run.ended:

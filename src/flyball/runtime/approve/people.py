@@ -23,13 +23,13 @@ from flyball.core.approval import cure_for, leaf_cure, member, objection, people
 from flyball.core.attested import changed, misstated
 from flyball.core.budget import Amounts
 from flyball.core.credential import verify_approval
+from flyball.core.doubt import outlives
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.fits import misfit
 from flyball.core.identity import Authority, Link, Principal
-from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, RunRow, Settle
+from flyball.core.journal import Append, Appended, HoldRow, KeyRow, PendingRow, Refused, RunRow, Settle
 from flyball.core.lifecycle import LIVE, moved
 from flyball.core.origin import forms
-from flyball.core.outcome import amounts_of
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
 from flyball.core.signature import plain
@@ -157,7 +157,7 @@ class People:
             raise FlyballError("not_eligible", f"{by.id} cannot settle this", fix=fix)
         if not any(member(by, people(cure)[1]) for cure in row.groups):
             raise self._not_eligible(by, row, asked, "")
-        if self._came_late(by.tenant, row):
+        if not outlives(row) and self._came_late(by.tenant, row):
             raise FlyballError("conflict", f"{row.id} needs no answer", "it has come to light", "flyball show RUN")
         result = plain(result, max_bytes=MAX_APPEND)
         wrong = misfit(result, (asked.private or {}).get("schema", {})) if status == "executed" else None
@@ -167,7 +167,7 @@ class People:
             )
         changed = msgspec.structs.replace(row, state="void", version=row.version + 1)
         event = Event(
-            kind="resolution", run=row.run, path=row.path, attempt=1,
+            kind="resolution", run=row.run, path=row.path, attempt=asked.attempt,
             subjects=(*self._subjects(by.tenant, row.run), by.id),
             facts={"intent": row.intent, "status": status, "by": self._record.person(by.tenant, by.id),
                    **self._signature(signed)},
@@ -200,7 +200,7 @@ class People:
         if 0 < row.expires <= self._record.clock.now():
             raise FlyballError("conflict", f"{name} has expired", fix="flyball approvals", data={"state": "expired"})
         run = self._record.journal.view(by.tenant).row(RunRow, row.run)
-        if run is None or run.state not in LIVE:
+        if run is None or not (run.state in LIVE or outlives(row)):
             raise FlyballError("conflict", f"run {row.run} has ended", fix="flyball show RUN")
         if by.assurance == "key" and not self._has_key(by):
             raise FlyballError("auth_failed", f"{by.id} has no valid key", fix="flyball key create NAME --group GROUP")
@@ -302,9 +302,8 @@ class People:
         return any(self._record.open(tenant, s, view).facts["status"] == "executed" for s in late)
 
     def _reserved(self, tenant: str, row: PendingRow) -> Amounts:
-        view = self._record.journal.view(tenant)
-        intent = next(s for s in view.records(run=row.run, limit=ALL) if s.id == row.intent)
-        return amounts_of(self._record.open(tenant, intent, view).facts["reserved"])
+        held = self._record.journal.view(tenant).row(HoldRow, row.intent)
+        return held.holds[0].amounts if held is not None and held.holds else Amounts()
 
     def _subjects(self, tenant: str, run: str) -> tuple[str, ...]:
         view = self._record.journal.view(tenant)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, left, plus, tightest
+from flyball.core.doubt import outlives
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Authority
@@ -88,7 +89,8 @@ class Activation:
         self.rejected: set[str] = set()
         self.tainted = False
         self.began = record.clock.now()
-        self.halting: Halted | None = None
+        self.halting: Halted | Suspended | None = None
+        self.doubted: set[str] = set()
         self.steps = 0
         self.lasting: dict[str, int] = {}
         self.seen_inbox = row.inbox
@@ -167,6 +169,18 @@ class Activation:
         if isinstance(told, Blocked) and told.reason == "auth_failed":
             raise Halted(told.reason, told.what)  # a revoked person ends the run, whatever the flow would catch
         return told
+
+    def waits(self) -> list[str]:
+        """What the run waits for, by id."""
+        return sorted({*self.pending, *self.doubted})
+
+    def heed(self) -> None:
+        """Something has come for this run while it is driven. Where it contradicts what the run was told, the run
+        takes no new step before a person has said what is true."""
+        rows = self.record.journal.view(self.tenant).rows(PendingRow, run=self.row.id, state="open", kind="unknown")
+        self.doubted |= {row.id for row in rows if outlives(row)}
+        if self.doubted and self.halting is None:
+            self.halting = Suspended()
 
     def open_starts(self) -> dict[str, int]:
         """The agents and flows under way: those entered now, and those that the log holds open."""

@@ -173,6 +173,8 @@ class Driver:
             return
         if key in self._active:
             self._again.add(key)
+            if key in self._running:
+                self._running[key].heed()
             return
         row = self._record.journal.row(tenant, RunRow, run)
         if row is None or (row.review and key not in self._stopping):

@@ -80,10 +80,13 @@ class History:
         return any(".".join(parts[:n]) in self._asked for n in range(1, len(parts)))
 
     def outcomes(self) -> list[Opened]:
-        """Every outcome, late outcome and resolution, in order."""
-        kinds = ("outcome", "late", "resolution")
-        found = [r for records in self._steps.values() for r in records if r.kind in kinds]
+        """What says what happened, in order: every outcome, late outcome and resolution that nothing contradicts."""
+        found = [r for records in self._steps.values() for r in Past(records=tuple(records)).counted()]
         return sorted(found, key=lambda r: r.index)
+
+    def contradicted(self) -> list[Opened]:
+        """The questions that nobody has answered whether something happened that the log says did not."""
+        return [r for records in self._steps.values() for r in Past(records=tuple(records)).contradicted()]
 
     def actions(self) -> dict[str, str]:
         """Step -> the name of its action."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from flyball.core.budget import NO_LIMIT, TENANT, UNLIMITED, Amounts, Limit, dated, tightest
+from flyball.core.doubt import outlives
 from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
@@ -108,11 +109,14 @@ class Turn:
     async def one(self, at: Activation) -> tuple[Activation | None, Ending]:
         """Drives one activation to where it parks or ends. Another one follows where the run goes on with a fresh
         history; otherwise the row that it parked with, or what superseded this driver."""
-        if at.halting is not None:
+        if isinstance(at.halting, Halted):
             await self._give_up(at)
             await self._end(at, None, at.halting.reason, at.halting.detail)
             return None, None
         branch = self._branch(at)
+        at.doubted |= {str(asked.facts["pending"]) for asked in at.history.contradicted()}
+        if at.doubted:  # what the run was told may be wrong: it goes on once a person has said what is true
+            return None, await self._park(at, branch)
         input = self._input(at, (at.history.run[0].private or {})["input"])
         work = at.spawn(self._body(at, branch, at.row.kind, at.row.what, input))
         try:
@@ -200,7 +204,7 @@ class Turn:
     # parking and ending ----------------------------------------------------------------------------------------------
     async def _park(self, at: Activation, branch: Branch) -> RunRow | None:
         event = Event(
-            kind="run_parked", run=at.row.id, attempt=at.row.epoch, facts={"waits": sorted(at.pending)},
+            kind="run_parked", run=at.row.id, attempt=at.row.epoch, facts={"waits": at.waits()},
         )  # fmt: skip
         row = msgspec.structs.replace(at.row, state="waiting", wake_at=at.wake_at, active_ms=at.used_ms())
         reserve, settle = self._time_used(at)
@@ -232,8 +236,9 @@ class Turn:
         answer: Any = None
         reserve, settle = self._time_used(at)
         for _ in range(MAX_ROUNDS):
-            open_rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
-            void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in open_rows)
+            rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
+            gone = (r for r in rows if not outlives(r))
+            void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in gone)
             answer = await self._record.append(Append(
                 id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
                 reserve=reserve, settle=settle,
