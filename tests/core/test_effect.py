@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.core.effect import Action, Effect, Idempotency, Rate, Retry, may_retry, parse_rate
+from flyball.core.effect import Action, Effect, Idempotency, Rate, Retry, may_retry, parse_rate, precondition_of
 from flyball.core.errors import FlyballError
 
 SECOND = timedelta(seconds=1)
@@ -69,3 +69,15 @@ def test_a_read_that_leaks_is_not_pure(effect: Effect, egress: bool, pure: bool)
 def test_an_action_that_says_nothing_is_the_most_dangerous_kind() -> None:
     action = Action(name="a")
     assert (action.effect, action.egress, action.idempotency) == ("irreversible", True, "none")
+
+
+@pytest.mark.promise("gate-precondition-is-a-read")
+def test_the_precondition_of_an_action_is_a_read_that_leaks_nothing_and_is_made_once() -> None:
+    send = Action(
+        name="send", risk="high", cost=5, rate=parse_rate("1/s"), critical=frozenset({"to"}), credentials=("smtp",),
+        isolation="process", idempotency="key",
+    )  # fmt: skip
+    read = precondition_of(send)
+    assert (read.name, read.pure_read, read.risk, read.cost, read.rate) == ("send.requires", True, "low", 0, None)
+    assert (read.credentials, read.isolation, read.critical) == (send.credentials, send.isolation, send.critical)
+    assert read.retry.attempts == 1 and read.precondition and not send.precondition

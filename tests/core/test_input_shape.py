@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flyball.core.effect import Action
+from flyball.core.effect import Action, precondition_of
 from flyball.core.input_shape import Shape, action_word, derived_names, input_shape, shape_findings
 
 TEXT, WHOLE, NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
@@ -135,6 +135,11 @@ def test_derived_names_are_those_in_the_context() -> None:
     assert derived_names("to", Shape(kind="text", derived="addresses")) == ("to_addresses", "to_domains")
     assert derived_names("u", Shape(kind="text", derived="url")) == ("u_domains",)
     assert derived_names("x", Shape(kind="text")) == ()
+
+
+def test_what_is_wrong_with_the_arguments_of_a_tool_is_not_said_again_of_its_precondition() -> None:
+    action = tool({"a": {}}, critical=frozenset({"a"}))
+    assert findings(action, precondition_of(action)) == findings(action) != ""
 
 
 def test_tools_that_can_be_governed_have_no_findings() -> None:

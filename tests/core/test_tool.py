@@ -82,6 +82,7 @@ def test_undo_probe_and_precondition_are_kept_and_stay_functions() -> None:
     made: Any = tool(effect="reversible")(pay)
     assert (made.undo(many), made.probe(sell), made.requires(stream)) == (many, sell, stream)
     assert (made.undo_function, made.probe_function, made.requires_function) == (many, sell, stream)
+    assert made.precondition.name == f"{made.name}.requires" and made.precondition.effect == "read"
 
 
 @pytest.mark.promise("api-wrong-words-fail-early")
@@ -92,6 +93,7 @@ def test_undo_probe_and_precondition_are_kept_and_stay_functions() -> None:
         ({"idempotency": "maybe"}, "bad_idempotency"),
         ({"risk": "some"}, "bad_risk"),
         ({"isolation": "box"}, "bad_isolation"),
+        ({"name": "pay.requires"}, "bad_name"),
         ({"timeout": timedelta(0)}, "bad_timeout"),
         ({"timeout": timedelta(seconds=-1)}, "bad_timeout"),
         ({"cost": 0.5}, "float_money"),

@@ -49,7 +49,8 @@ class Bench:
 
     def draft(self, tool: str) -> tuple[str, str]:
         """A policy and a case to begin from."""
-        drafted: tuple[str, str] = adapter("policy.draft")(self.project.tool(tool).action)
+        known = self.project.tool(tool)
+        drafted: tuple[str, str] = adapter("policy.draft")(known.action, known.precondition)
         return drafted
 
     def write_draft(self, tool: str) -> list[Path]:

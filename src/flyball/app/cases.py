@@ -32,7 +32,7 @@ from flyball.app.wiring import Rooms, sources, text_of
 from flyball.core.approval import approvals, cure_name, shown_group
 from flyball.core.config import Config
 from flyball.core.decision import Decision, Revalidate
-from flyball.core.effect import Action
+from flyball.core.effect import REQUIRES, Action
 from flyball.core.errors import FlyballError
 from flyball.core.identity import Authority, Principal
 from flyball.core.input_shape import RESERVED, action_word
@@ -45,7 +45,7 @@ from flyball.core.proposal import Inputs, Performer, Place, Proposal
 from flyball.core.result import Blocked
 from flyball.ports.policy import Compiled
 from flyball.runtime.enforce import InForce, decide_again, layers_of, revalidated, shape_of
-from flyball.runtime.flow.bind import tool_performer
+from flyball.runtime.flow.bind import precondition, tool_performer
 from flyball.runtime.validate import Validate
 
 ENDING: Final = ".test.toml"
@@ -211,8 +211,11 @@ def _subject(case: Case, s: Setting) -> tuple[Action, Performer, Uid | None]:
     kind, what = case.kind, case.what
     plain = Performer(perform=lambda *_: None)
     if kind == "tool" or (kind == "action" and what not in RESERVED):
-        tool = _named(case, "tool", what, s.project.tools)
-        return tool.action, tool_performer(tool), None
+        tool = _named(case, "tool", what.removesuffix(REQUIRES), s.project.tools)
+        asked = precondition(tool) if what.endswith(REQUIRES) else None
+        if what.endswith(REQUIRES) and asked is None:
+            raise _bad(case.where, f"{tool.name} requires nothing", f"there is no {what}")
+        return (tool.action, tool_performer(tool), None) if asked is None else (asked.action, asked.performer, None)
     if kind in ("agent", "flow"):
         group = s.project.agents if kind == "agent" else s.project.flows
         return _named(case, kind, what, group).action, plain, Uid(kind.capitalize(), what)

@@ -41,8 +41,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def actions(self) -> list[Action]:
-        """Everything policies can speak of."""
-        return [v.action for group in (self.tools, self.agents, self.flows) for v in group.values()]
+        """Everything policies can speak of: a tool's precondition is an action of its own."""
+        own = [v.action for group in (self.tools, self.agents, self.flows) for v in group.values()]
+        return own + [tool.precondition for tool in self.tools.values() if tool.precondition is not None]
 
     @property
     def attributes(self) -> dict[str, Mapping[str, object]]:

@@ -55,7 +55,7 @@ class _Answers:
         self.beyond: list[str] = []
 
     async def __call__(self, p: Proposal, past: Past) -> Governed[Any]:
-        if not past.records:
+        if not past.records and not past.checks:
             self.beyond.append(_named(p))
             raise Suspended
         told = self._told(p, past)
@@ -63,7 +63,7 @@ class _Answers:
             return await self._inside(p, past, told)
         if told is not None:
             return told
-        asked = past.last("asked")
+        asked = past.last("asked") or next((a for c in past.checks[-1:] if (a := c.last("asked"))), None)
         id = str(asked.facts["pending"]) if asked is not None else f"{p.place.run}/{p.place.path}"
         return Pending(id=id, kind="approval", run=p.place.run, about=p.action.name)
 

@@ -16,7 +16,7 @@ from flyball.app.cases import Asked, as_entities
 from flyball.app.wiring import Rooms
 from flyball.core.attested import content
 from flyball.core.decision import Decision
-from flyball.core.effect import Action
+from flyball.core.effect import REQUIRES, Action, precondition_of
 from flyball.core.errors import FlyballError
 from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
@@ -83,10 +83,11 @@ class Verdicts:
         if word in ("agent", "flow"):
             # Policies see nothing of their arguments: the resource says which it is.
             return Action(name=word, kind=word, effect="read", egress=False)  # type: ignore[arg-type]
-        part = self._part(f"tool/{word}", release)
+        part = self._part(f"tool/{word.removesuffix(REQUIRES)}", release)
         if part is None:
             raise FlyballError("unknown_tool", f"release {release[:12]} of the log holds no tool {word}")
-        return msgspec.convert(part["action"], Action)
+        action = msgspec.convert(part["action"], Action)
+        return precondition_of(action) if word.endswith(REQUIRES) else action
 
     def _part(self, name: str, release: str) -> Any:
         digest = self._names(release).get(name)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.errors import FlyballError
 
@@ -21,6 +22,9 @@ Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
 ActionKind = Literal["tool", "model", "agent", "flow", "approve", "policy"]
 
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
+# How the read that asks what a tool requires is called: by the tool's name, with this behind it.
+REQUIRES: Final = ".requires"
+PRECONDITION_MS: Final = 30_000
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -86,6 +90,20 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     def pure_read(self) -> bool:
         """A read that leaks nothing: it may skip waiting for the fsync of T1, and may always be tried again."""
         return self.effect == "read" and not self.egress
+
+    @property
+    def precondition(self) -> bool:
+        """Is it the read that asks whether what a tool requires of the world is so?"""
+        return self.name.endswith(REQUIRES)
+
+
+def precondition_of(action: Action) -> Action:
+    """The read that asks what a tool requires: with its arguments, object, credentials and isolation, and an effect,
+    egress, cost and rate of its own, which are none. It is made once: whoever needs an answer can propose again."""
+    return replace(
+        action, name=f"{action.name}{REQUIRES}", effect="read", egress=False, idempotency="none", key=Key(), risk="low",
+        timeout_ms=PRECONDITION_MS, retry=Retry(attempts=1), cost=0, rate=None, output_schema={}, description="",
+    )  # fmt: skip
 
 
 def parse_rate(text: str) -> Rate:

@@ -97,7 +97,8 @@ def shape_findings(actions: Iterable[Action]) -> tuple[Finding, ...]:
         if action.kind != "tool":
             continue
         found += _name_findings(action.name, seen)
-        found += _argument_findings(action)
+        if not action.precondition:  # its arguments are its tool's
+            found += _argument_findings(action)
     return tuple(found)
 
 

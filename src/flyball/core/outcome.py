@@ -56,9 +56,10 @@ class Lifted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log holds of one step: its records in order."""
+    """What the log holds of one step: its records in order, and of each read that asked what it requires (`checks`)."""
 
     records: tuple[Opened, ...] = ()
+    checks: tuple[Past, ...] = ()
 
     def last(self, kind: str) -> Opened | None:
         """The latest record of a kind."""
@@ -210,9 +211,10 @@ def failure(code: str, *, result_invalid: bool) -> str:
 
 def own_amounts(p: Proposal) -> Amounts:
     """What one attempt counts as, apart from what its performer adds: a step only at first, and not inside an agent,
-    whose steps are its model calls; a call and an effect at every attempt."""
+    whose steps are its model calls, nor inside a step, as a precondition; a call and an effect at every attempt."""
     tool = p.action.kind == "tool"
-    step = p.attempt == 1 and (p.action.kind == "model" or (tool and not p.authority.links))
+    own = tool and not p.authority.links and not p.action.precondition
+    step = p.attempt == 1 and (p.action.kind == "model" or own)
     return Amounts(steps=int(step), calls=int(tool), effects=int(tool and p.action.effect != "read"), usd=p.action.cost)
 
 

@@ -42,7 +42,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     perform: Callable[[Call, Any], Any]
     signature: Signature | None = None
     probe: Callable[[Call, Any], Awaitable[Any]] | None = None
-    requires: Callable[[Call, Any], Awaitable[str | None]] | None = None
+    requires: Precondition | None = None
     functions: tuple[Callable[..., Any], ...] = ()
     reserved: Amounts | None = ZERO
     usage: Callable[[Any, int], Amounts] | None = None
@@ -51,6 +51,14 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     lasting: bool = False
     returns: Any = Any
     facts: Mapping[str, str] = {}
+
+
+class Precondition(msgspec.Struct, frozen=True, kw_only=True):
+    """The read by which an action asks whether what it requires of the world is so, and how that is carried out: it
+    gives None where it is so, else the reason why not."""
+
+    action: Action
+    performer: Performer
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,18 @@ from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, Typ
 
 from flyball.core.budget import micro_dollars
 from flyball.core.call import Call
-from flyball.core.effect import Action, Effect, Idempotency, Isolation, Key, Retry, Risk, parse_rate
+from flyball.core.effect import (
+    REQUIRES,
+    Action,
+    Effect,
+    Idempotency,
+    Isolation,
+    Key,
+    Retry,
+    Risk,
+    parse_rate,
+    precondition_of,
+)
 from flyball.core.errors import FlyballError
 from flyball.core.signature import Signature, signature_of
 
@@ -29,6 +40,7 @@ class Tool(Generic[P, R]):
         self.undo_function: Callable[..., Awaitable[None]] | None = None
         self.probe_function: Callable[..., Awaitable[R | None]] | None = None
         self.requires_function: Callable[..., Awaitable[str | None]] | None = None
+        self.precondition: Action | None = None
 
     def undo(self, f: Callable[Concatenate[Call, R, P], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """Declares how one effect is undone: gets the result, then the same arguments."""
@@ -43,8 +55,9 @@ class Tool(Generic[P, R]):
     def requires(
         self, f: Callable[Concatenate[Call, P], Awaitable[str | None]]
     ) -> Callable[..., Awaitable[str | None]]:
-        """Declares a precondition: a reason where it is not met. Asked again at execution."""
-        self.requires_function = f
+        """Declares a precondition: a reason where it is not met. A read of its own, called `NAME.requires`: made before
+        a person is asked to approve the call, and again at execution."""
+        self.requires_function, self.precondition = f, precondition_of(self.action)
         return f
 
     def __call__(self, *_: object, **__: object) -> NoReturn:
@@ -114,6 +127,9 @@ def tool(
             outgoing=signature.outgoing, refs=signature.refs, schema_digest=signature.digest,
             description=(f.__doc__ or "").strip(),
         )  # fmt: skip
+        if action.precondition:
+            why = f"a name that ends in {REQUIRES} is that of a tool's precondition"
+            raise FlyballError("bad_name", f"a tool cannot be called {action.name}", why, "Choose another name.")
         if key.business and key.business not in signature.names:
             raise FlyballError("bad_key", f"{action.name} has no argument {key.business!r} for its business key")
         return Tool(f, action, signature)

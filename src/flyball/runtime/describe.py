@@ -150,7 +150,8 @@ def _decided(r: Opened) -> dict[str, Any]:
         "origins": request.get("origins", {}), "resource": _uid(request.get("resource")),
         "verdict": facts["outcome"], "reason": facts["reason"], "policies": list(facts["policies"]),
         "modifiers": list(facts.get("modifiers", ())), "bundles": list(facts["bundles"]),
-        "approval": (facts.get("approval") or {}).get("pending", ""), "isolation": facts.get("isolation", ""),
+        "approval": (facts.get("approval") or {}).get("pending", ""),
+        "precondition": facts.get("precondition", ""), "isolation": facts.get("isolation", ""),
         "idempotency": facts.get("idempotency", ""), "problem": private.get("problem", ""),
         "errors": private.get("errors", []), "record": r.id,
     }  # fmt: skip

@@ -2,6 +2,9 @@
 
     identify -> validate -> label -> enforce -> approve -> reserve -> T1 -> perform -> T2
 
+What an action requires of the world is an action too: a read beneath it, before anybody is asked to approve it and
+again before its T1.
+
 A proposal becomes evidence twice: `record.intend` (T1: verdict, intent, reservation, idempotency claim, approval
 consumed, epochs read) before anything happens, `record.conclude` (T2: outcome, settlement) after it. Nothing runs
 until T1 is durable. A crash between the two leaves an intent without an outcome; `recover` closes it: a key is used
@@ -28,6 +31,7 @@ from flyball.runtime.identify import Identify
 from flyball.runtime.label import label
 from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
+from flyball.runtime.require import Checks, unmet
 from flyball.runtime.reserve import Reserving
 from flyball.runtime.validate import Validate
 
@@ -59,36 +63,39 @@ async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Gover
     must look first, or nobody can say what happened. The run parks; asking again later goes on.
     """
     begun = await s.recover.begin(proposal, past)
-    resumed = past.open_intent() if proposal.performer.lasting else None
+    resumed, checks = past.open_intent() if proposal.performer.lasting else None, Checks(past)
     while isinstance(begun, Proposal):
         # An agent or flow that was running goes on under its first verdict; each of its own steps is decided afresh.
         going = resumed is not None and begun.attempt == resumed.attempt
-        ended = await (_carry_out(s, begun, begun.arguments) if going else _attempt(s, begun))
+        ended = await (_carry_out(s, begun, begun.arguments) if going else _attempt(s, begun, checks))
         if not isinstance(ended, Ended):
             return await s.recover.refused(begun, ended)
         begun = await s.recover.next(begun, ended)
     return begun
 
 
-async def _attempt(s: Stations, proposal: Proposal) -> Ended | Governed[Any]:
+async def _attempt(s: Stations, proposal: Proposal, checks: Checks) -> Ended | Governed[Any]:
     """The gate, T1, the effect and T2 of one attempt."""
-    ready = False
+    required: str | None = None
     for _ in range(MAX_ROUNDS):
-        admitted = await _admit(s, proposal)
+        admitted = await _admit(s, proposal, checks)
         if isinstance(admitted, Again):
             continue
         if isinstance(admitted, (Blocked, Pending)):
             return admitted
         ruled, lifted = admitted
-        if not ready:
+        if required is None:
             decided = s.record.clock.now()
             objection = await s.broker.objection(ruled)
             if objection is not None:
                 return await s.record.block(ruled, objection)
-            ready = True  # its place under the rate is taken; a precondition is asked again at execution
+            asked = await _require(s, ruled, checks)
+            if not isinstance(asked, str):
+                return asked
+            required = asked  # its place under the rate is taken, and what it requires was so just now
             if s.record.clock.now() - decided > FRESH_US:
                 continue
-        answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted)
+        answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted, required)
         if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
         if isinstance(answer, Conflict) and answer.what.startswith(("epoch", "pending")):
@@ -114,7 +121,21 @@ async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, An
     return ended
 
 
-async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
+async def _require(s: Stations, ruled: Ruled, checks: Checks) -> str | Blocked | Pending:
+    """The id of the outcome that says that what the action requires is so; empty where it requires nothing."""
+    asks = ruled.proposal.performer.requires
+    if asks is None:
+        return ""
+    told = await govern(s, *checks.next(ruled, asks))
+    if isinstance(told, Pending):
+        return told
+    objection = unmet(ruled, told)
+    return told.action if objection is None else await s.record.block(ruled, objection)
+
+
+async def _admit(
+    s: Stations, proposal: Proposal, checks: Checks
+) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
     """Identify to approve: the verdict, and the approval that lifts it where one is needed."""
     s.enforce.epochs(proposal.place.tenant)  # before the directory is read: it is never older than its epoch
     proposal = s.identify.current(proposal)
@@ -123,6 +144,10 @@ async def _admit(s: Stations, proposal: Proposal) -> Blocked | Pending | Again |
         parsed = s.validate.parse(at_attempt(proposal))
         if isinstance(parsed, Proposal):
             ruled = await s.enforce.rule(label(parsed))
+            if parsed.performer.requires is not None and s.approve.asks(ruled):  # nobody is asked in vain
+                required = await _require(s, ruled, checks)
+                if not isinstance(required, str):
+                    return required
             return await s.approve.lift(ruled)
         proposal, objection = replace(proposal, arguments={}), parsed
     return await s.record.refuse(proposal, objection)

@@ -166,8 +166,8 @@ class Recorder:
         return answer
 
     # the two appends of an action ----------------------------------------------------------------------------------
-    async def intend(self, ruled: Ruled, reserve: Reserve, lifted: Lifted | None) -> Answered:
-        """T1: everything before the effect, in one transaction."""
+    async def intend(self, ruled: Ruled, reserve: Reserve, lifted: Lifted | None, required: str = "") -> Answered:
+        """T1: everything before the effect, in one transaction. `required`: the record that says that it may go on."""
         p, facts, private = ruled.proposal, self._facts(ruled), self._private(ruled)
         place, key = p.place, call_key(p)
         facts |= {
@@ -175,6 +175,8 @@ class Recorder:
             "isolation": self.isolation(p), **p.performer.facts,
             "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
         }  # fmt: skip
+        if required:
+            facts["precondition"] = required
         event = Event(
             kind="intent", run=place.run, path=place.path, attempt=p.attempt, facts=facts, private=private,
             subjects=place.subjects,
@@ -285,8 +287,8 @@ class Recorder:
     async def block(self, ruled: Ruled, blocked: Blocked) -> Blocked:
         """Records a proposal that may not run after its verdict was reached, and why."""
         facts = self._facts(ruled) | {"outcome": "deny", "reason": blocked.reason}
-        if "node" in blocked.data:
-            facts["node"] = blocked.data["node"]  # whose budget is spent: the run's own ends it, at a replay too
+        # Whose budget is spent: the run's own ends it, at a replay too. And the read that was not met, or was refused.
+        facts |= {name: blocked.data[name] for name in ("node", "precondition") if name in blocked.data}
         return await self._blocked(ruled.proposal, facts, self._private(ruled), blocked)
 
     async def refuse(self, proposal: Proposal, blocked: Blocked) -> Blocked:

@@ -65,6 +65,15 @@ class Recover:
 
     async def begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
         """What a step that the log knows is told, or the proposal with which it goes on."""
+        begun = await self._begin(proposal, past)
+        if isinstance(begun, Proposal) and proposal.action.precondition:
+            # It asks about what would run now, whatever it was asked about before, and whoever edited that.
+            return replace(
+                begun, arguments=proposal.arguments, given=proposal.given, edited=proposal.edited, typed=proposal.typed
+            )
+        return begun
+
+    async def _begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
         if not past.records:
             return proposal
         if any(r.private is None for r in past.records):

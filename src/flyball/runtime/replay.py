@@ -19,11 +19,12 @@ import msgspec
 
 from flyball.core.approval import cure_names
 from flyball.core.decision import Decision
+from flyball.core.effect import REQUIRES
 from flyball.core.journal import Answered, Append, Appended, Entry, Row, Stored
 from flyball.core.merkle import Frontier
 from flyball.core.outcome import HALTED
 from flyball.core.record import Event, Opened
-from flyball.core.steps import bare
+from flyball.core.steps import bare, parent
 from flyball.ports.clock import Clock, Jump
 from flyball.ports.journal import Journal, View
 from flyball.ports.recording import Recording
@@ -95,7 +96,35 @@ def _same_outcome(record: Opened, now: Decision) -> bool:
     if record.kind != "decision" or now.outcome == "deny":
         return now.outcome == _outcome(record)
     # Refused after a verdict that let it go on: by budget, precondition, rate, or by whoever was asked.
-    return record.facts["reason"] not in BY_POLICY or bool(record.facts["cures"])
+    late = bool(record.facts["cures"]) or "precondition" in record.facts
+    return record.facts["reason"] not in BY_POLICY or late
+
+
+def precondition_differences(records: Sequence[Opened]) -> Iterator[Difference]:
+    """Where an action went on, or was refused, otherwise than the read of what it requires says."""
+    known = {r.id: r for r in records}
+    for record in records:
+        name = record.facts.get("precondition")
+        if record.kind not in ("intent", "decision") or name is None:
+            continue
+        read, now = known.get(name), "no such record before it"
+        if read is not None and read.index < record.index and parent(read.path) == record.path:
+            asked = known.get(read.id.removesuffix("outcome") + "intent", read)
+            now = _required(read) if asked.facts["action"] == f"{record.facts['action']}{REQUIRES}" else "another read"
+        log = "met" if record.kind == "intent" else str(record.facts["reason"])
+        if log != now:
+            yield Difference(at=record.id, what="precondition", log=log, now=now)
+
+
+def _required(read: Opened) -> str:
+    """What a read of what an action requires comes to for the action, from the record that it ended with."""
+    facts, private = read.facts, read.private or {}
+    if read.kind == "decision":
+        return str(facts["reason"])
+    if facts["status"] == "not_started":
+        return str(facts["code"])
+    good = facts["status"] == "executed" and not facts["result_invalid"]
+    return "met" if good and private.get("result", "") is None else "precondition"
 
 
 def _plain(value: Any) -> Any:

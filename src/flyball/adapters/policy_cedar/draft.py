@@ -14,14 +14,15 @@ GROUP: Final = "staff"
 APPROVERS: Final = "owner"
 
 
-def draft(action: Action) -> tuple[str, str]:
-    """Policy text with a permit and a curable forbid, and a `*.test.toml` case; both pass `policy check` and `test`."""
+def draft(action: Action, precondition: Action | None = None) -> tuple[str, str]:
+    """Policy text with a permit (of the read that asks what it requires, too) and a curable forbid, and a `*.test.toml`
+    case; both pass `policy check` and `test`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", action.name)
     asks = action.effect != "read"
-    policy = (
-        f'@id("{name}-permit")\n'
-        f'permit (principal in Group::"{GROUP}", action == Action::{_text(action.name)}, resource);\n'
-    )
+    which = f"== Action::{_text(action.name)}"
+    if precondition is not None:
+        which = f"in [Action::{_text(action.name)}, Action::{_text(precondition.name)}]"
+    policy = f'@id("{name}-permit")\npermit (principal in Group::"{GROUP}", action {which}, resource);\n'
     if asks:
         policy += (
             f'\n@id("{name}-asks-{APPROVERS}") @require_approval("{APPROVERS}") @reason("{APPROVERS}_must_agree")\n'

@@ -110,6 +110,7 @@ def _verdict(step: Mapping[str, Any]) -> str:
     by = f" by {', '.join(step['policies'])}" if step["policies"] else ""
     changed = f", changed by {', '.join(step['modifiers'])}" if step.get("modifiers") else ""
     lifted = f", lifted by {step['approval']}" if step.get("approval") else ""
+    lifted += f", after asking {step['precondition'].split('/')[1]}" if step.get("precondition") else ""
     reason = f" ({step['reason']})" if step.get("reason") else ""
     errors = f": {'; '.join(step['errors'])}" if step.get("errors") else ""
     problem = f": {step['problem']}" if step.get("problem") else ""

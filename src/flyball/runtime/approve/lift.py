@@ -70,6 +70,13 @@ class Approve:
         row = self.granted(p)
         return approvals(row.groups) if row else {}
 
+    def asks(self, ruled: Ruled) -> bool:
+        """Would a person be asked about this now, for the first time or anew?"""
+        if ruled.decision.outcome != "require_approval":
+            return False
+        row = self._latest(ruled.proposal)
+        return (row is None or row.state == "void") and self._cap(ruled) is None
+
     async def lift(self, ruled: Ruled) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
         """Blocked, waiting, to be decided again, or free to go on (with the approval that T1 must use up)."""
         p, decision = ruled.proposal, ruled.decision

@@ -2,7 +2,7 @@
 
 Rules (JOURNAL section 2):
 
-* Before: the precondition holds, the isolation asked for is there, the breaker is closed, the rate allows it.
+* Before: the isolation asked for is there, the breaker is closed, the rate allows it.
 * For an effect, any exception, timeout or cancellation after the call began is `unknown`, unless it raised `NotDone`.
 * With `key` it may be called again; with `probe` it is asked; with `none` a person is asked. A read failed.
 * A result that does not fit its type is `executed` with `result_invalid`: quarantined, never handed on.
@@ -78,25 +78,10 @@ class Broker:
             return Blocked("rate_limited", what=f"{action.name} is over its rate for {wait / 1e6:.0f} s")
         if wait:
             await self._clock.wait(self._clock.now() + wait)
-        return await self._unmet(p, ruled.decision.arguments)
-
-    async def _unmet(self, p: Proposal, arguments: Any) -> Blocked | None:
-        requires = p.performer.requires
-        if requires is None:
-            return None
-        try:
-            reason = await self._inside(p, requires, arguments, PROBE_SECONDS)
-        except Exception as bad:  # noqa: BLE001 - a station boundary: a precondition that cannot be asked is not met
-            reason = f"it could not be asked: {self._hidden.said(bad)}"
-        if reason is None:
-            return None
-        return Blocked("precondition", what=self._hidden.recordable(f"{p.action.name}: {reason}"))
+        return None
 
     async def perform(self, p: Proposal, arguments: Any) -> Ended:
         """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
-        unmet = await self._unmet(p, arguments)  # asked again at execution: the world may have moved
-        if unmet is not None:
-            return Ended(status="not_started", code="precondition", message=unmet.what, certain=True)
         seconds = p.action.timeout_ms / 1000 or None
         try:
             value = await self._inside(p, p.performer.perform, arguments, seconds, partial(self._left.keep, p))

@@ -143,8 +143,10 @@ class Activation:
         extra: Mapping[str, Any] | None = None, problem: str = "",
     ) -> Executed[Any] | Blocked | Failed:  # fmt: skip
         """One governed action at a place of the run: told from the log, or decided and done now."""
-        past, digest = self.history.past(path), argument_digest(action.name, arguments)
+        past, digest = self._past(path, action), argument_digest(action.name, arguments)
         self._same(past, path, action, digest)
+        for check in past.checks:
+            self._same(check, path, performer.requires.action if performer.requires else action, digest)
         if not past.records:
             self.check_limits()
             if 0 < branch.until <= self.record.clock.now():
@@ -181,6 +183,11 @@ class Activation:
         self.doubted |= {row.id for row in rows if outlives(row)}
         if self.doubted and self.halting is None:
             self.halting = Suspended()
+
+    def _past(self, path: str, action: Action) -> Past:
+        past = self.history.past(path)
+        inside = self.history.checks(path) if action.kind == "tool" else ()
+        return msgspec.structs.replace(past, checks=inside) if inside else past
 
     def open_starts(self) -> dict[str, int]:
         """The agents and flows under way: those entered now, and those that the log holds open."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.core.agent import Agent
 from flyball.core.budget import NO_LIMIT, ZERO, tightest
@@ -15,7 +16,7 @@ from flyball.core.errors import FlyballError, Superseded
 from flyball.core.flow import Flow
 from flyball.core.journal import Hold
 from flyball.core.limits import counted
-from flyball.core.proposal import Performer
+from flyball.core.proposal import Performer, Precondition
 from flyball.core.record import Event
 from flyball.core.result import Blocked
 from flyball.core.signature import from_json, to_json
@@ -44,11 +45,23 @@ def bound(tool: Tool[..., Any], args: Sequence[Any], kw: Mapping[str, Any]) -> d
 
 def tool_performer(tool: Tool[..., Any]) -> Performer:
     """How a tool's action is carried out."""
-    functions = (tool.function, tool.probe_function, tool.requires_function)
-    return Performer(
-        perform=tool.function, signature=tool.signature, requires=tool.requires_function,
-        probe=tool.probe_function, functions=tuple(f for f in functions if f is not None),
+    functions = tuple(
+        f for f in (tool.function, tool.probe_function, tool.requires_function) if f is not None
     )  # fmt: skip
+    return Performer(
+        perform=tool.function, signature=tool.signature, requires=precondition(tool, functions),
+        probe=tool.probe_function, functions=functions,
+    )  # fmt: skip
+
+
+def precondition(tool: Tool[..., Any], functions: tuple[Callable[..., Any], ...] = ()) -> Precondition | None:
+    """How what a tool requires is asked; None where it requires nothing."""
+    if tool.requires_function is None or tool.precondition is None:
+        return None
+    # The reason is text from the world, as any read's: it taints the run.
+    signature = replace(tool.signature, returns=str | None, trusted=frozenset())
+    performer = Performer(perform=tool.requires_function, signature=signature, functions=functions)
+    return Precondition(action=tool.precondition, performer=performer)
 
 
 def flow_body(

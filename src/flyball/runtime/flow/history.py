@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flyball.core.effect import REQUIRES
 from flyball.core.outcome import Past
 from flyball.core.record import Opened
-from flyball.core.steps import after, bare, generation_of, parent, root
+from flyball.core.steps import after, bare, child, generation_of, parent, root
 
 # Kinds that belong to the run itself, not to a step of its flow.
 _RUN_KINDS = frozenset({"run_started", "run_parked", "run_continued", "run_ended", "run_stopped", "run_moved"})
@@ -32,6 +33,13 @@ class History:
         """The records of a step; the code has asked for it now."""
         self._asked.add(path)
         return Past(records=tuple(self._steps.get(path, ())))
+
+    def checks(self, path: str) -> tuple[Past, ...]:
+        """The records of each time that a step was asked what it requires: they stand beneath it."""
+        found: list[Past] = []
+        while child(path, len(found) + 1) in self._steps:
+            found.append(self.past(child(path, len(found) + 1)))
+        return tuple(found)
 
     def mark(self, path: str) -> Opened | None:
         """A marker that rode in some append."""
@@ -96,11 +104,11 @@ class History:
         }  # fmt: skip
 
     def denials(self) -> dict[str, str]:
-        """Step -> the name of the action that was denied there."""
+        """Step -> the name of the action that was denied there. A precondition is told as its tool."""
         return {
-            path: str(r.facts["action"])
-            for path, records in self._steps.items() for r in records
+            path: name for path, records in self._steps.items() for r in records
             if r.kind == "decision" and r.facts["outcome"] == "deny"
+            and not (name := str(r.facts["action"])).endswith(REQUIRES)
         }  # fmt: skip
 
     def asked(self) -> bool:
