@@ -238,6 +238,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"arguments": {"to": "C-2"}},
         "arguments: expected {'to': 'C-2'}, got {'to': 'C-1', 'text': 'hello'}",
     ),
+    "precondition": ({"tool": "look.requires"}, "look requires nothing"),
     "tool": ({"tool": "mall"}, "there is no tool mall. Did you mean mail?"),
     "agent": ({"through": ["clark"]}, "there is no agent clark. Did you mean clerk?"),
     "model": ({"tool": None, "model": "x"}, "there is no model x. There are default, evil."),

@@ -225,3 +225,21 @@ def test_prose_is_what_the_model_of_this_branch_said_last() -> None:
     records = [r for pair in said for r in pair]
     assert prose([*records, asked], asked) == "second"
     assert prose([asked], asked) == "" and prose([erased(r) for r in records], asked) == ""
+
+
+@pytest.mark.parametrize(
+    ("private", "facts", "state"),
+    [
+        ({"result": None}, {}, "met"),
+        ({"result": "closed"}, {}, "not met"),
+        (None, {}, "executed"),
+        ({"result": None}, {"status": "failed"}, "failed"),
+        ({"result": 7}, {"result_invalid": True}, "executed"),
+    ],
+)
+def test_a_precondition_is_told_as_met_or_not(private: Any, facts: Any, state: str) -> None:
+    records = [
+        record("intent", "3.1", **VERDICT | {"action": "pay.requires"}),
+        record("outcome", "3.1", private=private, **ENDED | facts),
+    ]
+    assert described_steps(records)[0]["state"] == state

@@ -9,6 +9,7 @@ from typing import Any
 
 from flyball.core.approval import shown_group, unmet
 from flyball.core.budget import ZERO, minus, plus
+from flyball.core.effect import REQUIRES
 from flyball.core.journal import PendingRow, RunRow
 from flyball.core.outcome import amounts_data, amounts_of
 from flyball.core.record import Opened
@@ -119,7 +120,17 @@ def _step(path: str, records: Sequence[Opened]) -> dict[str, Any]:
     told["asked"] = asked
     told["people"] = [_person(r) for r in records if r.kind in PEOPLE or r.kind == "resolution"]
     told["attempts"] = [_attempt(r) for r in records if r.kind in ("outcome", "late")]
+    if told["action"].endswith(REQUIRES):
+        told["state"] = _met(records, told["state"])
     return told
+
+
+def _met(records: Sequence[Opened], state: str) -> str:
+    """Of the read that asks what a tool requires: what it said, where it said something that can still be read."""
+    outcome = next((r for r in reversed(records) if r.kind == "outcome"), None)
+    if state != "executed" or outcome is None or outcome.facts["result_invalid"] or "result" not in _private(outcome):
+        return state
+    return "met" if _private(outcome)["result"] is None else "not met"
 
 
 def _state(records: Sequence[Opened]) -> str:

@@ -15,7 +15,7 @@ from flyball.adapters.policy_cedar.compiled import CedarCompiled
 from flyball.adapters.policy_cedar.draft import draft
 from flyball.adapters.policy_cedar.engine import CedarEngine
 from flyball.core.decision import decide
-from flyball.core.effect import Action
+from flyball.core.effect import Action, precondition_of
 from flyball.core.identity import Authority
 from flyball.core.input_shape import input_shape
 from flyball.core.policy import Answer, Bundle, Node, PolicyError, Request, Uid
@@ -293,6 +293,12 @@ def test_a_draft_compiles_and_its_case_comes_out_as_it_says(name: str) -> None:
 
     found = decide({}, ask, {f"project/{i}": c for i, c in bundle.bundle.cures.items()})  # type: ignore[arg-type]
     assert found.outcome == read["expect"] and list(found.groups) == read.get("groups", [])
+
+
+def test_a_draft_permits_the_precondition_with_the_tool() -> None:
+    action = ACTIONS["save"]
+    policy, _ = draft(action, precondition_of(action))
+    assert 'action in [Action::"save", Action::"save.requires"]' in policy
 
 
 # Speed --------------------------------------------------------------------------------------------------------------

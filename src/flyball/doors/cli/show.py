@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from flyball.core.effect import REQUIRES
 from flyball.doors.cli.asking import ask, say
 from flyball.doors.cli.output import Screen
 from flyball.doors.cli.paper import Tone
@@ -14,7 +15,8 @@ from flyball.doors.cli.shell import Shell, pass_shell
 from flyball.doors.cli.telling import BRIEF, INDENT, LONG, WHOLE, amounts, cut, leaves, moment, short
 
 _TONES: Mapping[str, Tone] = {
-    "executed": "good", "failed": "bad", "blocked": "bad", "rejected": "bad", "unknown": "warn", "waiting": "warn",
+    "executed": "good", "met": "good", "not met": "bad", "failed": "bad", "blocked": "bad", "rejected": "bad",
+    "unknown": "warn", "waiting": "warn",
 }  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def _values(step: Mapping[str, Any], full: bool) -> Iterator[tuple[str, str, str
     if full or step["asked"] or step["effect"] in ("reversible", "irreversible") or not isinstance(arguments, Mapping):
         for at, value, origin in leaves(arguments, origins):
             yield at, value if full else cut(value, LONG), origin
-    elif step["kind"] != "model":
+    elif step["kind"] != "model" and not step["action"].endswith(REQUIRES):  # its arguments are told with its tool
         for name, value in arguments.items():
             yield name, short(value, BRIEF), origins.get(name, "")
 
