@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
@@ -59,6 +61,43 @@ def test_time_goes_on_from_where_a_log_stands() -> None:
     assert machine.clock.now() == 1_005_000_000
     machine.passed += SECOND
     assert machine.clock.now() == 1_006_000_000 and not machine.clock.jumps()
+
+
+class Dawdling(SystemClock):
+    """A clock whose threads take turns right where one of them has read what it is about to change."""
+
+    @property
+    def _apart(self) -> int:
+        found = self._kept
+        time.sleep(0.001)
+        return found
+
+    @_apart.setter
+    def _apart(self, value: int) -> None:
+        self._kept = value
+
+
+@pytest.mark.promise("journal-time-never-goes-back")
+def test_threads_see_one_jump_and_no_time_that_goes_back() -> None:
+    steady, off = count(0, 1_000_000), [0]
+    clock = Dawdling(lambda: 1_000 * SECOND + off[0], lambda: next(steady))
+    before = clock.now()
+    off[0] = -3600 * SECOND
+    with ThreadPoolExecutor(4) as threads:
+        seen = list(threads.map(lambda _: clock.now(), range(8)))
+    assert len(clock.jumps()) == 1 and all(before <= now < before + SECOND for now in seen)
+
+
+def test_a_thread_that_was_kept_waiting_while_it_read_the_clocks_saw_no_jump() -> None:
+    machine, stops = Machine(), [60 * SECOND, 0, 60 * SECOND]
+
+    def wall() -> int:
+        now = machine.passed + machine.set_by
+        machine.passed += stops.pop() if stops else 0
+        return now
+
+    clock = SystemClock(wall, lambda: machine.passed)
+    assert clock.now() == 1_120_000_000 and not clock.jumps()
 
 
 def test_a_log_in_the_past_changes_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flyball import Call, Completed, Executed, Flyball, FlyballError, Limits, Run, Stopped, Waiting, flow, tool
+from flyball import Call, Completed, Executed, Flyball, FlyballError, Limits, Retry, Run, Stopped, Waiting, flow, tool
 from flyball.app.replaying import replay
 from flyball.core.journal import BudgetRow, PendingRow
 from flyball.core.outcome import Ended
@@ -193,25 +193,63 @@ async def insisting(run: Run, times: int) -> str:
     return "was in" if isinstance(told, Executed) else "was out"
 
 
+def watched(app: Flyball) -> list[Any]:
+    """What the broker is given to carry out."""
+    broker, seen = app.rooms.stations.broker, list[Any]()
+    perform = broker.perform
+
+    async def kept(p: Any, arguments: Any) -> Any:
+        seen.append(p)
+        return await perform(p, arguments)
+
+    broker.perform = kept  # type: ignore[method-assign]
+    return seen
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
 async def test_a_run_that_is_being_driven_takes_no_new_step_before_it_is_answered() -> None:
     hold, kept = asyncio.Event(), Books(not_done(), lambda: _after(hold))
     bench = lab(kept)
     app = await bench._bench.ready(insisting)
-    broker, seen = app.rooms.stations.broker, list[Any]()
-    perform = broker.perform
-
-    async def watched(p: Any, arguments: Any) -> Any:
-        seen.append(p)
-        return await perform(p, arguments)
-
-    broker.perform = watched  # type: ignore[method-assign]
+    seen = watched(app)
     handle = await app.start(insisting, 1, by=KIM)
-    async with asyncio.timeout(5):
-        while kept.calls != ["knock", "ring"]:
-            await asyncio.sleep(0.005)
+    await until(lambda: kept.calls == ["knock", "ring"])
     await app.rooms.record.late(seen[1], Ended(status="executed", data="knocked 1"))
     hold.set()
     waits = await handle.result()
     assert isinstance(waits, Waiting) and waits.pending[0].kind == "unknown" and kept.calls == ["knock", "ring"]
     await app.questions.resolve(waits.pending[0], "executed", by=OLA, result="knocked 1")
     assert isinstance(await handle.result(), Completed) and kept.calls == ["knock", "ring", "ring"]
+
+
+@tool(effect="irreversible", retry=Retry(attempts=2, first=timedelta(hours=1)))
+async def tap(call: Call, times: int) -> str:
+    """Tap, and once more an hour later where that was not heard."""
+    return await call.get(books).happen("tap", call, f"tapped {times}")  # type: ignore[no-any-return]
+
+
+@flow
+async def tapping(run: Run, times: int) -> str:
+    return await run.call(tap, times)
+
+
+@pytest.mark.parametrize(("said", "calls", "value"), [("executed", 1, "heard"), ("failed", 2, "tapped 1")])
+async def test_nothing_is_tried_again_while_it_is_asked_whether_it_happened(said: str, calls: int, value: str) -> None:
+    kept = Books(not_done())
+    bench = lab(kept)
+    app = await bench._bench.ready(tapping)
+    seen = watched(app)
+    handle = await app.start(tapping, 1, by=KIM)
+    await until(lambda: any(r.kind == "outcome" for r in app.runs.records(handle.id)))
+    await app.rooms.record.late(seen[-1], Ended(status="executed", data="heard"))
+    await bench.advance(timedelta(hours=1))
+    waits = await handle.result()
+    assert isinstance(waits, Waiting) and waits.pending[0].kind == "unknown" and kept.calls == ["tap"]
+    await app.questions.resolve(waits.pending[0], said, by=OLA, result="heard" if said == "executed" else None)
+    done = await handle.result()
+    assert isinstance(done, Completed) and done.value == value and kept.calls == ["tap"] * calls

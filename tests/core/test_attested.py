@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from flyball.core.approval import over
-from flyball.core.attested import activations, content, in_force, key_objection, misstated, unapproved
+from flyball.core.attested import activations, content, in_force, key_objection, misstated, moment, unapproved
 from flyball.core.credential import SigningKey, sign_approval
 from flyball.core.errors import FlyballError
 from flyball.core.journal import BlobRow, BundleRow, KeyRow, PendingRow, Stored
@@ -137,3 +137,11 @@ def test_a_signature_counts_under_the_key_that_the_log_created() -> None:
     assert why_not(signed) == ""
     assert why_not(signed, key=None) and why_not(signed, key=replace(KEY, person="user:eve"))
     assert why_not(approved(assurance="key", key="k1", sig=sign_approval(FAY, "0" * 64)))
+
+
+@pytest.mark.parametrize("micros", [1 << 62, -(1 << 62)])
+def test_what_is_no_time_was_changed_beside_the_log(micros: int) -> None:
+    assert moment(1_000_000).timestamp() == 1
+    with pytest.raises(FlyballError) as bad:
+        moment(micros)
+    assert bad.value.code == "journal_corrupt" and str(micros) in bad.value.why

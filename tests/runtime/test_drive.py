@@ -12,7 +12,7 @@ from flyball import Run, Waiting, flow
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Answered, Append, Refused
 from flyball.runtime.flow import drive
-from tests.runtime.till import lab, pay
+from tests.runtime.till import KIM, lab, pay
 
 
 class Unread:
@@ -62,3 +62,27 @@ async def test_a_stop_that_could_not_be_recorded_is_told_as_none(monkeypatch: py
     monkeypatch.setattr(record, "append", full)
     with pytest.raises(FlyballError):
         await bench.stop("k", "enough")
+
+
+async def test_a_run_that_could_not_be_parked_is_told_and_parked_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "POLL_S", 0.01)
+    bench = lab()
+    app = await bench._bench.ready(paying)
+    append, refused = app.rooms.record.append, list[str]()
+
+    async def once(wanted: Append) -> Answered:
+        if not refused and any(entry.kind == "run_parked" for entry in wanted.entries):
+            refused.append(wanted.id)
+            return Refused(reason="invalid", detail="not now")
+        return await append(wanted)
+
+    monkeypatch.setattr(app.rooms.record, "append", once)
+    handle = await app.start(paying, 500, by=KIM, key="k")
+    with pytest.raises(FlyballError) as told:
+        await handle.result()
+    assert (
+        told.value.code == "not_parked" and "not now" in told.value.why and app.runs.row(handle.id).state == "running"
+    )
+    async with asyncio.timeout(5):
+        while app.runs.row(handle.id).state != "waiting":
+            await asyncio.sleep(0.01)

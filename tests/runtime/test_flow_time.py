@@ -7,10 +7,12 @@ import weakref
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from flyball import Call, Completed, NotDone, Run, Stopped, Waiting, flow, tool
-from flyball.core.journal import RunRow
+from flyball.core.errors import FlyballError
+from flyball.core.journal import Append, PendingRow, RunRow
 from flyball.runtime.flow import drive
 from flyball.testing import Lab
 from flyball.testing.clock import VirtualClock
@@ -58,6 +60,11 @@ async def quick(run: Run, n: int) -> list[int | None]:
 @flow
 async def curious(run: Run, n: int) -> int:
     return await run.ask("How many?", int, to="finance", about={"n": n}, within=2 * DAY, default=-1)
+
+
+@flow
+async def looking(run: Run, n: int) -> int:
+    return await run.call(look, n)
 
 
 @flow
@@ -262,3 +269,67 @@ async def test_a_clock_set_back_while_nobody_ran_does_not_go_behind_the_log() ->
     assert bench.clock.now() >= latest
     await bench.advance(3 * DAY)
     assert isinstance(await bench.resume("k"), Completed) and (await bench.verify()).ok
+
+
+@pytest.mark.promise("journal-clock-jumps-ask")
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_question_that_expired_because_the_clock_was_set_is_asked_again(restarted: bool) -> None:
+    bench = lab()
+    asked = await bench.run(curious, 1, key="k")
+    assert isinstance(asked, Waiting)
+    bench.clock.set_forward(3 * DAY_US)
+    if restarted:
+        await bench.run(looking, 1)  # somebody notes the jump in the log, and the next process knows of no other
+        await bench.restart()
+        bench.clock._jumps = ()
+    again = await bench.resume("k")
+    assert isinstance(again, Waiting) and again.pending[0].id != asked.pending[0].id
+    done = await bench.answer(again.pending[0], 5, by=FAY)
+    assert isinstance(done, Completed) and done.value == 5 and (await bench.verify()).ok
+    assert (await bench.replay(bench.history("k"))).ok
+
+
+@pytest.mark.promise("journal-clock-jumps-ask")
+async def test_a_question_that_was_asked_again_gives_its_default_in_its_time() -> None:
+    bench = lab()
+    await bench.run(curious, 1, key="k")
+    bench.clock.set_forward(3 * DAY_US)
+    assert isinstance(await bench.resume("k"), Waiting)
+    await bench.advance(2 * DAY)
+    done = await bench.resume("k")
+    assert isinstance(done, Completed) and done.value == -1 and (await bench.verify()).ok
+    assert (await bench.replay(bench.history("k"))).ok
+
+
+@pytest.mark.promise("journal-clock-jumps-ask")
+@pytest.mark.parametrize("what", [sleepy, patient])
+async def test_a_span_is_as_long_as_was_said_although_the_clock_was_set(what: Any) -> None:
+    bench = lab()
+    await bench.run(what, 200, key="k")
+    bench.clock.set_forward(3 * DAY_US)
+    assert isinstance(await bench.resume("k"), Waiting)
+    await bench.advance(3 * DAY)
+    assert isinstance(await bench.resume("k"), Completed) and (await bench.verify()).ok
+    assert (await bench.replay(bench.history("k"))).ok
+
+
+async def test_a_moment_is_what_the_clock_says() -> None:
+    bench = lab()
+    await bench.run(dated, datetime.fromtimestamp(bench.clock.now() / 1e6, UTC) + DAY, key="k")
+    bench.clock.set_forward(DAY_US)
+    assert isinstance(await bench.resume("k"), Completed)
+
+
+@pytest.mark.parametrize("expires", [1, 1 << 62])
+async def test_an_expiry_that_was_changed_beside_the_log_is_told_and_ends_nothing(expires: int) -> None:
+    bench = lab()
+    asked = await bench.run(curious, 1, key="k")
+    journal = bench._bench.journal
+    row = journal.row("local", PendingRow, asked.pending[0].id)  # type: ignore[union-attr]
+    changed = msgspec.structs.replace(row, expires=expires)  # type: ignore[type-var]
+    await journal.append(Append(id="beside", tenant="local", put=(changed,), wakes=(asked.run,)))
+    with pytest.raises(FlyballError) as told:
+        await bench.resume("k")
+    assert told.value.code == "journal_corrupt"
+    kept = journal.row("local", RunRow, asked.run)
+    assert kept is not None and kept.state != "ended"

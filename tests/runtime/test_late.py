@@ -13,7 +13,7 @@ from flyball import Call, Completed, Run, Waiting, flow, tool
 from flyball.core.errors import FlyballError
 from flyball.core.journal import BudgetRow, PendingRow
 from flyball.testing import Lab
-from tests.runtime.till import FAY, Drawer, drawer, lab
+from tests.runtime.till import FAY, KIM, Drawer, drawer, lab
 
 SOON = timedelta(milliseconds=20)
 
@@ -192,3 +192,42 @@ async def test_what_its_probe_found_out_is_not_recorded_again_as_late() -> None:
     await asyncio.sleep(0.1)
     kinds = [r.kind for r in bench.records("k")]
     assert isinstance(done, Completed) and done.value == "dragged 3" and "late" not in kinds, kinds
+
+
+async def called_off(bench: Lab, what: Any) -> str:
+    """A run whose driver was called off while its call was at work; it has gone on since."""
+    app = await bench._bench.ready(what)
+    handle = await app.start(what, 3, by=KIM, key="k")
+    while not any(r.kind == "intent" and r.path == "1" for r in app.runs.records(handle.id)):
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.01)  # its thread has begun
+    app.rooms.driver._active["local", handle.id].cancel()
+    return handle.id
+
+
+@tool(effect="irreversible")
+def heave(call: Call, n: int) -> str:
+    """Heave, in a thread that nobody can stop."""
+    call.get(drawer).wait("heave")  # type: ignore[attr-defined]
+    return f"heaved {n}"
+
+
+@flow
+async def heaving(run: Run, n: int) -> str:
+    return await run.call(heave, n)
+
+
+@pytest.mark.promise("journal-late-settles-unknown")
+async def test_what_a_cancelled_call_comes_to_is_evidence_too() -> None:
+    till = Gate()
+    bench = lab(till)
+    run = await called_off(bench, heaving)
+    app = await bench._bench.ready(heaving)
+    asked = await app.runs.result(run)
+    assert isinstance(asked, Waiting) and asked.pending[0].kind == "unknown"
+    till.open.set()
+    async with asyncio.timeout(5):
+        while not isinstance(done := await app.runs.result(run), Completed):
+            await asyncio.sleep(0.01)
+    assert done.value == "heaved 3" and till.calls == ["heave"]
+    assert [r.kind for r in app.runs.records(run) if r.path.startswith("1~")] == ["late"]

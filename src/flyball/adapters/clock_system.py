@@ -23,19 +23,25 @@ def _steady() -> int:
 
 
 class SystemClock:
-    """Wall-clock microseconds that never go back within this process."""
+    """Wall-clock microseconds that never go back within this process, whichever of its threads asks."""
 
     def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = _steady) -> None:
         """`wall` and `steady` are the machine's clocks in nanoseconds: the one that can be set, one that cannot."""
         self._wall, self._steady = wall, steady
         self._last = self._ahead = 0
-        self._apart = (wall() - steady()) // 1000
+        self._lock = threading.Lock()
+        now, since = self._both()
+        self._apart = (now - since) // 1000
         self._jumps: tuple[Jump, ...] = ()
 
     def now(self) -> int:
         """Microseconds since 1970, UTC. Where the machine's clock is set back this one goes on, ahead of it."""
-        wall = self._wall()
-        apart = (wall - self._steady()) // 1000
+        with self._lock:
+            return self._now()
+
+    def _now(self) -> int:
+        wall, steady = self._both()
+        apart = (wall - steady) // 1000
         jump, self._apart = apart - self._apart, apart
         if jump <= -STEP:
             self._ahead -= jump
@@ -46,13 +52,21 @@ class SystemClock:
             self._jumps = (*self._jumps, Jump(self._last, jump))
         return self._last
 
+    def _both(self) -> tuple[int, int]:
+        # At one moment: a thread that was kept waiting between the two would have seen a jump where there is none.
+        while True:
+            before, wall = self._steady(), self._wall()
+            if (self._steady() - before) // 1000 < STEP:
+                return wall, before
+
     def begin_at(self, at: int) -> None:
         """Time goes on from `at` at least, in microseconds.
 
         Where the machine's clock was set back while nobody ran, this one stays ahead of it by as much: standing still
         until it catches up could take years, and nothing would ever expire or wake.
         """
-        self._ahead += max(0, at - self.now())
+        with self._lock:
+            self._ahead += max(0, at - self._now())
 
     def jumps(self) -> Sequence[Jump]:
         """How often the machine's clock was set in this process's life. What happened before nobody can tell."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -94,6 +95,14 @@ def unapproved(
             given.append({"by": facts["by"], "cure": facts["cure"]})
     missing = unmet(row.groups, given) if row.groups else ("anybody",)
     return f"the log holds no approval of {', '.join(missing)}" if missing else ""
+
+
+def moment(micros: int) -> datetime:
+    """A time that a row holds, in microseconds; raises FlyballError `journal_corrupt` for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)
+    except (OverflowError, ValueError, OSError) as bad:
+        raise changed(f"{micros} is no time") from bad
 
 
 def changed(why: str) -> FlyballError:

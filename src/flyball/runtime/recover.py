@@ -11,7 +11,7 @@ Rules (JOURNAL section 2):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -48,12 +48,20 @@ class Asks(Protocol):
         """What an attempt came to that was given up on; None where it says nothing."""
         ...
 
+    def follow(self, p: Proposal, keep: Callable[[Proposal, Ended], Awaitable[None]], /) -> None:
+        """Hands over what an attempt that was given up on comes to, once it ends."""
+        ...
+
 
 class Concluding(Recording, Protocol):
     """A recording that closes attempts."""
 
     async def conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
         """T2 of an attempt; raises Superseded where another driver closed it first."""
+        ...
+
+    async def late(self, p: Proposal, ended: Ended) -> None:
+        """Keeps what an attempt came to after its outcome."""
         ...
 
 
@@ -128,17 +136,24 @@ class Recover:
         if action.effect == "read" and p.attempt >= max(MOST_READS, action.retry.attempts):
             what = f"the process ended during each of {p.attempt} attempts"
             ended = Ended(status="failed", code="crash", usage=charged, message=what)
-            return told(await self._record.conclude(p, ended, final=True))
+            return told(await self._conclude(p, ended, final=True))
         if action.effect == "read" or again:
             ended = Ended(
                 status="interrupted", code="crash", usage=charged, message="the process ended during the call"
             )
-            await self._record.conclude(p, ended, final=False)
+            await self._conclude(p, ended, final=False)
             return replace(p, attempt=p.attempt + 1, doubt=0 if action.effect == "read" else p.attempt)
         lost = Ended(status="unknown", code="crash", message="the process ended during the call")
         ended = await self.settle(p, lost, deadline)
-        ended = await self._record.conclude(p, ended, final=self.final(p, ended))
+        ended = await self._conclude(p, ended, final=self.final(p, ended))
         return await self.next(p, ended)
+
+    async def _conclude(self, p: Proposal, ended: Ended, *, final: bool) -> Ended:
+        """Closes an attempt whose driver is gone; the call itself may still be at work here, and comes to something."""
+        try:
+            return await self._record.conclude(p, ended, final=final)
+        finally:
+            self._calls.follow(p, self._record.late)
 
     async def settle(self, p: Proposal, ended: Ended, deadline: int) -> Ended:
         """Turns `unknown` into what the tool's probe says, where it has one. `deadline` in microseconds."""

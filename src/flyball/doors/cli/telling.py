@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from flyball.core import attested
 from flyball.core.budget import MICRO
 from flyball.doors.cli.output import Screen
 from flyball.runtime.approve.show import blocks, visible
@@ -18,10 +18,10 @@ INDENT: Final = "   "
 
 
 def moment(microseconds: int) -> str:
-    """A time as people read it, in UTC; a dash for none."""
+    """A time as people read it, in UTC; a dash for none. Raises FlyballError `journal_corrupt` for what is no time."""
     if not microseconds:
         return "-"
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return attested.moment(microseconds).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def dollars(micro: int) -> str:

@@ -25,6 +25,7 @@ from flyball.core.attested import DECISIONS, key_objection, misstated, unapprove
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, Stored
+from flyball.core.jumps import ahead
 from flyball.core.outcome import Lifted, about
 from flyball.core.proposal import Proposal, Ruled
 from flyball.core.record import NO_RUN, Event, Opened
@@ -107,7 +108,7 @@ class Approve:
         if ruled.decision.outcome == "require_approval":  # more is needed than was given: a policy was tightened
             return await self._void(ruled, row)
         if row.state == "granted" and 0 < row.expires <= self._record.clock.now():
-            if self._set_forward(row, asked):
+            if self._set_forward(ruled.proposal.place.tenant, row, asked):
                 return await self._void(ruled, row)
             return await self._block(ruled, Blocked("approval_expired", what="the approval expired before it was used"))
         # Only what the intent repeats verbatim: a salt under two different values would tie one to the other.
@@ -240,7 +241,7 @@ class Approve:
 
     async def _expire(self, ruled: Ruled, row: PendingRow) -> Blocked | Again:
         """Nobody decided in time: denied, or asked about once more where the project escalates. Never allowed."""
-        set_forward = self._set_forward(row, self._asked(ruled.proposal, row))
+        set_forward = self._set_forward(ruled.proposal.place.tenant, row, self._asked(ruled.proposal, row))
         once_more = set_forward or (row.default == "escalate" and row.id.endswith("#1"))
         state, why = ("void", "clock" if set_forward else "escalated") if once_more else ("expired", "time")
         if not await self._close(ruled, row, state, "expired", why):
@@ -250,12 +251,11 @@ class Approve:
         what = f"nobody approved {ruled.proposal.action.name} in time"
         return await self._block(ruled, Blocked("approval_expired", policies=row.policies, cures=row.groups, what=what))
 
-    def _set_forward(self, row: PendingRow, asked: Opened | None) -> bool:
+    def _set_forward(self, tenant: str, row: PendingRow, asked: Opened | None) -> bool:
         """Did it expire only because somebody set the machine's clock forward since it was asked?"""
-        clock = self._record.clock
+        clock, view = self._record.clock, self._record.journal.view(tenant)
         since = asked.time if asked is not None else 0
-        ahead = sum(jump.by for jump in clock.jumps() if jump.by > 0 and jump.at > since)
-        return clock.now() - ahead < row.expires
+        return clock.now() - ahead(clock.jumps(), since, view.records(run=NO_RUN, limit=1_000_000)) < row.expires
 
     async def _close(self, ruled: Ruled, row: PendingRow, state: str, kind: Any, why: str) -> bool:
         place = ruled.proposal.place

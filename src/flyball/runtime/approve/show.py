@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from flyball.core.approval import over, shown_group
+from flyball.core.attested import moment
 from flyball.core.journal import PendingRow
 from flyball.core.origin import leaves
 from flyball.core.proposal import Ruled
@@ -82,7 +82,7 @@ def pending_of(row: PendingRow, private: Mapping[str, Any], facts: Mapping[str, 
         arguments=private.get("args", {}), origins=show.get("origins", {}),
         groups=tuple(shown_group(c) for c in row.groups), because=tuple(_bare(b) for b in show.get("because", ())),
         reversible=show.get("effect") == "reversible",
-        expires=datetime.fromtimestamp(row.expires / 1_000_000, UTC) if row.expires else None,
+        expires=moment(row.expires) if row.expires else None,
         default=private.get("default", row.default), over=over(facts["covers"]), question=show.get("question", ""),
         asked_by=show.get("by", ""), through=tuple(show.get("through", ())), version=row.version,
     )  # fmt: skip

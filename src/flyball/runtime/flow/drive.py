@@ -35,6 +35,9 @@ MOST_ACTIVE = 1_000
 # How often, in seconds of real time, the rows of a tenant are looked at for runs whose wake-up was lost.
 POLL_S = 15.0
 
+# What may be otherwise when it is tried again: there is room, or the journal takes the append.
+LATER = frozenset({"disk_full", "not_parked"})
+
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is started with."""
@@ -158,8 +161,8 @@ class Driver:
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self.crashed[key] = error.error if isinstance(error, Superseded) else error
-        if getattr(self.crashed.get(key), "code", "") == "disk_full":
-            self._starved.add(key)  # it stands where its log stands, and goes on once there is room: see `_poll`
+        if getattr(self.crashed.get(key), "code", "") in LATER:
+            self._starved.add(key)  # it stands where its log stands, and is tried again: see `_look`
         if done.cancelled():
             self._again.add(key)  # whoever cancelled it, the run is not over: it goes on from its log
         if key in self._again and not self._closing:

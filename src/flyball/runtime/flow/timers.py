@@ -1,4 +1,8 @@
-"""Timers: recorded moments that a run waits for as a row."""
+"""Timers: recorded moments that a run waits for as a row.
+
+A span (`sleep`, `timeout`) is as long as was said: where the machine's clock is set forward meanwhile, it ends as much
+later. A moment (`until`) is what the clock says.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,51 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.journal import RunRow
+from flyball.core.jumps import ahead
 from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
+from flyball.ports.clock import Clock
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.step import TIMED, Halted, Suspended, Timed
 
 
+class _Timer(NamedTuple):
+    """A recorded moment, and when it was recorded, in microseconds; a span of time, or what the clock says."""
+
+    until: int
+    since: int
+    span: bool
+
+    def due(self, clock: Clock) -> int:
+        """When it fires, by the clock as it stands."""
+        return self.until + (ahead(clock.jumps(), self.since) if self.span else 0)
+
+
 async def pause_until(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> None:
     """Returns once the recorded moment has come; until then the run parks."""
-    until = await _timer(at, branch, path, what, when)
+    until = (await _timer(at, branch, path, what, when)).due(at.record.clock)
     if at.record.clock.now() < until:
         at.wake(until)
         raise Suspended
 
 
-async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> int:
-    timer = at.history.past(path).last("timer")
+async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Callable[[int], int]) -> _Timer:
+    timer, span = at.history.past(path).last("timer"), what != "until"
     if timer is not None:
         if timer.facts["what"] != what:
             raise Halted(
                 "replay_diverged", f"step {path}: the log holds {timer.facts['what']}, the code now does {what}"
             )
-        return int(timer.facts["until"])
+        return _Timer(int(timer.facts["until"]), timer.time, span)
     at.check_limits()
-    until = when(at.record.clock.now())
+    now = at.record.clock.now()
+    until = when(now)
     await at.note(branch, Event(kind="timer", run=at.row.id, path=path, facts={"what": what, "until": until}))
-    return until
+    return _Timer(until, now, span)
 
 
 async def first_of(
@@ -48,7 +67,7 @@ async def first_of(
         await _closed(at, inner, work)
         return None
     try:
-        until = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
+        timer = await _timer(at, branch, path, "timeout", lambda now: now + limit // timedelta(microseconds=1))
     except BaseException:  # it goes on; what was not begun is given up first
         work.close()
         raise
@@ -58,15 +77,23 @@ async def first_of(
     task = at.spawn(work, context)
     if told is not None:
         return await task
-    clock = at.spawn(at.record.clock.wait(until))
-    done, _ = await asyncio.wait({task, clock}, return_when=asyncio.FIRST_COMPLETED)
-    late = task not in done or _parked(task)
-    timed.lost = late and at.record.clock.now() >= until
+    late = await _late(at, task, timer)
+    timed.lost = late and at.record.clock.now() >= timer.due(at.record.clock)
     task.add_done_callback(_heard)
-    try:
-        return await _told(at, branch, path, task, late=late, until=until)
-    finally:
-        clock.cancel()
+    return await _told(at, branch, path, task, late=late, until=timer.due(at.record.clock))
+
+
+async def _late(at: Activation, task: asyncio.Task[Any], timer: _Timer) -> bool:
+    """Waits for the work or its timer. Has the work not come to an end by then?"""
+    clock = at.record.clock
+    while True:
+        fires = at.spawn(clock.wait(timer.due(clock)))
+        try:
+            await asyncio.wait({task, fires}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            fires.cancel()
+        if task.done() or clock.now() >= timer.due(clock):
+            return not task.done() or _parked(task)
 
 
 async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) -> None:

@@ -213,7 +213,9 @@ class Turn:
             id=f"{entries[0].id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row,),
             inbox_seen=at.seen_inbox, reserve=reserve, settle=settle,
         ))  # fmt: skip
-        return answer.run if isinstance(answer, Appended) else None
+        if not isinstance(answer, Appended):
+            raise Superseded(FlyballError("not_parked", f"run {at.row.id} could not be parked", str(answer)))
+        return answer.run or self._record.journal.row(at.tenant, RunRow, at.row.id)
 
     async def _end(
         self, at: Activation, branch: Branch | None, reason: str, detail: str, *, value: Any = None,
