@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drafts import Check, Dispatch, Draft, Findings, Request, Review, Task
+from terms import standard_terms
 from tools import (
     find_clauses,
     find_customer,
@@ -41,6 +42,7 @@ validator = agent(
     instructions=prompt("prompts/validator.md"),
     input=Check,
     output=Review,
+    context=[standard_terms],
     limits=Limits(steps=4, seconds=120, usd="0.25"),
 )
 

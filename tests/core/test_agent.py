@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from flyball.core.agent import Agent, Prompt, agent
 from flyball.core.call import Call
 from flyball.core.errors import FlyballError
 from flyball.core.limits import Limits
+from flyball.core.source import Passage, source
 from flyball.core.tool import tool
 
 
@@ -51,9 +53,21 @@ def test_instructions_are_text_or_a_prompt_from_a_file(instructions: str | Promp
     assert agent("clerk", instructions=instructions).text == "Be brief."
 
 
+@source(tokens=10)
+async def rules(call: Call, about: str) -> Sequence[Passage]:
+    return []
+
+
+def test_an_agent_knows_its_sources_in_their_order() -> None:
+    assert agent("clerk", instructions="x", context=[rules]).context == (rules,)
+    assert agent("clerk", instructions="x").context == ()
+
+
 @pytest.mark.parametrize(
-    ("settings", "code"), [({"role": "boss"}, "bad_role"), ({"tools": [look.function]}, "bad_tool")]
-)
+    ("settings", "code"),
+    [({"role": "boss"}, "bad_role"), ({"tools": [look.function]}, "bad_tool"),
+     ({"context": [rules.function]}, "bad_source"), ({"context": [rules, rules]}, "bad_source")],
+)  # fmt: skip
 def test_what_is_no_role_and_no_tool_is_refused_when_the_agent_is_made(settings: dict[str, Any], code: str) -> None:
     with pytest.raises(FlyballError) as caught:
         agent("clerk", instructions="x", **settings)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flyball.core.effect import Action, precondition_of
-from flyball.core.input_shape import Shape, action_word, derived_names, input_shape, shape_findings
+from flyball.core.input_shape import Shape, action_word, derived_names, input_shape, seen, shape_findings
 
 TEXT, WHOLE, NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
 
@@ -170,3 +170,17 @@ def test_what_cannot_be_governed_is_found(action: Action, what: str) -> None:
 
 def test_names_that_read_alike_are_found() -> None:
     assert "the tools do and Do read as one name" in findings(tool({}), tool({}, name="Do"))
+
+
+def test_of_a_model_call_policy_sees_who_asks_and_the_labels_of_what_is_shown() -> None:
+    model = Action(name="model", kind="model", effect="read")
+    assert set(input_shape(model).record.fields) == {"agent", "role", "sensitivity", "sources"}
+    assert seen(model, {"sensitivity": "restricted", "digest": "x"}) == {
+        "agent": "", "role": "", "sensitivity": "restricted", "sources": [],
+    }  # fmt: skip
+
+
+def test_of_all_but_tools_and_models_policy_sees_no_arguments() -> None:
+    assert seen(Action(name="t"), {"a": 1}) == {"a": 1}
+    assert seen(Action(name="notes", kind="context"), {"a": 1}) == {}
+    assert input_shape(Action(name="notes", kind="context")).record.fields == {}

@@ -52,7 +52,7 @@ ENDING: Final = ".test.toml"
 OUTCOMES: Final = ("allow", "modify", "require_approval", "deny")
 # Policies may read the time, and a case must not depend on when it is run: a Wednesday at noon.
 NOON: Final = datetime(2025, 1, 1, 12, tzinfo=UTC)
-SUBJECTS: Final = ("tool", "action", "agent", "flow", "model")
+SUBJECTS: Final = ("tool", "action", "agent", "flow", "model", "source")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "approvals", "at", "expect",
          "groups", "because", "arguments"),
@@ -223,6 +223,9 @@ def _subject(case: Case, s: Setting) -> tuple[Action, Performer, Uid | None]:
         _named(case, "model", what, s.models)
         action = Action(name="model", kind="model", effect="read", egress=True)
         return action, plain, Uid("Model", what)
+    if kind == "source":
+        source = _named(case, "source", what, s.project.sources)
+        return source.action, plain, Uid("Source", what)
     if what not in ("approve", "activate"):
         raise _bad(case.where, f'action = "{what}"', "it needs a name", f'{what} = "..."')
     words: Mapping[str, Action] = {

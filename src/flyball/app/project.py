@@ -22,10 +22,11 @@ from flyball.core.entity import EntityType
 from flyball.core.errors import FlyballError, said
 from flyball.core.flow import Flow
 from flyball.core.model import nearest
+from flyball.core.source import Source
 from flyball.core.tool import Tool
 
-Value = Tool[..., Any] | Agent[Any, Any] | Flow[Any, Any] | EntityType | Resource[Any]
-KINDS = (Tool, Agent, Flow, EntityType)
+Value = Tool[..., Any] | Agent[Any, Any] | Flow[Any, Any] | EntityType | Source[Any] | Resource[Any]
+KINDS = (Tool, Agent, Flow, EntityType, Source)
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     agents: Mapping[str, Any]
     flows: Mapping[str, Any]
     entities: Mapping[str, Any]
+    sources: Mapping[str, Any]
     modules: tuple[Any, ...]
 
     @property
@@ -154,7 +156,7 @@ def collect(name: str, directory: str, modules: Iterable[ModuleType]) -> Project
             _add(groups, value)
     return Project(
         name=name, directory=directory, tools=groups[Tool], agents=groups[Agent], flows=groups[Flow],
-        entities=groups[EntityType], modules=loaded,
+        entities=groups[EntityType], sources=groups[Source], modules=loaded,
     )  # fmt: skip
 
 
@@ -168,8 +170,8 @@ def _add(groups: dict[type, dict[str, Any]], value: Any) -> None:
             "same_name", f"two values are called {value.name!r}", f"{known!r} and {value!r}", "rename one"
         )
     if isinstance(value, Agent):
-        for tool in value.tools:
-            _add(groups, tool)
+        for one in (*value.tools, *value.context):
+            _add(groups, one)
 
 
 def of_value(value: Any) -> ModuleType:

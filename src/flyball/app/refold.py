@@ -28,7 +28,6 @@ from flyball.core.record import Opened
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
 from flyball.core.signature import to_json
 from flyball.ports.recording import Recording
-from flyball.runtime.agent import Thinking
 from flyball.runtime.flow.activation import Branch, worded
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.step import Halted, Suspended
@@ -134,7 +133,7 @@ class Refold:
         rooms = self._rooms
         hidden |= {r.id for r in records if r.kind == "outcome" and _closed_from_outside(r)}
         log = LogOnly(rooms.record, before=part.before, now=part.now, hidden=hidden)
-        bodies = Bodies(rooms.project, Thinking(rooms.models.prepare, rooms.models.place, rooms.config.input.max_bytes))
+        bodies = Bodies(rooms.project, rooms.thinking)
         places: list[str] = []
 
         async def body(at: Any, branch: Branch, kind: str, what: str, input: Any, /) -> Any:

@@ -95,12 +95,19 @@ def _declared(project: Project) -> Iterator[tuple[str, Any]]:
     for name, agent in project.agents.items():
         yield f"agent/{name}", {
             "action": agent.action, "role": agent.role, "model": agent.model, "tools": [t.name for t in agent.tools],
+            "context": [s.name for s in agent.context],
             "output": agent.output_schema, "may_ask": agent.may_ask, "may_hand_back": agent.may_hand_back,
             "limits": agent.limits,
         }  # fmt: skip
     for name, flow in project.flows.items():
         yield f"flow/{name}", {
             "action": flow.action, "state": _state(flow.state), "ensures": [t.name for t in flow.ensures],
+        }  # fmt: skip
+    for name, source in project.sources.items():
+        age = source.max_age.total_seconds() if source.max_age is not None else None
+        yield f"source/{name}", {
+            "action": source.action, "tokens": source.tokens, "max_age": age, "required": source.required,
+            "sensitivity": source.sensitivity, "trusted": source.trusted,
         }  # fmt: skip
     for name, entity in project.entities.items():
         yield f"entity/{name}", entity.attributes

@@ -28,6 +28,7 @@ DECIDED = ("intent", "decision", "asked")
 WINDOW = 20_000
 _WORDS: Mapping[str, Any] = {
     "model": {"kind": "model", "effect": "read", "egress": True},
+    "context": {"kind": "context", "effect": "read", "egress": False},
     "approve": {"kind": "approve", "effect": "reversible", "egress": False},
     "activate": {"kind": "policy", "effect": "reversible", "egress": False},
 }

@@ -41,6 +41,7 @@ from flyball.runtime.approve.people import People
 from flyball.runtime.broker.broker import MAX_RESULT, Broker
 from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.reach import Resources
+from flyball.runtime.context import Contexts
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
 from flyball.runtime.flow.turn import Turn
@@ -86,6 +87,7 @@ class Rooms:
     ledger: Ledger
     policies: Policies
     models: Models
+    thinking: Thinking
     resources: Resources
     watching: Watching
 
@@ -149,7 +151,9 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker),
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
-    bodies = Bodies(project, Thinking(models.prepare, models.place, config.input.max_bytes))
+    contexts = Contexts(ports.clock, config.context.tokens)
+    thinking = Thinking(models.prepare, models.place, contexts, config.input.max_bytes)
+    bodies = Bodies(project, thinking)
     ledger = Ledger(record, ports.signer, config.project.name)
 
     async def step(proposal: Proposal, past: Any) -> Governed[Any]:
@@ -165,7 +169,8 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     enforce.reload, record.woken, record.isolation = policies.install, driver.wake, broker.isolation
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
-        driver=driver, ledger=ledger, policies=policies, models=models, resources=resources, watching=watching,
+        driver=driver, ledger=ledger, policies=policies, models=models, thinking=thinking, resources=resources,
+        watching=watching,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.limits import Limits
 from flyball.core.signature import schema_for
+from flyball.core.source import Source
 from flyball.core.tool import Tool
 
 I = TypeVar("I")  # noqa: E741 - the API's name
@@ -38,6 +39,7 @@ class Agent(Generic[I, O]):
         self.tools: tuple[Tool[..., Any], ...] = tuple(settings["tools"])
         self.output: Any = settings["output"]
         self.input: Any = settings["input"]
+        self.context: tuple[Source[Any], ...] = tuple(settings["context"])
         self.may_ask: bool = settings["may_ask"]
         self.may_hand_back: bool = settings["may_hand_back"]
         self.limits: Limits = settings["limits"]
@@ -56,6 +58,7 @@ class _Settings(TypedDict, total=False):
     role: Role
     model: str
     tools: Sequence[Tool[..., Any]]
+    context: Sequence[Source[Any]]
     may_ask: bool
     may_hand_back: bool
     limits: Limits
@@ -84,12 +87,14 @@ def agent(
     role: Role = "executor",
     model: str = "default",
     tools: Sequence[Tool[..., Any]] = (),
+    context: Sequence[Source[Any]] = (),
     may_ask: bool = True,
     may_hand_back: bool = True,
     limits: Limits = Limits(),
 ) -> Agent[Any, Any]:
     """Makes an agent. `output` is the type its answer must fit; `tools` the only ones it may propose.
 
+    `context` are the sources that it is shown when it starts, in this order, each asked with the agent's input.
     `model` names a `[models.NAME]` of the project; `may_ask` and `may_hand_back` let it ask its principal a question
     and give the task back.
     """
@@ -98,11 +103,16 @@ def agent(
     for t in tools:
         if not isinstance(t, Tool):
             raise FlyballError("bad_tool", f"{t!r} in tools of {name} is no tool", fix="decorate it with @tool(...)")
+    for s in context:
+        if not isinstance(s, Source):
+            raise FlyballError("bad_source", f"{s!r} in context of {name} is no source", fix="decorate it with @source")
+    if len({s.name for s in context}) < len(context):
+        raise FlyballError("bad_source", f"{name} names a source twice", fix="name each once in context")
     action = Action(
         name=name, kind="agent", effect="read", egress=False, timeout_ms=0,
         input_schema=schema_for(input), output_schema=schema_for(output),
     )  # fmt: skip
     return Agent(action, {
         "instructions": instructions, "role": role, "model": model, "tools": tools, "output": output, "input": input,
-        "may_ask": may_ask, "may_hand_back": may_hand_back, "limits": limits,
+        "context": context, "may_ask": may_ask, "may_hand_back": may_hand_back, "limits": limits,
     })  # fmt: skip

@@ -121,6 +121,12 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
 
 
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tokens the sources of one agent may take together (see `core.context`)."""
+
+    tokens: int = 16_000
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """The most bytes of one set of arguments."""
 
@@ -150,6 +156,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     platform_policies: str | None = None
     people: Mapping[str, tuple[str, ...]] | None = None
     input: Input = Input()
+    context: Context = Context()
 
     @classmethod
     def bare(cls, name: str, directory: str, *, home: str, env: str | None = None) -> Config:

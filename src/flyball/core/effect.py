@@ -19,7 +19,7 @@ Effect = Literal["read", "reversible", "irreversible"]
 Idempotency = Literal["key", "probe", "none"]
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
-ActionKind = Literal["tool", "model", "agent", "flow", "approve", "policy"]
+ActionKind = Literal["tool", "model", "context", "agent", "flow", "approve", "policy"]
 
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
 # How the read that asks what a tool requires is called: by the tool's name, with this behind it.

@@ -32,7 +32,7 @@ _ADDRESSED: Final = frozenset({"to", "cc", "bcc", "recipient", "recipients", "em
 _LINKED: Final = frozenset({"url", "uri", "link", "endpoint", "webhook"})
 _DEEPEST: Final = 8
 RESERVED: Final = frozenset({
-    "read", "reversible", "irreversible", "model", "agent", "flow", "approve", "activate",
+    "read", "reversible", "irreversible", "model", "context", "agent", "flow", "approve", "activate",
 })  # fmt: skip
 
 
@@ -53,6 +53,15 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         if self.item is not None:
             return self.item.opaque_at(f"{at}/*")
         return tuple(p for name, s in self.fields.items() for p in s.opaque_at(f"{at}/{name}" if at else name))
+
+
+# What policy sees of a model call: who asks, and the labels of everything that the model is shown.
+MODEL_INPUT: Final[Mapping[str, Any]] = {"agent": "", "role": "", "sensitivity": "public", "sources": []}
+_TEXT: Final = Shape(kind="text")
+_TEXTS: Final = Shape(kind="many", item=_TEXT)
+MODEL_SHAPE: Final = Shape(
+    kind="record", fields={name: _TEXTS if type(neutral) is list else _TEXT for name, neutral in MODEL_INPUT.items()}
+)
 
 
 class InputShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,17 +85,26 @@ def action_word(action: Action) -> str:
 def input_shape(action: Action) -> InputShape:
     """The shape of an action's arguments. Make it once per action; what is wrong with it, `shape_findings` says.
 
-    Actions that are no tools have an empty input: their arguments differ per agent and flow, their resource says which.
+    Of a model call it is MODEL_INPUT. All else has an empty one: its arguments differ per agent and flow, its resource
+    says which.
     """
     schema = action.input_schema if action.kind == "tool" else {}
-    record = _record(schema, 0)
-    fields = {name: _deriving(name, shape, schema, action) for name, shape in record.fields.items()}
+    fields = {name: _deriving(name, shape, schema, action) for name, shape in _record(schema, 0).fields.items()}
+    if action.kind == "model":
+        fields = dict(MODEL_SHAPE.fields)
     ref = next(iter(sorted(action.refs)), None) if action.kind == "tool" else None
     return InputShape(
         action=action_word(action), record=Shape(kind="record", fields=fields), ref=ref,
         entity=action.refs[ref] if ref else None,
         kind=action.kind, effect=action.effect, egress=action.egress, risk=action.risk,
     )  # fmt: skip
+
+
+def seen(action: Action, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of an action that policy sees."""
+    if action.kind == "model":
+        return {name: arguments.get(name, neutral) for name, neutral in MODEL_INPUT.items()}
+    return arguments if action.kind == "tool" else {}
 
 
 def shape_findings(actions: Iterable[Action]) -> tuple[Finding, ...]:

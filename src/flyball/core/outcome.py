@@ -220,7 +220,7 @@ def own_amounts(p: Proposal) -> Amounts:
 
 def taints(p: Proposal, ended: Ended) -> bool:
     """Does what this attempt returned make its run tainted?"""
-    return p.action.kind == "tool" and ended.status == "executed" and ended.code == "untrusted"
+    return p.action.kind in ("tool", "context") and ended.status == "executed" and ended.code == "untrusted"
 
 
 def amounts_data(amounts: Amounts) -> dict[str, int]:

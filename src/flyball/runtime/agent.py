@@ -21,11 +21,13 @@ import msgspec
 
 from flyball.core.agent import Agent
 from flyball.core.canonical import MAX_BYTES
+from flyball.core.context import Context
 from flyball.core.effect import Action
 from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, ToolSpec, check_reply, parse_calls, repair
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signature import from_json, to_json
+from flyball.core.source import Source
 from flyball.core.tool import tools_by_name
 
 MAX_REPAIRS: Final = 3
@@ -69,20 +71,30 @@ class Desk(Protocol):
         ...
 
 
-Prepare = Callable[[Agent[Any, Any], ModelRequest], tuple[Action, Performer, Mapping[str, Any]]]
+Prepare = Callable[[Agent[Any, Any], ModelRequest, Context], tuple[Action, Performer, Mapping[str, Any]]]
+
+
+class Knows(Protocol):
+    """Gives an agent its context."""
+
+    async def of(self, desk: Any, sources: Sequence[Source[Any]], input: Any, /) -> Context:
+        """The compiled context; raises Failed where a required source is missing or stale."""
+        ...
+
+
 Waits = Callable[[Agent[Any, Any]], AbstractAsyncContextManager[None]]
 
 
 class Thinking:
     """Runs agents. `prepare` makes the governed model call of a request, `place` is where it waits while too many are
-    under way (see `runtime.model`); `max_bytes` bounds the arguments of one proposal."""
+    under way (see `runtime.model`), `contexts` reads its sources; `max_bytes` bounds the arguments of one proposal."""
 
-    def __init__(self, prepare: Prepare, place: Waits, max_bytes: int = MAX_BYTES) -> None:
-        self._prepare, self._place, self._max_bytes = prepare, place, max_bytes
+    def __init__(self, prepare: Prepare, place: Waits, contexts: Knows, max_bytes: int = MAX_BYTES) -> None:
+        self._prepare, self._place, self._contexts, self._max_bytes = prepare, place, contexts, max_bytes
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
-        talk = _Talk(agent, input)
+        talk = _Talk(agent, input, await self._contexts.of(desk, agent.context, input))
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)
             problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes)
@@ -99,10 +111,10 @@ class Thinking:
 
     async def _reply(self, desk: Desk, agent: Agent[Any, Any], talk: _Talk) -> ModelReply:
         request = talk.request()
-        action, performer, arguments = self._prepare(agent, request)
+        action, performer, arguments = self._prepare(agent, request, talk.context)
         new = talk.take_new()
         async with self._place(agent):
-            told = await desk.perform(action, performer, arguments, {"new": new})
+            told = await desk.perform(action, performer, arguments, new)
         if isinstance(told, Executed):
             return told.value  # type: ignore[no-any-return]
         raise told
@@ -127,10 +139,12 @@ class Thinking:
 class _Talk:
     """The conversation of one agent, rebuilt from recorded steps at every activation."""
 
-    def __init__(self, agent: Agent[Any, Any], input: Any) -> None:
-        self._agent = agent
+    def __init__(self, agent: Agent[Any, Any], input: Any, context: Context) -> None:
+        self._agent, self.context = agent, context
         text = input if isinstance(input, str) else msgspec.json.encode(input).decode()
         self._messages = [Message(role="system", text=_instructions(agent)), Message(role="user", text=text)]
+        # Apart from the request, and not recorded again: the sources' own steps hold what it says.
+        self._shown = [Message(role="user", text=context.text)] if context.text else []
         self._told = 0
         self._repairs = 0
         self._rounds: list[str] = []
@@ -143,14 +157,20 @@ class _Talk:
     def request(self) -> ModelRequest:
         agent = self._agent
         return ModelRequest(
-            model=agent.model, messages=tuple(self._messages), tools=self.tools, output_schema=agent.output_schema,
-            role=agent.role, agent=agent.name,
+            model=agent.model, messages=(self._messages[0], *self._shown, *self._messages[1:]), tools=self.tools,
+            output_schema=agent.output_schema, role=agent.role, agent=agent.name,
         )  # fmt: skip
 
-    def take_new(self) -> list[Any]:
-        """The messages that no earlier record of this agent holds."""
-        new, self._told = self._messages[self._told :], len(self._messages)
-        return [msgspec.to_builtins(m) for m in new]
+    def take_new(self) -> dict[str, Any]:
+        """What no earlier record of this agent holds: the new messages, and at first what the context consists of."""
+        first, new, self._told = not self._told, self._messages[self._told :], len(self._messages)
+        told: dict[str, Any] = {"new": [msgspec.to_builtins(m) for m in new]}
+        if first and self.context.told:
+            told["context"] = {
+                "digest": self.context.digest, "tokens": self.context.tokens,
+                "passages": [msgspec.to_builtins(p) for p in self.context.told],
+            }  # fmt: skip
+        return told
 
     def said(self, reply: ModelReply) -> None:
         self._repairs = 0

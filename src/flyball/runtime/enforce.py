@@ -24,7 +24,7 @@ from flyball.core.decision import Decision, Revalidate, decide
 from flyball.core.effect import Action
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError, said
-from flyball.core.input_shape import InputShape, action_word, input_shape
+from flyball.core.input_shape import InputShape, action_word, input_shape, seen
 from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
 from flyball.core.policy import Answer, Cure, Layer, Node, Request, Uid
@@ -253,7 +253,7 @@ def answers(
 ) -> tuple[Answer, ...]:  # fmt: skip
     """What each bundle says of each link of the chain, layer by layer; `plain` asks permits and plain forbids only."""
     try:
-        context = policy_context(shape_of(action), _seen(action, arguments), inputs.facts)
+        context = policy_context(shape_of(action), seen(action, arguments), inputs.facts)
     except FlyballError as bad:
         return (Answer(allow=False, errors=(str(bad),)),)
     answers = []
@@ -268,17 +268,12 @@ def answers(
     return tuple(answers)
 
 
-def _seen(action: Action, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    # What is no tool has no declared input: its resource says which model, agent or flow it is.
-    return arguments if action.kind == "tool" else {}
-
-
 def _shadow(action: Action, decision: Decision, inputs: Inputs, force: InForce) -> tuple[str, ...]:
     """What shadowed policies would have denied: recorded, not enforced."""
     shadowed = [c for c in force.layers if c.bundle.shadow]
     if not shadowed or decision.errors:
         return ()
-    context = policy_context(shape_of(action), _seen(action, decision.arguments), inputs.facts)
+    context = policy_context(shape_of(action), seen(action, decision.arguments), inputs.facts)
     found: set[str] = set()
     for compiled in shadowed:
         for link in inputs.links:

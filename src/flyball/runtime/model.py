@@ -16,6 +16,7 @@ import msgspec
 from flyball.core.agent import Agent
 from flyball.core.budget import Amounts
 from flyball.core.call import Call
+from flyball.core.context import Context
 from flyball.core.effect import Action, Retry
 from flyball.core.model import ModelConfig, ModelReply, ModelRequest, candidates
 from flyball.core.policy import Node, Uid
@@ -38,8 +39,11 @@ class Models:
         interrupted ask again a few at a time."""
         return self._places[candidates(self._configs, agent.model)[0]]
 
-    def prepare(self, agent: Agent[Any, Any], request: ModelRequest) -> tuple[Action, Performer, Mapping[str, Any]]:
-        """The governed call of a request: what the gate is asked about, and how it is carried out."""
+    def prepare(
+        self, agent: Agent[Any, Any], request: ModelRequest, context: Context
+    ) -> tuple[Action, Performer, Mapping[str, Any]]:
+        """The governed call of a request: what the gate is asked about, and how it is carried out. `context` is what
+        of the request came from sources: policy sees its labels."""
         names = candidates(self._configs, agent.model)
         tokens = bound_tokens(request)
         digest = hashlib.sha256(
@@ -47,7 +51,7 @@ class Models:
         ).hexdigest()
         arguments = {
             "model": agent.model, "agent": agent.name, "role": agent.role, "messages": len(request.messages),
-            "tokens": tokens, "digest": digest,
+            "tokens": tokens, "digest": digest, "sensitivity": context.sensitivity, "sources": list(context.sources),
         }  # fmt: skip
 
         async def perform(call: Call, _: Any) -> ModelReply:

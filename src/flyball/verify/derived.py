@@ -149,9 +149,9 @@ class Derived:
 
     def _came(self, leaf: Leaf, intent: str) -> None:
         self._settle(intent, _amounts(leaf, "usage"))
-        tool = intent in self._intents and text(self._intents[intent].facts, "action_kind") == "tool"
+        reads = intent in self._intents and text(self._intents[intent].facts, "action_kind") in ("tool", "context")
         tainting = text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed"
-        run = self._runs.get(leaf.run) if tool and tainting else None
+        run = self._runs.get(leaf.run) if reads and tainting else None
         for one in (run, self._runs.get(text(run.leaf.facts, "parent")) if run is not None else None):
             if one is not None:
                 one.tainted = True  # an action within a run taints that run too

@@ -17,7 +17,7 @@ from flyball.adapters.policy_cedar.engine import CedarEngine
 from flyball.core.decision import decide
 from flyball.core.effect import Action, precondition_of
 from flyball.core.identity import Authority
-from flyball.core.input_shape import input_shape
+from flyball.core.input_shape import input_shape, seen
 from flyball.core.policy import Answer, Bundle, Node, PolicyError, Request, Uid
 from flyball.core.policy_context import policy_context
 from flyball.core.policy_subject import chain, merged, principal_nodes
@@ -43,12 +43,12 @@ BUILT_IN = {
 
 def built_in(word: str, resource: Node, *more: Node) -> Request:
     kind = "policy" if word == "activate" else word
-    shape = input_shape(Action(name="x", kind=kind, effect="read"))  # type: ignore[arg-type]
+    action = Action(name="x", kind=kind, effect="read")  # type: ignore[arg-type]
+    shape = input_shape(action)
     assert shape.action == word
     nodes = merged(principal_nodes(KIM), (resource, *more))
-    return Request(
-        principal=nodes[0].uid, action=word, resource=resource.uid, context=policy_context(shape, {}), entities=nodes
-    )
+    context = policy_context(shape, seen(action, {}))
+    return Request(principal=nodes[0].uid, action=word, resource=resource.uid, context=context, entities=nodes)
 
 
 @pytest.mark.promise("gate-every-action", "gate-built-in-permits")

@@ -35,6 +35,7 @@ from flyball.core.config import (
     FORMAT,
     Approvals,
     Config,
+    Context,
     Handle,
     Input,
     Journal,
@@ -231,6 +232,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         platform_policies=tree.get("platform", {}).get("policies"),
         people=tree.get("directory", {}).get("people"),
         input=Input(**tree.get("input", {})),
+        context=Context(**tree.get("context", {})),
     )
 
 

@@ -303,4 +303,5 @@ TABLES: Final[dict[str, Any]] = {
     "platform": {"policies": _path},
     "directory": {"people": Each(_texts)},
     "input": {"max_bytes": _whole(1)},
+    "context": {"tokens": _whole(1)},
 }  # fmt: skip

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "approvals": Command(arguments=reading.ListAsked, need="read", carry=reading.approvals),
     "approval": Command(arguments=reading.OneAsked, need="read", carry=reading.approval),
     "budget": Command(arguments=reading.Nothing, need="read", carry=reading.budget),
+    "access": Command(arguments=reading.Accessed, need="read", carry=reading.access),
     "keys": Command(arguments=reading.Nothing, need="read", carry=reading.keys),
     "facts": Command(arguments=reading.Nothing, need="read", carry=reading.facts),
     "run": Command(arguments=acting.Start, need="drive", carry=acting.run),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from flyball.app.access import accesses
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 from flyball.core.approval import shown_group, unmet
@@ -51,6 +52,13 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     run: str = ""
     after: int = 0
+
+
+class Accessed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Reads of sources by runs about a subject, or of one source; one of the two at least."""
+
+    subject: str = ""
+    source: str = ""
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +154,11 @@ async def budget(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
 
 def _limits(limits: Any) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(limits).items() if value is not None}
+
+
+async def access(office: Office, caller: Caller, wanted: Accessed) -> dict[str, Any]:
+    """Which runs read what, about whom and what for."""
+    return {"access": accesses(office.rooms, caller.by.tenant, wanted.subject, wanted.source)}
 
 
 async def keys(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ledger": "Verify, export and prove the log of this project.",
     "verify": "Verify an exported ledger, offline.",
     "budget": "Show what was spent and reserved.",
+    "access": "Show which runs read what, about whom and what for.",
     "config": "Show the configuration in force, and where each value came from.",
     "doctor": "Look for what is wrong with this installation.",
 }

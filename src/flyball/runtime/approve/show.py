@@ -17,16 +17,15 @@ from flyball.core.journal import PendingRow
 from flyball.core.origin import leaves
 from flyball.core.proposal import Ruled
 from flyball.core.result import Pending, PendingKind
+from flyball.core.visible import unhidden
 
 MOST_SHOWN = 2_000
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _DOMAIN = re.compile(r"(?<=@)[^\s@,;<>\"']+|(?<=://)[^\s/,;<>\"']+")
 
 
 def visible(text: str) -> str:
     """Text in which nothing hides: invisible characters as `<U+XXXX>`, foreign domains as punycode."""
-    safe = "".join(f"<U+{ord(c):04X}>" if unicodedata.category(c) in _HIDDEN and c != "\n" else c for c in text)
-    return _DOMAIN.sub(lambda found: _punycode(found.group()), safe)
+    return _DOMAIN.sub(lambda found: _punycode(found.group()), unhidden(text))
 
 
 def _punycode(domain: str) -> str:

@@ -257,7 +257,7 @@ class Activation:
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
         if isinstance(told, Blocked):
             self.denied[path] = action.name
-        elif isinstance(told, Executed) and action.kind == "tool" and performer.signature is not None:
+        elif isinstance(told, Executed) and action.kind in ("tool", "context") and performer.signature is not None:
             self._did(action.name, to_json(told.value), performer.signature.trusted)
 
     def _did(self, name: str, data: Any, trusted: frozenset[str]) -> None:

@@ -1,0 +1,93 @@
+"""Context: reads an agent's sources through the gate, and compiles what they said.
+
+Every source is an action of its own in the log (`Action::"context"`, resource `Source::"NAME"`); what it answered is
+recorded before any model sees it, so a replay compiles the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from flyball.core.budget import ZERO
+from flyball.core.call import Call
+from flyball.core.context import Context, Excerpt, Lacking, Part, Read, compile_context
+from flyball.core.effect import Action
+from flyball.core.policy import Node, Uid
+from flyball.core.proposal import Performer, Variant
+from flyball.core.result import Executed, Failed
+from flyball.core.signature import to_json
+from flyball.core.source import Passage, Source
+from flyball.ports.clock import Clock
+
+# What of a recorded answer the system of record vouches for: see `core.context.Read`.
+TRUSTED = frozenset({"/trusted"})
+
+
+class Contexts:
+    """Gives agents their context. `room`: how many tokens all sources of one agent may take together."""
+
+    def __init__(self, clock: Clock, room: int) -> None:
+        self._clock, self._room = clock, room
+
+    async def of(self, desk: Any, sources: Sequence[Source[Any]], input: Any) -> Context:
+        """The compiled context of an agent with these sources; raises Failed `context_incomplete`, `context_stale`."""
+        if not sources:
+            return Context()
+        steps = [desk.perform(*self._proposal(source, input), {}) for source in sources]
+        told = (await desk.gather(*steps)) if len(steps) > 1 else (await steps[0],)
+        made = compile_context([_part(s, t) for s, t in zip(sources, told, strict=True)], self._room)
+        if isinstance(made, Lacking):
+            raise Failed(made.reason, f"source {made.source}: {made.detail}")
+        return made
+
+    def _proposal(self, source: Source[Any], input: Any) -> tuple[Action, Performer, Mapping[str, Any]]:
+        asked = source.signature.names[0]
+
+        async def read(call: Call, **arguments: Any) -> Read:
+            return self._read(source, call, await source.function(call, arguments[asked]))
+
+        signature = replace(source.signature, returns=Read, trusted=TRUSTED)
+        node = Node(
+            uid=Uid("Source", source.name), attrs={"sensitivity": source.sensitivity, "trusted": source.trusted}
+        )
+        performer = Performer(
+            perform=cast("Any", read), signature=signature, functions=(source.function,),
+            variant=lambda _: Variant(resource=node.uid, entities=(node,), reserved=ZERO),
+        )  # fmt: skip
+        return source.action, performer, {asked: to_json(input)}
+
+    def _read(self, source: Source[Any], call: Call, passages: Any) -> Read:
+        trusted, untrusted = list[Excerpt](), list[Excerpt]()
+        if not isinstance(passages, list | tuple):
+            raise TypeError(f"{source.name} gave {type(passages).__name__}, not a list of passages")
+        for place, passage in enumerate(passages):
+            if not isinstance(passage, Passage):
+                raise TypeError(f"{source.name} gave {type(passage).__name__} at {place}, not a Passage")
+            if passage.tenant and passage.tenant != call.tenant:
+                return Read(at=self._clock.now(), tenant=passage.tenant)
+            vouched = source.trusted if passage.trusted is None else passage.trusted
+            excerpt = Excerpt(place=place, text=passage.text, ref=passage.ref, as_of=_micros(passage.as_of))
+            (trusted if vouched else untrusted).append(excerpt)
+        return Read(at=self._clock.now(), trusted=tuple(trusted), untrusted=tuple(untrusted))
+
+
+def _micros(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(f"as_of {moment!r} has no time zone")
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _part(source: Source[Any], told: Any) -> Part:
+    age = None if source.max_age is None else source.max_age // timedelta(microseconds=1)
+    part = Part(
+        source=source.name, tokens=source.tokens, required=source.required, max_age=age, sensitivity=source.sensitivity
+    )
+    if isinstance(told, Executed):
+        return replace(part, read=told.value)
+    return replace(part, problem=f"{told.reason}: {told.what}" if told.what else told.reason)
