@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -27,11 +28,13 @@ from flyball import (
     resource,
     tool,
 )
+from flyball.runtime.broker import broker
 from flyball.testing import Say
-from tests.bad_input.bank import ONCE, PERMIT, Books, lab, look, pay
+from tests.bad_input.bank import ONCE, PERMIT, SOON, Books, lab, look, pay
 from tests.bad_input.test_tools import Broke, leave
 
 ME = sys.modules[__name__]
+DIGGING: list[str] = []
 WRONG: dict[str, Callable[[], Any]] = {
     "an error that cannot be shown": Broke,
     "an error that is no Unicode": lambda: ValueError("\ud800"),
@@ -154,6 +157,38 @@ async def test_a_resource_that_does_not_open_is_a_call_that_was_not_made() -> No
     async with lab(project=[ME]) as bank:
         told = await bank.act(lock, {}, call_id="1")
         assert isinstance(told, Failed) and told.reason == "not_done" and "no vault" in told.message
+
+
+@resource()
+async def tunnel(tenant: Tenant) -> AsyncIterator[str]:
+    DIGGING.append(tenant.id)
+    await asyncio.sleep(3600)
+    yield ""
+
+
+@tool(effect="irreversible", retry=ONCE, timeout=SOON)
+async def dig(call: Call) -> str:
+    """Dig on."""
+    return call.get(tunnel)
+
+
+async def test_a_resource_that_never_opens_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "OPEN_SECONDS", 0.05)
+    async with lab(project=[ME]) as bank:
+        told = await bank.act(dig, {}, call_id="1")
+        assert isinstance(told, Failed) and told.reason == "not_done" and "tunnel is not open after" in told.message
+
+
+async def test_a_resource_that_never_opens_holds_up_no_other() -> None:
+    async with lab(project=[ME]) as bank:
+        DIGGING.clear()
+        slow = asyncio.create_task(bank.act(dig, {}, call_id="1"))
+        async with asyncio.timeout(20):
+            while not DIGGING:
+                await asyncio.sleep(0.01)
+            told = await bank.act(lock, {}, call_id="2")
+        assert isinstance(told, Failed) and "no vault" in told.message and not slow.done()
+        slow.cancel()
 
 
 async def test_an_input_that_does_not_fit_is_no_proposal() -> None:

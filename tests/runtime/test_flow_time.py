@@ -111,6 +111,14 @@ async def test_a_run_waits_until_a_moment() -> None:
     assert isinstance(done, Completed) and done.value == at.isoformat()
 
 
+@pytest.mark.parametrize("micros", [3, 15, 999_999])
+async def test_a_run_never_wakes_a_microsecond_too_early(micros: int) -> None:
+    bench, at = lab(), datetime(2040, 3, 5, 7, 9, 11, micros, tzinfo=UTC)
+    await bench.run(dated, at, key="k")
+    (timer,) = [r for r in bench.records("k") if r.kind == "timer"]
+    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=timer.facts["until"]) == at
+
+
 async def test_a_moment_that_has_passed_is_not_waited_for() -> None:
     bench = lab()
     assert isinstance(await bench.run(dated, datetime(2020, 1, 1, tzinfo=UTC)), Completed)

@@ -43,6 +43,8 @@ from flyball.runtime.broker.throttle import Throttle
 
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
+# The least time that resources get to open; a call may have more. Its own time begins once they are.
+OPEN_SECONDS = 30.0
 
 
 class Broker:
@@ -219,7 +221,7 @@ class Broker:
         async with AsyncExitStack() as stack:
             wanted = resources_of(performer.functions)
             try:
-                found = await self._resources.ready(wanted, place.tenant, stack)
+                found = await self._resources.ready(wanted, place.tenant, stack, max(seconds or 0, OPEN_SECONDS))
             except Exception as bad:  # a station boundary: the call has not begun, whatever it raised
                 raise NotDone(f"a resource could not be opened: {self._hidden.said(bad)}") from bad
             heard = self._listener(place)

@@ -58,26 +58,40 @@ class Resources:
         self._given = {id(use.resource): use.value for use in uses}
         self._open: dict[tuple[int, str], Any] = {}
         self._stack = AsyncExitStack()
-        self._lock = asyncio.Lock()
+        self._opening: dict[tuple[int, str], asyncio.Lock] = {}
 
     def stood_in(self, resource: Resource[Any]) -> bool:
         """Does something else stand for this resource (`use`)?"""
         return id(resource) in self._given
 
-    async def ready(self, wanted: Iterable[Resource[Any]], tenant: str, stack: AsyncExitStack) -> dict[int, Any]:
-        """The open values of these resources by identity; call-scoped ones live on `stack`."""
-        found: dict[int, Any] = {}
+    async def ready(
+        self, wanted: Iterable[Resource[Any]], tenant: str, stack: AsyncExitStack, seconds: float | None = None
+    ) -> dict[int, Any]:
+        """The open values of these resources by identity; call-scoped ones live on `stack`. Raises TimeoutError where
+        they are not open after so many seconds."""
+        found, closed = dict[int, Any](), list[Resource[Any]]()
         for resource in wanted:
-            found[id(resource)] = await self._get(resource, tenant, stack)
+            if id(resource) in self._given:
+                found[id(resource)] = self._given[id(resource)]
+            elif _key(resource, tenant) in self._open:
+                found[id(resource)] = self._open[_key(resource, tenant)]
+            else:
+                closed.append(resource)
+        try:
+            async with asyncio.timeout(seconds if closed else None) as within:
+                for resource in closed:
+                    found[id(resource)] = await self._opened(resource, tenant, stack)
+        except TimeoutError as late:
+            if not within.expired():
+                raise
+            raise TimeoutError(f"{resource.name} is not open after {seconds:g} s") from late
         return found
 
-    async def _get(self, resource: Resource[T], tenant: str, stack: AsyncExitStack) -> T:
-        if id(resource) in self._given:
-            return self._given[id(resource)]  # type: ignore[no-any-return]
+    async def _opened(self, resource: Resource[T], tenant: str, stack: AsyncExitStack) -> T:
         if resource.scope == "call":
             return await stack.enter_async_context(_opened(resource, self._tenants(tenant)))
-        key = (id(resource), tenant if resource.scope == "tenant" else "")
-        async with self._lock:
+        key = _key(resource, tenant)
+        async with self._opening.setdefault(key, asyncio.Lock()):  # one that is slow holds up nobody else's
             if key not in self._open:
                 # What all tenants share must not be opened with the settings and secrets of whoever came first.
                 manager = _opened(resource, self._tenants(key[1]))
@@ -88,7 +102,7 @@ class Resources:
         """The value if it is open, or can be opened without waiting; raises FlyballError where it cannot."""
         if id(resource) in self._given:
             return self._given[id(resource)]  # type: ignore[no-any-return]
-        key = (id(resource), tenant if resource.scope == "tenant" else "")
+        key = _key(resource, tenant)
         if key in self._open:
             return self._open[key]  # type: ignore[no-any-return]
         raise FlyballError(
@@ -100,6 +114,10 @@ class Resources:
     async def close(self) -> None:
         """Closes everything, last opened first."""
         await self._stack.aclose()
+
+
+def _key(resource: Resource[Any], tenant: str) -> tuple[int, str]:
+    return id(resource), tenant if resource.scope == "tenant" else ""
 
 
 @asynccontextmanager

@@ -46,6 +46,8 @@ E = TypeVar("E")
 F = TypeVar("F")
 S = TypeVar("S", default=None)
 
+# A moment as a float would lose microseconds, and a run wake before it.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Think = Callable[[Any, Agent[Any, Any], Any], Coroutine[Any, Any, Any]]
 
 
@@ -222,7 +224,7 @@ class Run(Generic[S]):
         """Waits until a moment; a naive one is refused."""
         if at.tzinfo is None:
             raise FlyballError("naive_time", f"{at!r} has no time zone", fix="datetime(..., tzinfo=UTC)")
-        return self._until("until", lambda _: int(at.timestamp() * 1_000_000))
+        return self._until("until", lambda _: (at - EPOCH) // timedelta(microseconds=1))
 
     def _until(self, what: str, when: Callable[[int], int]) -> Step[None]:
         path = self._branch.next()
