@@ -146,6 +146,22 @@ async def test_another_machine_is_not_reached() -> None:
     assert isinstance(ended, Stopped) and "a test connects to 192.0.2.1" in ended.detail
 
 
+@pytest.mark.promise("api-lab-is-closed")
+def test_no_name_is_looked_up_and_no_packet_sent_without_a_connection() -> None:
+    kept = socket.getaddrinfo
+    with no_models(), socket.socket(type=socket.SOCK_DGRAM) as line:
+        leaving: list[Callable[[], Any]] = [
+            lambda: socket.getaddrinfo("example.org", 443), lambda: socket.getaddrinfo(b"example.org", 443),
+            lambda: line.sendto(b"x", ("192.0.2.1", 9)), lambda: line.sendto(b"x", 0, ("192.0.2.1", 9)),
+        ]  # fmt: skip
+        for leave in leaving:
+            with pytest.raises(FlyballError, match="a test connects to"):
+                leave()
+        assert socket.getaddrinfo("localhost", 9) and socket.getaddrinfo("0.0.0.0", 9) and socket.getaddrinfo(None, 9)
+        assert line.sendto(b"x", ("127.0.0.1", 9)) == 1
+    assert socket.getaddrinfo is kept and "sendto" not in vars(socket.socket)
+
+
 async def test_this_machine_is_reached() -> None:
     ended = await lab().run(dials, "127.0.0.1")
     assert isinstance(ended, Stopped) and "ConnectionRefused" in ended.detail

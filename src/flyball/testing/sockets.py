@@ -20,7 +20,8 @@ _KEPT: dict[str, Any] = {}
 def no_models() -> Iterator[None]:
     """Inside this block a real model and a connection that leaves this machine raise FlyballError `no_models`.
 
-    Connections to this machine itself (127.0.0.0/8, ::1, Unix sockets) stay possible: a test may run its own servers.
+    The name of another machine is not even looked up. Connections to this machine itself (127.0.0.0/8, ::1, Unix
+    sockets) stay possible: a test may run its own servers.
     """
     _DEPTH[0] += 1
     if _DEPTH[0] == 1:
@@ -39,12 +40,16 @@ def _shut() -> None:
     model.complete = _no_model
     setattr(socket.socket, "connect", _connect)  # noqa: B010 - typed as another signature
     setattr(socket.socket, "connect_ex", _connect_ex)  # noqa: B010
+    setattr(socket.socket, "sendto", _sendto)  # noqa: B010
+    _KEPT["getaddrinfo"] = socket.getaddrinfo
+    setattr(socket, "getaddrinfo", _getaddrinfo)  # noqa: B010
 
 
 def _open() -> None:
     adapter("model.http").complete = _KEPT.pop("complete")
-    # Both are inherited: without ours, the socket's own are there again.
-    del socket.socket.connect, socket.socket.connect_ex
+    # All three are inherited: without ours, the socket's own are there again.
+    del socket.socket.connect, socket.socket.connect_ex, socket.socket.sendto
+    setattr(socket, "getaddrinfo", _KEPT.pop("getaddrinfo"))  # noqa: B010
 
 
 async def _no_model(_: Any, request: ModelRequest) -> ModelReply:
@@ -61,11 +66,30 @@ def _connect_ex(self: socket.socket, address: Any, /) -> int:
     return super(socket.socket, self).connect_ex(address)
 
 
+def _sendto(self: socket.socket, data: Any, /, *more: Any) -> int:
+    _check(more[-1] if more else None)
+    return super(socket.socket, self).sendto(data, *more)
+
+
+def _getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+    name = host.decode(errors="replace") if isinstance(host, bytes) else host
+    if isinstance(name, str) and not _is_address(name):  # an address is asked of nobody; a name leaves this machine
+        _check((name,))
+    return _KEPT["getaddrinfo"](host, *more, **named)
+
+
 def _check(address: Any) -> None:
     host = address[0] if isinstance(address, tuple) else ""
     if host in ("", "localhost") or _loops(str(host)):
         return
     raise _refused(f"a test connects to {host}", "replace it: Lab(resources=[thing.use(fake)])")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return False
 
 
 def _loops(host: str) -> bool:
