@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flyball import Completed, Limits, Run, Stopped, Waiting, agent, flow
+from flyball import Call, Completed, Limits, Run, Stopped, Waiting, agent, flow, tool
 from flyball.core.model import ModelError, ModelReply, ModelRequest, ToolCall
 from flyball.testing import Crash, Say, propose
 from flyball.testing.script import ask, hand_back
@@ -66,6 +66,27 @@ async def test_an_agent_asks_the_person_it_works_for() -> None:
 
 
 @pytest.mark.promise("api-agents-ask-and-hand-back")
+@pytest.mark.parametrize("arguments", ["{}", '{"question": " "}', '{"question": 5}', '{"q": "How much?"}'])
+async def test_nobody_is_asked_a_question_that_asks_nothing(arguments: str) -> None:
+    bench = scripted(clerk=[raw(("1", "ask", arguments)), Say("never mind")])
+    done = await bench.run(clerk, "pay", key="k")
+    assert isinstance(done, Completed) and any("ask needs" in text for text in heard(bench))
+
+
+@tool(effect="read", name="ask")
+async def own_ask(call: Call, topic: str) -> str:
+    """Ask an oracle."""
+    return f"{topic}: yes"
+
+
+async def test_a_tool_of_the_project_that_is_called_ask_is_the_one_that_is_asked() -> None:
+    pilgrim = agent("pilgrim", instructions="Ask.", tools=[own_ask])
+    bench = scripted(pilgrim=[raw(("1", "ask", '{"topic": "rain"}')), Say("it rains")])
+    done = await bench.run(pilgrim, "go", key="k")
+    assert isinstance(done, Completed) and any("rain: yes" in text for text in heard(bench))
+
+
+@pytest.mark.promise("api-agents-ask-and-hand-back")
 async def test_an_agent_hands_the_task_back() -> None:
     bench = scripted(clerk=[hand_back("I do not dare")])
     ended = await bench.run(serving, "pay", key="k")
@@ -85,6 +106,15 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again() -> None:
     bench = scripted(teller=[Say("five"), Say('{"cents": "five"}'), Say(Sum(5, "counted"))])
     done = await bench.run(teller, "count")
     assert isinstance(done, Completed) and done.value == Sum(5, "counted")
+
+
+@pytest.mark.promise("gate-duplicate-keys-refused", "api-repair-is-bounded")
+@pytest.mark.parametrize("said", ['{"cents": 5, "cents": 9, "why": "x"}', '{"cents": NaN, "why": "x"}', "[" * 9_000])
+async def test_an_answer_is_read_as_strictly_as_arguments_are(said: str) -> None:
+    bench = scripted(teller=[Say(said), Say(Sum(5, "counted"))])
+    done = await bench.run(teller, "count", key="k")
+    assert isinstance(done, Completed) and done.value == Sum(5, "counted")
+    assert sum("does not fit its schema" in text for text in heard(bench)) == 1
 
 
 @pytest.mark.promise("api-repair-is-bounded")

@@ -20,9 +20,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from flyball.core.agent import Agent
-from flyball.core.canonical import MAX_BYTES
+from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.context import Context
 from flyball.core.effect import Action
+from flyball.core.errors import FlyballError
 from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, ToolSpec, check_reply, parse_calls, repair
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
@@ -94,10 +95,10 @@ class Thinking:
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
-        talk = _Talk(agent, input, await self._contexts.of(desk, agent.context, input))
+        talk = _Talk(agent, input, await self._contexts.of(desk, agent.context, input), self._max_bytes)
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)
-            problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes)
+            problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes) or talk.unasked(reply)
             if problems:
                 talk.repair(reply, problems)
                 continue
@@ -120,7 +121,7 @@ class Thinking:
         raise told
 
     async def _act(self, desk: Desk, agent: Agent[Any, Any], talk: _Talk, reply: ModelReply) -> None:
-        calls = parse_calls(reply.calls, {t.name for t in talk.tools}, max_bytes=self._max_bytes).calls
+        calls = talk.calls(reply)
         talk.said(reply)
         known = tools_by_name(agent.tools)
         steps = [self._propose(desk, known, call) for call in calls]
@@ -131,7 +132,7 @@ class Thinking:
         if call.name in known:
             return desk.attempt_raw(known[call.name], call.arguments)
         if call.name == ASK.name:
-            question = str(call.arguments.get("question", ""))
+            question = call.arguments["question"]
             return desk.ask(question, str, to=desk.principal.id, about=None, within=ASK_WITHIN, default="(no answer)")
         raise Blocked("handed_back", what=str(call.arguments.get("reason", ""))[:2000])
 
@@ -139,8 +140,8 @@ class Thinking:
 class _Talk:
     """The conversation of one agent, rebuilt from recorded steps at every activation."""
 
-    def __init__(self, agent: Agent[Any, Any], input: Any, context: Context) -> None:
-        self._agent, self.context = agent, context
+    def __init__(self, agent: Agent[Any, Any], input: Any, context: Context, max_bytes: int) -> None:
+        self._agent, self.context, self._max_bytes = agent, context, max_bytes
         text = input if isinstance(input, str) else msgspec.json.encode(input).decode()
         self._messages = [Message(role="system", text=_instructions(agent)), Message(role="user", text=text)]
         # Apart from the request, and not recorded again: the sources' own steps hold what it says.
@@ -151,7 +152,9 @@ class _Talk:
         own = [
             ToolSpec(name=t.name, description=t.action.description, schema=t.action.input_schema) for t in agent.tools
         ]
+        self._taken = {t.name for t in own}  # a tool of the project's own stands for ours
         extra = [s for s, may in ((ASK, agent.may_ask), (HAND_BACK, agent.may_hand_back)) if may]
+        extra = [s for s in extra if s.name not in self._taken]
         self.tools: tuple[ToolSpec, ...] = (*own, *extra)
 
     def request(self) -> ModelRequest:
@@ -171,6 +174,16 @@ class _Talk:
                 "passages": [msgspec.to_builtins(p) for p in self.context.told],
             }  # fmt: skip
         return told
+
+    def calls(self, reply: ModelReply) -> tuple[ParsedCall, ...]:
+        """What a reply proposes, taken apart."""
+        return parse_calls(reply.calls, {t.name for t in self.tools}, max_bytes=self._max_bytes).calls
+
+    def unasked(self, reply: ModelReply) -> tuple[_Invalid, ...]:
+        """Questions that ask nothing: nobody is shown one."""
+        ours = [c for c in self.calls(reply) if c.name == ASK.name and c.name not in self._taken]
+        blank = [q for c in ours if not isinstance(q := c.arguments.get("question"), str) or not q.strip()]
+        return (_Invalid(detail='ask needs {"question": "..."} with the question in it.'),) if blank else ()
 
     def said(self, reply: ModelReply) -> None:
         self._repairs = 0
@@ -202,19 +215,14 @@ class _Talk:
         if kind is str:
             return True, reply.text
         try:
-            return True, from_json(msgspec.json.decode(_bare(reply.text)), kind)
-        except (msgspec.ValidationError, msgspec.DecodeError) as bad:
-            from_model = msgspec.structs.replace(_INVALID, detail=f"The answer does not fit its schema: {bad}.")
-            self.repair(reply, (from_model,))
+            return True, from_json(parse_json(_bare(reply.text), max_bytes=self._max_bytes), kind)
+        except (FlyballError, msgspec.ValidationError) as bad:
+            self.repair(reply, (_Invalid(detail=f"The answer does not fit its schema: {bad}."),))
             return False, None
 
 
 class _Invalid(msgspec.Struct, frozen=True, kw_only=True):
-    kind: str = "invalid_output"
-    detail: str = ""
-
-
-_INVALID: Final = _Invalid()
+    detail: str
 
 
 def _instructions(agent: Agent[Any, Any]) -> str:
