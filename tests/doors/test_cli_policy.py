@@ -124,6 +124,27 @@ def test_a_file_that_is_no_text_is_a_finding_and_the_last_good_bundle_stays_in_f
     assert said.code == 8 and "more.test.toml cannot be read" in said.err and "no UTF-8" in said.err
 
 
+def test_a_draft_says_what_the_object_is_like_and_its_dates_are_dates(desk: Desk) -> None:
+    edit(
+        desk, "from datetime import timedelta\n", "from datetime import date, timedelta\nfrom typing import Annotated\n"
+    )
+    edit(desk, "import Call, Critical, Run,", "import Call, Critical, Entity, Ref, Run, entity,")
+    more = """
+@entity("Shop", attributes={"open": "boolean", "tags": "string[]", "owner?": "string"})
+async def shop(call: Call, name: str) -> Entity:
+    return Entity({"open": True, "tags": []})
+
+@tool(effect="irreversible")
+async def ship(call: Call, shop: Annotated[str, Ref("Shop")], on: date) -> str:
+    return "shipped"
+"""
+    edit(desk, "clerk = agent", f"{more}\nclerk = agent")
+    assert desk("policy", "draft", "ship", "--write").code == 0
+    assert 'resource = { "open" = false, "tags" = [] }' in (desk.folder / "policies" / "ship.test.toml").read_text()
+    said = desk("policy", "test")
+    assert said.code == 0 and said.out == "1 of 1 cases pass\n"
+
+
 # in force -------------------------------------------------------------------------------------------------------------
 def test_what_is_in_force_is_listed(desk: Desk, ran: str) -> None:
     out = desk("policy", "list").out

@@ -50,7 +50,7 @@ class Bench:
     def draft(self, tool: str) -> tuple[str, str]:
         """A policy and a case to begin from."""
         known = self.project.tool(tool)
-        drafted: tuple[str, str] = adapter("policy.draft")(known.action, known.precondition)
+        drafted: tuple[str, str] = adapter("policy.draft")(known.action, known.precondition, self.project.attributes)
         return drafted
 
     def write_draft(self, tool: str) -> list[Path]:

@@ -41,8 +41,9 @@ class _Decorator(Protocol):
 
 
 def entity(name: str, *, attributes: Mapping[str, Any] | None = None) -> _Decorator:
-    """Makes an entity type. `attributes` maps names to "string", "integer", "boolean" or "strings", so that policies
-    type-check; an attribute that is not declared is refused when it is loaded."""
+    """Makes an entity type. `attributes` maps names (`"?"` behind one that may be absent) to "string", "integer",
+    "number", "boolean" or "entity:Type", with "[]" behind a set, so that policies type-check; an attribute that is not
+    declared is refused when it is loaded."""
 
     def decorate(f: Callable[[Call, str], Awaitable[Entity]]) -> EntityType:
         return EntityType(name, f, attributes or {})

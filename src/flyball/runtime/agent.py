@@ -215,8 +215,11 @@ class _Talk:
         if kind is str:
             return True, reply.text
         try:
-            return True, from_json(parse_json(_bare(reply.text), max_bytes=self._max_bytes), kind)
-        except (FlyballError, msgspec.ValidationError) as bad:
+            text = _bare(reply.text)
+            value = from_json(msgspec.json.decode(text), kind)
+            parse_json(text, max_bytes=self._max_bytes)  # a key that is there twice fits, and says two things
+            return True, value
+        except (FlyballError, msgspec.ValidationError, msgspec.DecodeError, RecursionError) as bad:
             self.repair(reply, (_Invalid(detail=f"The answer does not fit its schema: {bad}."),))
             return False, None
 

@@ -12,11 +12,17 @@ from flyball.core.effect import Action
 
 GROUP: Final = "staff"
 APPROVERS: Final = "owner"
+NOTHING: Final[Mapping[str, Mapping[str, object]]] = {}
 
 
-def draft(action: Action, precondition: Action | None = None) -> tuple[str, str]:
+def draft(
+    action: Action, precondition: Action | None = None, attributes: Mapping[str, Mapping[str, object]] = NOTHING
+) -> tuple[str, str]:
     """Policy text with a permit (of the read that asks what it requires, too) and a curable forbid, and a `*.test.toml`
-    case; both pass `policy check` and `test`."""
+    case; both pass `policy check` and `test`.
+
+    `attributes` are those of each entity type, as `@entity` declares them: the case says what the object is like.
+    """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", action.name)
     asks = action.effect != "read"
     which = f"== Action::{_text(action.name)}"
@@ -29,10 +35,12 @@ def draft(action: Action, precondition: Action | None = None) -> tuple[str, str]
             f"forbid (principal, action == Action::{_text(action.name)}, resource)\n"
             f'unless {{ context.approvals.contains("{APPROVERS}") }};\n'
         )
-    return policy, _case(action, name, asks)
+    kind = next(iter(action.refs.values()), "")
+    resource = {n: _attribute(d) for n, d in attributes.get(kind, {}).items() if not n.endswith("?")}
+    return policy, _case(action, name, asks, resource)
 
 
-def _case(action: Action, name: str, asks: bool) -> str:
+def _case(action: Action, name: str, asks: bool, resource: Mapping[str, Any]) -> str:
     properties = action.input_schema.get("properties", {})
     values = {n: sample(properties[n]) for n in action.input_schema.get("required", ())}
     lines = [
@@ -41,11 +49,18 @@ def _case(action: Action, name: str, asks: bool) -> str:
         f"tool = {_text(action.name)}",
         f'by = {{ id = "user:somebody", groups = [{_text(GROUP)}], tenant = "local" }}',
         f"input = {_toml(values)}",
+        *([f"resource = {_toml(resource)}"] if resource else []),
         f'expect = "{"require_approval" if asks else "allow"}"',
     ]
     if asks:
         lines += [f"groups = [{_text(APPROVERS)}]", f"because = [{_text(f'{name}-asks-{APPROVERS}')}]"]
     return "\n".join(lines) + "\n"
+
+
+def _attribute(declared: object) -> Any:
+    if isinstance(declared, Mapping):
+        return sample(declared)
+    return [] if str(declared).endswith("[]") else sample({"type": declared})
 
 
 def _text(value: str) -> str:

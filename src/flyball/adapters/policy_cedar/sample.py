@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,10 @@ MOST: Final = 300
 ELSEWHERE: Final = "elsewhere"
 LONGEST: Final = 20_000
 
+_TEXTS: Final = {
+    "email": "x@example.com", "uri": "https://example.com/", "decimal": "1", "date": "2026-01-01", "duration": "P1D",
+    "date-time": "2026-01-01T12:00:00Z", "time": "12:00:00Z", "uuid": "00000000-0000-0000-0000-000000000000",
+}  # fmt: skip
 _DERIVED: Final = ("_addresses", "_domains")
 
 
@@ -28,13 +33,27 @@ def sample(schema: Any) -> Any:
     kind = schema.get("type")
     kind = next((k for k in kind if k != "null"), None) if isinstance(kind, list) else kind
     if kind == "object":
-        return {name: sample(inner) for name, inner in schema.get("properties", {}).items()}
+        more = {"x": sample(schema.get("additionalProperties"))} if schema.get("minProperties") else {}
+        return {name: sample(inner) for name, inner in schema.get("properties", {}).items()} or more
     if kind == "array":
-        return [sample(s) for s in schema.get("prefixItems") or [schema.get("items")]]
+        if schema.get("prefixItems"):
+            return [sample(s) for s in schema["prefixItems"]]
+        return [sample(schema.get("items"))] * max(1, schema.get("minItems", 1))
     if kind == "string":
-        form = schema.get("format", "")
-        return {"email": "x@example.com", "uri": "https://example.com/", "decimal": "1"}.get(form, "x")
-    return {"integer": 1, "number": 1, "boolean": False}.get(str(kind), schema.get("const", "x"))
+        text = "x" * max(1, schema.get("minLength", 1))
+        return "eA==" if schema.get("contentEncoding") == "base64" else _TEXTS.get(schema.get("format", ""), text)
+    if kind in ("integer", "number"):
+        return _amount(schema)
+    return False if kind == "boolean" else schema.get("const", "x")
+
+
+def _amount(schema: Mapping[str, Any]) -> int | float:
+    """One, or the number nearest to it that the bounds allow."""
+    step = schema.get("multipleOf", 1)
+    least = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf) + step)
+    most = schema.get("maximum", schema.get("exclusiveMaximum", math.inf) - step)
+    nearest: int | float = min(max(step, least), most)
+    return nearest
 
 
 def samples(arguments: Mapping[str, Any], bodies: list[Any]) -> Iterator[dict[str, Any]]:
