@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from flyball.core.journal import BlobRow, BundleRow
 from flyball.runtime.export import Disclosure, write_export
@@ -37,4 +37,6 @@ async def hand_out(history: History, target: Path) -> None:
         for name, (salt, data) in rooms.record.disclose(head.tenant, stored, view).items()
         if name in FIELDS
     ]
-    write_export(target, Kept(view), tenant=head.tenant, note=head.checkpoint, vkey=head.vkey, disclosures=told)
+    kept = cast("Any", Kept(view))
+    facts = {"tenant": head.tenant, "note": head.checkpoint, "vkey": head.vkey}
+    write_export(target, lambda: kept, **facts, disclosures=told)

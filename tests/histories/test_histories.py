@@ -56,7 +56,7 @@ async def verified(history: History, target: Path) -> Report:
         Disclosure(stored.id, name, salt, data) for stored in view.records(limit=recorder.ALL)
         for name, (salt, data) in rooms.record.disclose(head.tenant, stored, view).items()
     ]  # fmt: skip
-    write_export(target, view, tenant=head.tenant, note=head.checkpoint, vkey=head.vkey, disclosures=told)
+    write_export(target, lambda: view, tenant=head.tenant, note=head.checkpoint, vkey=head.vkey, disclosures=told)
     return verify_directory(target, vkey=head.vkey)
 
 

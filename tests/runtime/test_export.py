@@ -133,5 +133,6 @@ def test_what_is_disclosed_is_what_the_caller_gives(tmp_path: Path) -> None:
 
 def test_the_checkpoint_is_returned(tmp_path: Path) -> None:
     log = story()
-    head = write_export(tmp_path / "x", view(log), tenant=TENANT, note=log.sign(), vkey=log.signer.verifier_key())
+    vkey = log.signer.verifier_key()
+    head = write_export(tmp_path / "x", lambda: view(log), tenant=TENANT, note=log.sign(), vkey=vkey)
     assert (head.origin, head.size) == (ORIGIN, 15)

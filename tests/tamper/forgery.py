@@ -79,7 +79,7 @@ class _Signed(Ledger):
         hashes = [nodes[0, index] for index in range(frontier.size)]
         note = self.signer.sign(self.log, self.origin, frontier, lambda start, end: hashes[start:end])
         vkey = self.signer.verifier_key()
-        write_export(target, cast("Any", self), tenant="local", note=note, vkey=vkey)
+        write_export(target, lambda: cast("Any", self), tenant="local", note=note, vkey=vkey)
         return target
 
     def tree(self) -> Any:

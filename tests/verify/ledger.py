@@ -77,10 +77,8 @@ class Ledger:
         return Disclosure(record, name, *self.openings[record, name])
 
     def export(self, target: Path, **rest: Any) -> Path:
-        vkey = self.signer.verifier_key()
-        write_export(
-            target, cast("Any", self), tenant=TENANT, note=rest.pop("note", None) or self.sign(), vkey=vkey, **rest
-        )
+        vkey, note, look = self.signer.verifier_key(), rest.pop("note", None) or self.sign(), cast("Any", self)
+        write_export(target, lambda: look, tenant=TENANT, note=note, vkey=vkey, **rest)
         return target
 
     # what an export reads ------------------------------------------------------------------------------------------
@@ -89,6 +87,9 @@ class Ledger:
 
     def rows(self, kind: type[Any]) -> list[Any]:
         return [row for row in self.rows_ if type(row) is kind]
+
+    def page(self, kind: type[Any], after: str, limit: int) -> list[Any]:
+        return [row for row in self.rows(kind) if row.id > after][:limit]
 
     def records(self, *, after: int = -1, limit: int = 10_000) -> list[Stored]:
         return [_stored(n, self.leaves[n]) for n in range(after + 1, min(len(self.leaves), after + 1 + limit))]

@@ -159,6 +159,10 @@ class MemoryView:
         found = [row for row in found if all(getattr(row, name) == value for name, value in where.items())]
         return sorted(found, key=lambda row: row.id)
 
+    def page(self, kind: type[R], after: str, limit: int) -> list[R]:
+        """At most `limit` rows with an id above `after`, in order of their id."""
+        return [row for row in self.rows(kind) if row.id > after][:limit]
+
     def records(self, *, run: str | None = None, after: int = -1, limit: int = 10_000) -> list[Stored]:
         """Records with an index above `after`, in order."""
         size = self._frontier.size

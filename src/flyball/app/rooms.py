@@ -279,13 +279,13 @@ class LedgerRoom:
         """Writes the ledger, with the private fields of the named runs, for somebody outside."""
         tenant = self._named(tenant)
         note = await self.checkpoint(tenant=tenant)
-        view, path = self._rooms.ports.journal.view(tenant), Path(target)
+        look, path = partial(self._rooms.ports.journal.view, tenant), Path(target)
         opened = [
             Disclosure(*parts) for run in disclose
             for parts in self._rooms.ledger.disclosures(tenant, run, self._rooms.record.disclose)
         ]  # fmt: skip
         await asyncio.to_thread(
-            write_export, path, view, tenant=tenant, note=note, vkey=self.verifier_key(), disclosures=opened
+            write_export, path, look, tenant=tenant, note=note, vkey=self.verifier_key(), disclosures=opened
         )
         return path
 

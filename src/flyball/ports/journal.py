@@ -25,6 +25,10 @@ class View(Protocol):
         """Rows in order of their id; `where` compares columns named in `core.journal.INDEXED` for equality."""
         ...
 
+    def page(self, kind: type[R], after: str, limit: int) -> list[R]:
+        """At most `limit` rows with an id above `after`, in order of their id: a large table is read by many views."""
+        ...
+
     def records(self, *, run: str | None = None, after: int = -1, limit: int = 10_000) -> list[Stored]:
         """Records with an index above `after`, in order; of one run, or of the whole tenant."""
         ...

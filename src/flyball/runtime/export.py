@@ -17,7 +17,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -34,6 +34,9 @@ from flyball.core.tiles import WIDTH, bundle_bytes, bundles_for, tile_bytes, til
 from flyball.ports.journal import View
 
 FORMAT: Final = 1
+PORTION: Final = 1024
+
+Look = Callable[[], View]
 
 
 class Disclosure(NamedTuple):
@@ -46,16 +49,17 @@ class Disclosure(NamedTuple):
 
 
 def write_export(
-    target: Path, view: View, *, tenant: str, note: str, vkey: str, disclosures: Iterable[Disclosure] = ()
+    target: Path, look: Look, *, tenant: str, note: str, vkey: str, disclosures: Iterable[Disclosure] = ()
 ) -> Checkpoint:
     """Writes the ledger up to the signed checkpoint ``note`` into the directory ``target``; returns that checkpoint.
 
-    ``target`` may be absent or empty. Blocking: call it in a thread. Raises `FlyballError` ``export_exists``,
-    ``export_unwritable``, ``checkpoint_ahead`` (the journal is shorter than what was signed), ``tree_damaged``, or as
-    `core.note.open_checkpoint` does for a note that ``vkey`` did not sign.
+    ``look`` takes a view; each is asked for a portion only. ``target`` may be absent or empty. Blocking: call it in a
+    thread. Raises `FlyballError` ``export_exists``, ``export_unwritable``, ``checkpoint_ahead`` (the journal is shorter
+    than what was signed), ``tree_damaged``, or as `core.note.open_checkpoint` does for a note that ``vkey`` did not
+    sign.
     """
     head = open_checkpoint(note, [parse_vkey(vkey)])
-    log, frontier = view.tree()
+    log, frontier = look().tree()
     if frontier.size < head.size:
         raise _ahead(head.size, frontier.size)
     _check_target(target)
@@ -65,7 +69,7 @@ def write_export(
         fresh.mkdir()
         try:
             files = _Files(fresh)
-            _write(files, view, head, disclosures)
+            _write(files, look, head, disclosures)
             files.put("checkpoint", note.encode())
             files.put("vkey", f"{vkey}\n".encode())
             manifest = {
@@ -126,10 +130,10 @@ class _Nodes:
             raise _damaged(f"the node {index} of level {level} is not there") from None
 
 
-def _write(files: _Files, view: View, head: Checkpoint, disclosures: Iterable[Disclosure]) -> None:
+def _write(files: _Files, look: Look, head: Checkpoint, disclosures: Iterable[Disclosure]) -> None:
     policies: set[str] = set()
     parts: set[str] = set()
-    records = _records(view, head.size)
+    records = _records(look, head.size)
     for bundle in bundles_for(head.size):
         entries: list[bytes] = []
         for stored in records:
@@ -140,14 +144,13 @@ def _write(files: _Files, view: View, head: Checkpoint, disclosures: Iterable[Di
         if len(entries) != bundle.width:
             raise _damaged(f"there is no record {bundle.index * WIDTH + len(entries)}")
         files.put(bundle.path, bundle_bytes(entries))
-    nodes = _Nodes(view)
     for tile in tiles_for(head.size):
-        files.put(tile.path, tile_bytes(tile, nodes))
-    for row in view.rows(CheckpointRow):
+        files.put(tile.path, tile_bytes(tile, _Nodes(look())))
+    for row in _checkpoints(look):
         if row.id.isascii() and row.id.isdecimal() and 0 < int(row.id) < head.size:
             files.put(f"checkpoints/{int(row.id)}", row.note.encode())
     for digest, path in [*((d, f"policies/{d}.json") for d in policies), *((d, f"releases/{d}") for d in parts)]:
-        blob = view.row(BlobRow, digest)
+        blob = look().row(BlobRow, digest)
         if blob is not None:
             files.put(path, blob.content)
     for number, one in enumerate(disclosures, 1):
@@ -158,10 +161,10 @@ def _write(files: _Files, view: View, head: Checkpoint, disclosures: Iterable[Di
         )
 
 
-def _records(view: View, size: int) -> Iterator[Stored]:
+def _records(look: Look, size: int) -> Iterator[Stored]:
     after = -1
     while after + 1 < size:
-        portion = view.records(after=after, limit=min(4096, size - after - 1))
+        portion = look().records(after=after, limit=min(PORTION, size - after - 1))
         if not portion:
             return
         for stored in portion:
@@ -169,6 +172,15 @@ def _records(view: View, size: int) -> Iterator[Stored]:
                 return
             after = stored.index
             yield stored
+
+
+def _checkpoints(look: Look) -> Iterator[CheckpointRow]:
+    after = ""
+    while portion := look().page(CheckpointRow, after, PORTION):
+        yield from portion
+        if portion[-1].id <= after:
+            return  # a row that is not what it is found by: finding that is the verifier's work
+        after = portion[-1].id
 
 
 def _collect(stored: Stored, policies: set[str], parts: set[str]) -> None:

@@ -148,6 +148,9 @@ class _Until:
     def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         return self._view.rows(kind, **where)
 
+    def page(self, kind: type[R], after: str, limit: int) -> list[R]:
+        return self._view.page(kind, after, limit)
+
     def latest(self) -> int:
         return self._view.latest()
 

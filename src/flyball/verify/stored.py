@@ -4,31 +4,31 @@ Rows and payloads are not in the tree. They decide what happens next, so whoever
 
 Rules:
 
-* Everything is derived from the leaves again and compared. The rows are of one moment; the leaves are those of then.
+* Everything is derived from the leaves again and compared. The log may go on meanwhile, and a view of it is short: so
+  everything is read in portions, and the rows of a portion are compared with the leaves of the same moment.
 * A payload opens, under its place and its keys, to exactly the commitments of its leaf. What was erased with its
   subject is counted where the log tells of an erasure; elsewhere evidence was destroyed.
 * A tree is kept in nodes: each is computed again, not only those that an export shows.
-* Times in rows are the clock's before the record was sealed: they may differ by `SLACK_US`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from flyball.core.commitment import check
 from flyball.core.errors import FlyballError
-from flyball.core.journal import ROWS, BlobRow, CheckpointRow, Row, Stored
+from flyball.core.journal import BudgetRow, HoldRow, Row, Stored
 from flyball.core.merkle import Frontier, leaf_hash
-from flyball.core.note import VerifierKey, open_checkpoint
+from flyball.core.note import VerifierKey
 from flyball.core.seal import Opening
-from flyball.verify.derived import Derived
+from flyball.verify.folded import Folded
 from flyball.verify.leaf import Leaf, read_leaf
 from flyball.verify.report import Check, Findings, counted, named
+from flyball.verify.rows import Rows, Sort
 from flyball.verify.tree import Tree
 
-PORTION: Final = 2048
+PORTION: Final = 1024
 
 R = TypeVar("R", bound=Row)
 Opens = Callable[[Stored], Mapping[str, Opening]]
@@ -38,8 +38,16 @@ Opens = Callable[[Stored], Mapping[str, Opening]]
 class Store(Protocol):
     """What is read of a journal: a short snapshot of one tenant."""
 
+    def row(self, kind: type[R], id: str) -> R | None:
+        """One row by its id."""
+        ...
+
     def rows(self, kind: type[R], /, **where: Any) -> list[R]:
         """Rows in order of their id."""
+        ...
+
+    def page(self, kind: type[R], after: str, limit: int) -> list[R]:
+        """At most `limit` rows with an id above `after`, in order of their id."""
         ...
 
     def records(self, *, run: str | None = None, after: int = -1, limit: int = 10_000) -> list[Stored]:
@@ -60,44 +68,55 @@ def verify_store(
 ) -> tuple[Check, ...]:
     """The checks of one tenant's store. ``look`` takes a snapshot, ``opens`` a payload, ``person`` gives a pseudonym.
 
-    Reads every record once. Raises nothing for what is stored.
+    No snapshot is asked for more than a portion of anything. Raises nothing for what is stored.
     """
-    first = look()
-    frontier = first.tree()[1]
-    rows = {kind: first.rows(kind) for kind in ROWS}
-    walk = _Walk(opens, person)
-    for stored in _records(look, frontier.size):
-        walk.see(stored)
-    lookups = walk.lookups
-    _nodes(look, frontier, walk.tree, lookups)
-    _runs(look, walk.runs, frontier.size, lookups)
+    walk = _Walk(look, opens)
+    walk.here()
+    rows = Rows(walk.folded, walk.tree, person, key, origin)
+    kept, total = Findings("rows"), 0
+    for sort in rows.sorts():
+        total += _compared(sort, rows, walk, kept)
+    _nodes(walk)
+    _runs(walk)
     if walk.erased and not walk.told:
         walk.payloads.add(f"{counted(walk.erased, 'field')} were erased, and the log tells of no erasure")
-    kept = Findings("rows")
-    for problem in (*walk.derived.differences(rows), *_checkpoints(rows[CheckpointRow], walk.tree, key, origin)):
-        kept.add(problem)
-    _blobs(rows[BlobRow], walk.derived.content, kept)
-    total = sum(map(len, rows.values()))
+    records = counted(walk.tree.size, "record")
     return (
-        lookups.check(f"{counted(walk.tree.size, 'record')} and the nodes of their tree, found as their leaves say"),
+        walk.lookups.check(f"{records} and the nodes of their tree, found as their leaves say"),
         walk.payloads.check(f"{counted(walk.opened, 'field')} open to their commitments, {walk.erased} erased"),
         kept.check(f"{counted(total, 'row')}, as the leaves say"),
     )
 
 
 class _Walk:
-    """Takes every record once."""
+    """Takes every record once, as far as the log goes when somebody asks."""
 
-    def __init__(self, opens: Opens, person: Callable[[str], str]) -> None:
-        self._opens = opens
-        self.tree, self.derived = Tree(), Derived(person)
+    def __init__(self, look: Callable[[], Store], opens: Opens) -> None:
+        self.look, self._opens = look, opens
+        self.tree, self.folded = Tree(), Folded()
         self.lookups, self.payloads = Findings("look-ups"), Findings("payloads")
         self.runs: dict[str, list[int]] = {}
         self.opened = self.erased = 0
+        self.last = -1
         self.told = False
 
-    def see(self, stored: Stored) -> None:
-        self.tree.add([leaf_hash(stored.leaf)])
+    def here(self) -> Store:
+        """A snapshot whose last record was the last one that was taken."""
+        while True:
+            view = self.look()
+            behind = view.tree()[1].size - 1 - self.last
+            portion = view.records(after=self.last, limit=min(behind, PORTION)) if behind > 0 else []
+            self._take(portion)
+            if len(portion) in (0, behind):  # none: the log is shorter than it says
+                return view
+
+    def _take(self, portion: list[Stored]) -> None:
+        self.tree.add([leaf_hash(stored.leaf) for stored in portion])
+        for stored in portion:
+            self.last = stored.index
+            self._see(stored)
+
+    def _see(self, stored: Stored) -> None:
         leaf = read_leaf(stored.index, stored.leaf)
         if isinstance(leaf, str):
             self.lookups.add(f"record {stored.index} cannot be read: {leaf}")
@@ -106,7 +125,7 @@ class _Walk:
         if found != (leaf.id, leaf.kind, leaf.time, leaf.run, leaf.path, leaf.attempt):
             self.lookups.add(f"record {stored.index} is kept as {named(stored.id)}, its leaf is {named(leaf.id)}")
         self.runs.setdefault(leaf.run, []).append(stored.index)
-        self.derived.see(leaf)
+        self.folded.see(leaf)
         self.told = self.told or leaf.kind == "erasure"
         self._payload(stored, leaf)
 
@@ -132,26 +151,62 @@ class _Walk:
                 self.payloads.add(f"{named(field)} of {named(leaf.id)} is not what was committed to")
 
 
-def _records(look: Callable[[], Store], size: int) -> Iterator[Stored]:
-    after = -1
-    while after + 1 < size:
-        portion = look().records(after=after, limit=min(PORTION, size - after - 1))
-        if not portion:
-            return
+def _compared(sort: Sort, rows: Rows, walk: _Walk, findings: Findings) -> int:
+    """Compares every row of a kind, and looks for those that are missing; returns how many there are."""
+    seen: set[str] = set()
+    for row in _paged(sort, rows, walk):
+        if row.id in seen:
+            findings.add(f"the {sort.name} {named(row.id)} is there twice")
+        seen.add(row.id)
+        _compare(sort, row, row.id, findings)
+    # A row that was not there when its place was read may have come since: it is looked for again.
+    view = _moment(sort, rows, walk)
+    for number, id in enumerate(sorted({*sort.needed()} - seen), 1):
+        if not number % PORTION:
+            view = _moment(sort, rows, walk)
+        _compare(sort, view.row(sort.kind, id), id, findings)
+    return len(seen)
+
+
+def _paged(sort: Sort, rows: Rows, walk: _Walk) -> Iterator[Any]:
+    after = ""
+    while portion := _moment(sort, rows, walk).page(sort.kind, after, PORTION):
         yield from portion
-        after = portion[-1].index
+        if portion[-1].id <= after:
+            return  # what is in it is not what it is found by: told by whoever reads the columns
+        after = portion[-1].id
 
 
-def _nodes(look: Callable[[], Store], frontier: Frontier, tree: Tree, findings: Findings) -> None:
+def _moment(sort: Sort, rows: Rows, walk: _Walk) -> Store:
+    view = walk.here()
+    if sort.kind is BudgetRow:
+        rows.reserve(view.rows(HoldRow))  # as many as actions are under way or unknown
+    return view
+
+
+def _compare(sort: Sort, row: Any, id: str, findings: Findings) -> None:
+    known = sort.known(id)
+    if row is None:
+        # What the log said when it was listed may be settled by now.
+        if known is not None:
+            findings.add(f"the {sort.name} {named(id)} is gone")
+    elif sort.compared(row):
+        problem = "is in no leaf" if known is None else sort.differs(row, known)
+        if problem:
+            findings.add(f"the {sort.name} {named(id)} {problem}")
+
+
+def _nodes(walk: _Walk) -> None:
+    view, tree, findings = walk.here(), walk.tree, walk.lookups
+    frontier = view.tree()[1]
     if tree.size != frontier.size:
         findings.add(f"{frontier.size} records are said to be there, {tree.size} are")
         return
     if tree.frontier(tree.size) != frontier:
         findings.add("the tree's frontier is not that of its records")
-    view = look()
     for number, (level, index, digest) in enumerate(tree.inner(), start=1):
-        if number % PORTION == 0:
-            view = look()  # a view is short-lived
+        if not number % PORTION:
+            view = walk.look()
         try:
             same = view.node(level, index) == digest
         except KeyError:
@@ -160,31 +215,17 @@ def _nodes(look: Callable[[], Store], frontier: Frontier, tree: Tree, findings: 
             findings.add(f"node {index} of level {level} is not that of its records")
 
 
-def _runs(look: Callable[[], Store], runs: Mapping[str, list[int]], size: int, findings: Findings) -> None:
-    for run, indices in runs.items():
+def _runs(walk: _Walk) -> None:
+    for run, indices in walk.runs.items():
         # A run that is driven meanwhile goes on: what is newer than the leaves that were read says nothing.
-        found = [stored.index for stored in look().records(run=run, limit=len(indices) + 1) if stored.index < size]
-        if found != indices:
-            findings.add(f"the records of run {named(run)} are not found as they stand in the log")
+        if [stored.index for stored in _of_run(walk, run) if stored.index <= walk.last] != indices:
+            walk.lookups.add(f"the records of run {named(run)} are not found as they stand in the log")
 
 
-def _checkpoints(rows: Iterable[Row], tree: Tree, key: VerifierKey, origin: str) -> Iterator[str]:
-    for row in rows:
-        assert isinstance(row, CheckpointRow)
-        try:
-            head = open_checkpoint(row.note, [key], origin=origin)
-        except FlyballError as bad:
-            yield f"checkpoint {named(row.id)}: {bad.why or bad.what}"
-            continue
-        if row.id != f"{head.size:016d}" or head.size > tree.size or tree.root(head.size) != head.root:
-            yield f"checkpoint {named(row.id)} is not of this log at that size"
-
-
-def _blobs(rows: Iterable[Row], wanted: Iterable[str], findings: Findings) -> None:
-    there = {row.id: row.content for row in rows if isinstance(row, BlobRow)}
-    for id, content in there.items():
-        if sha256(content).hexdigest() != id:
-            findings.add(f"the content kept as {named(id)} is another one")
-    for digest in wanted:
-        if digest not in there:
-            findings.add(f"the content {named(digest)} that the log names is gone")
+def _of_run(walk: _Walk, run: str) -> Iterator[Stored]:
+    after, more = -1, True
+    while more:
+        portion = walk.look().records(run=run, after=after, limit=PORTION)
+        yield from portion
+        more = len(portion) == PORTION and after < portion[-1].index < walk.last
+        after = portion[-1].index if portion else after

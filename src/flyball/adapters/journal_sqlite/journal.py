@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from flyball.adapters.journal_sqlite.audit import flaws
 from flyball.adapters.journal_sqlite.opening import Synchronous, migrations, open_readonly, open_writer, prepare
@@ -47,30 +48,24 @@ class SqliteReader:
 
     def row(self, tenant: str, kind: type[R], id: str) -> R | None:
         """One row by its id: one statement, which is a snapshot by itself, at a quarter of what a view costs."""
-        self.check_process()
-        lease, table = self._readers.lend(several=False), TABLES[kind]
-        try:
-            found = lease.all(table.now, (tenant, id))
-        finally:
-            lease.end()
+        table = TABLES[kind]
+        found = self._ask(table.now, (tenant, id))
         row: R | None = table.row(found[0][0]) if found else None
         return row
 
     def tenants(self) -> list[str]:
         """The tenants that have a log."""
-        self.check_process()
-        lease = self._readers.lend()
-        try:
-            return [tenant for (tenant,) in lease.all(SQL["logs"], ())]
-        finally:
-            lease.end()
+        return [tenant for (tenant,) in self._ask(SQL["logs"], ())]
 
     def flaws(self) -> list[str]:
-        """What does not fit together in the file; reads all of it."""
+        """What does not fit together in the file; reads all of it, by many short snapshots."""
+        return flaws(self._ask)
+
+    def _ask(self, sql: str, values: Sequence[object]) -> list[Any]:
         self.check_process()
-        lease = self._readers.lend()
+        lease = self._readers.lend(several=False)
         try:
-            return flaws(lease.all)
+            return lease.all(sql, values)
         finally:
             lease.end()
 

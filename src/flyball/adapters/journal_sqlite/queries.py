@@ -71,6 +71,7 @@ class Table:
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self.one = SQL["row"].format(table=kind.TABLE)
         self.now = SQL["row_now"].format(table=kind.TABLE)
+        self.page = SQL["page"].format(table=kind.TABLE)
         self.by_id = SQL["rows_by_id"].format(table=kind.TABLE)
         self.drop = SQL["drop_row"].format(table=kind.TABLE)
         self.put = SQL["put_row"].format(

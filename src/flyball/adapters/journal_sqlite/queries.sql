@@ -95,6 +95,10 @@ SELECT id, data FROM {table} WHERE log = ? AND id IN (SELECT value FROM json_eac
 -- fits, and reads every row of the log.
 SELECT data FROM {table}{index} WHERE log = ?{where} ORDER BY id
 
+-- name: page
+-- Some rows of a kind in order of their id.
+SELECT data FROM {table} WHERE log = ? AND id > ? ORDER BY id LIMIT ?
+
 -- name: put_row
 -- A row as it is after a batch.
 INSERT INTO {table} (log, id, data{columns}) VALUES (?, ?, ?{values})
@@ -104,47 +108,50 @@ ON CONFLICT (log, id) DO UPDATE SET data = excluded.data{updates}
 -- A row that is settled.
 DELETE FROM {table} WHERE log = ? AND id = ?
 
--- name: misplaced
--- Records at a place of another log than their own.
-SELECT place FROM record WHERE log <> place / 1099511627776 LIMIT ?
+-- name: every_log
+-- Each log and its size.
+SELECT number, tenant, size FROM log ORDER BY number
 
--- name: unfound
--- Records that their step key does not lead to. One that an append is named after has that append's size.
-SELECT r.place FROM record r LEFT JOIN used u
-    ON u.log = r.log AND u.id = r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind AND u.what = 0
-WHERE u.first IS NOT r.place - r.log * 1099511627776
-    OR CASE WHEN u.named IS NULL THEN u.size <> 0 ELSE u.size <= u.first END LIMIT ?
+-- name: every_record
+-- Some records by place: is its log there, is the place its log's, does its step key lead to it? A step key that an
+-- append is named after has that append's size.
+SELECT r.place, r.log, r.time, l.number IS NULL, r.log <> r.place / 1099511627776,
+    u.first IS NOT r.place - r.log * 1099511627776
+        OR CASE WHEN u.named IS NULL THEN u.size <> 0 ELSE u.size <= u.first END
+FROM (SELECT place, log, run, path, attempt, kind, time FROM record{after} ORDER BY place LIMIT ?) r LEFT JOIN log l ON l.number = r.log
+LEFT JOIN used u ON u.log = r.log AND u.id = r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind AND u.what = 0
+ORDER BY r.place
 
--- name: unrecorded
--- Step keys that are used up by no record.
-SELECT u.id FROM used u LEFT JOIN record r ON r.place = u.log * 1099511627776 + u.first
-WHERE u.what = 0 AND u.id IS NOT r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind LIMIT ?
+-- name: every_used
+-- Some ids that are used up: is its log there, is a step key that of a record, can an append have been answered so?
+SELECT u.log, u.id, u.what, l.number IS NULL,
+    u.what = 0 AND u.id IS NOT r.run || '/' || r.path || '/' || r.attempt || '/' || r.kind,
+    u.what NOT IN (0, 1) OR u.first < 0 OR u.size > l.size OR u.what = 1 AND (u.first > u.size OR u.named IS NOT NULL)
+FROM (SELECT * FROM used{after} ORDER BY log, id, what LIMIT ?) u LEFT JOIN log l ON l.number = u.log
+LEFT JOIN record r ON r.place = u.log * 1099511627776 + u.first
+ORDER BY u.log, u.id, u.what
 
--- name: misanswered
--- Answers to appends that the log cannot have given.
-SELECT u.id FROM used u JOIN log l ON l.number = u.log
-WHERE u.what NOT IN (0, 1) OR u.first < 0 OR u.size > l.size
-    OR u.what = 1 AND (u.first > u.size OR u.named IS NOT NULL) LIMIT ?
+-- name: every_node
+-- Some subtrees in order.
+SELECT n.log, n.level, n.position, l.number IS NULL
+FROM (SELECT log, level, position FROM node{after} ORDER BY log, level, position LIMIT ?) n LEFT JOIN log l ON l.number = n.log
+ORDER BY n.log, n.level, n.position
 
--- name: mistimed
--- Logs whose latest time is not that of their records.
-SELECT tenant FROM log l WHERE latest <> coalesce((SELECT max(time) FROM record WHERE log = l.number), 0) LIMIT ?
+-- name: every_body
+-- Some sealed large values.
+SELECT b.log, b.mac, l.number IS NULL
+FROM (SELECT log, mac FROM body{after} ORDER BY log, mac LIMIT ?) b LEFT JOIN log l ON l.number = b.log
+ORDER BY b.log, b.mac
 
--- name: miscounted
--- Logs that have more or less nodes than complete subtrees.
-WITH RECURSIVE level(number, size, level) AS (
-    SELECT number, size, 0 FROM log UNION ALL SELECT number, size / 2, level + 1 FROM level WHERE size > 1
-)
-SELECT tenant FROM log l WHERE (SELECT count(*) FROM node WHERE log = l.number)
-    <> (SELECT coalesce(sum(size), 0) FROM level WHERE number = l.number AND level > 0) LIMIT ?
+-- name: every_row
+-- Some rows of a kind with what is repeated of them.
+SELECT t.log, t.id, l.number IS NULL, t.data{columns}
+FROM (SELECT * FROM {table}{after} ORDER BY log, id LIMIT ?) t LEFT JOIN log l ON l.number = t.log
+ORDER BY t.log, t.id
 
--- name: stray
--- Whether a table has rows of a log that is not there.
-SELECT 1 FROM {table} WHERE log NOT IN (SELECT number FROM log) LIMIT 1
-
--- name: whole
--- Every row of a kind with what is repeated of it.
-SELECT id, data{columns} FROM {table}
+-- name: latest_since
+-- A log's latest time, and that of its records from a place on.
+SELECT latest, coalesce((SELECT max(time) FROM record WHERE place > ?2 AND place < ?3), 0) FROM log WHERE number = ?1
 
 -- name: foreign
 -- What no migration makes: something that would act on its own.

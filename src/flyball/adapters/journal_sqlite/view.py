@@ -148,6 +148,12 @@ class SqliteView:
         found = self._lease.all(table.some(where), (self._number, *where.values()))
         return [table.row(data) for (data,) in found]
 
+    def page(self, kind: type[R], after: str, limit: int) -> list[R]:
+        """At most `limit` rows with an id above `after`, in order of their id."""
+        table = TABLES[kind]
+        found = self._lease.all(table.page, (self._number, after, limit))
+        return [table.row(data) for (data,) in found]
+
     def records(self, *, run: str | None = None, after: int = -1, limit: int = 10_000) -> list[Stored]:
         """Records with an index above `after`, in order."""
         start = self._number * PLACE

@@ -241,13 +241,15 @@ async def a_row_alone_is_what_was_last_answered(store: Store) -> None:
 
 
 async def rows_are_found_by_their_columns(store: Store) -> None:
-    """In order of their id; by no other column."""
+    """In order of their id, whole or page by page; by no other column."""
     rows = (run_row("b", session="s"), run_row("a", session="s"), run_row("c", "ready"))
     async with opened(store, append("a", put=(*rows, BlobRow(id="d", content=b"x")))) as journal:
         view = journal.view(TENANT)
         assert [row.id for row in view.rows(RunRow)] == ["a", "b", "c"]
         assert [row.id for row in view.rows(RunRow, session="s", state="running")] == ["a", "b"]
         assert view.row(BlobRow, "d") == BlobRow(id="d", content=b"x")
+        assert [row.id for row in view.page(RunRow, "", 2)] == ["a", "b"]
+        assert [row.id for row in view.page(RunRow, "b", 2)] == ["c"] and view.page(RunRow, "c", 2) == []
         refusing = ""
         try:
             view.rows(RunRow, reason="x")
