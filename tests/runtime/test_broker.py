@@ -176,6 +176,23 @@ async def test_a_resource_opens_when_first_needed_once_for_its_scope_and_closes_
     assert OPENED[12:] == ["close theirs acme", "close theirs local", "close shared"]
 
 
+@tool(effect="irreversible", idempotency="probe")
+async def briefly(call: Call) -> str:
+    """Use what its probe uses too."""
+    return call.get(brief)
+
+
+@briefly.probe
+async def was_brief(call: Call) -> str | None:
+    return call.get(brief)
+
+
+async def test_what_two_functions_of_a_tool_name_is_opened_once_for_a_call() -> None:
+    async with lab() as desk:
+        assert isinstance(await desk.act(briefly, {}, call_id="1"), Executed)
+        assert OPENED == ["open brief local", "close brief local"]
+
+
 # how often a tool may go wrong, and how often it may be called --------------------------------------------------------
 @pytest.mark.promise("api-rates-and-breakers")
 async def test_a_breaker_and_a_rate_are_of_one_tool_and_one_tenant() -> None:

@@ -69,22 +69,24 @@ class Resources:
     ) -> dict[int, Any]:
         """The open values of these resources by identity; call-scoped ones live on `stack`. Raises TimeoutError where
         they are not open after so many seconds."""
-        found, closed = dict[int, Any](), list[Resource[Any]]()
+        found, closed, opening = dict[int, Any](), dict[int, Resource[Any]](), ""
         for resource in wanted:
             if id(resource) in self._given:
                 found[id(resource)] = self._given[id(resource)]
             elif _key(resource, tenant) in self._open:
                 found[id(resource)] = self._open[_key(resource, tenant)]
             else:
-                closed.append(resource)
+                closed[id(resource)] = resource  # two functions of a tool may name one
+        within = asyncio.timeout(seconds if closed else None)
         try:
-            async with asyncio.timeout(seconds if closed else None) as within:
-                for resource in closed:
+            async with within:
+                for resource in closed.values():
+                    opening = resource.name
                     found[id(resource)] = await self._opened(resource, tenant, stack)
         except TimeoutError as late:
             if not within.expired():
                 raise
-            raise TimeoutError(f"{resource.name} is not open after {seconds:g} s") from late
+            raise TimeoutError(f"{opening} is not open after {seconds:g} s") from late
         return found
 
     async def _opened(self, resource: Resource[T], tenant: str, stack: AsyncExitStack) -> T:
