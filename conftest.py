@@ -17,6 +17,17 @@ settings.register_profile("flyball", deadline=None, derandomize=CI, print_blob=C
 settings.load_profile("flyball")
 
 
+# Thousands of runs through the same lines: what they reach is counted where it has tests of its own, and a tracer would
+# make them twice as long.
+UNCOUNTED = ("tests/simulation/", "tests/tamper/", "tests/histories/", "tests/gate/test_laws.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(UNCOUNTED):
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test, and no process it starts, reads or writes the user's keys, settings or state."""
