@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flyball.adapters.config_toml import Loaded, bare, find_project, load
 from flyball.adapters.config_toml.shape import TABLES, Each
 from flyball.adapters.config_toml.text import key_lines
-from flyball.core.config import Config, Handle, Prices, described
+from flyball.core.config import Config, Credential, Handle, Prices, described
 from flyball.core.errors import FlyballError
 
 HOME = {"HOME": "/home/kim"}
@@ -52,6 +52,8 @@ db = { host = "a", port = 1 }
 [tenants.quiet]
 [secrets]
 smtp = "env:SMTP_PASSWORD"
+[credentials.smtp]
+owner = "user:sam"
 [prices]
 file = "prices.toml"
 digest = "abababababababababababababababababababababababababababababababab"
@@ -113,8 +115,11 @@ waiting = "ask"
 [tenants.acme]
 settings = {{ host = "a" }}
 secrets = {{ smtp = "env:S" }}
+credentials = {{ smtp = {{ owner = "user:zoe" }} }}
 [secrets]
 smtp = "env:S"
+[credentials.smtp]
+owner = "user:sam"
 [prices]
 file = "p.toml"
 digest = "{"ab" * 32}"
@@ -147,6 +152,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert (config.approvals.on_expiry, config.release.waiting) == ("escalate", "pin")
     assert config.people == {"fay": ("finance",)} and config.input.max_bytes == 2048
     assert config.secrets == {"smtp": Handle("env", "SMTP_PASSWORD")}
+    assert config.credentials == {"smtp": Credential(owner="user:sam")}
     assert config.prices == Prices(file=str(tmp_path / "prices.toml"), digest="ab" * 32)
 
 
@@ -217,6 +223,21 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(tmp_path: Path, more: st
 def test_a_wrong_type_is_named(tmp_path: Path, more: str, why: str) -> None:
     error = refused(tmp_path, HEAD + more)
     assert error.code in ("config_type", "config_unknown_key") and error.why == why
+
+
+@pytest.mark.promise("gate-credential-owners")
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('[credentials.smpt]\nowner = "user:sam"\n', "there is no secret smpt"),
+        ("[credentials.smtp]\n", "owner is missing"),
+        ('[credentials.smtp]\nowner = "sam"\n', "'sam' names no person"),
+        ('[credentials.smtp]\nowner = "service:bot"\n', "'service:bot' names no person"),
+        ('[tenants.acme.credentials.imap]\nowner = "user:sam"\n', "there is no secret imap"),
+    ],
+)
+def test_an_owner_of_no_secret_or_who_is_no_person_is_refused(tmp_path: Path, more: str, why: str) -> None:
+    assert refused(tmp_path, HEAD + '[secrets]\nsmtp = "env:SMTP"\n' + more).why == why
 
 
 def test_overlays_that_are_no_table_are_refused(tmp_path: Path) -> None:

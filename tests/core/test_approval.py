@@ -152,6 +152,12 @@ def test_an_editor_does_not_approve_and_a_stranger_to_the_proposal_may() -> None
     assert objection(FAY, ASKED, "p-1", frozenset({"p-2"})) is None
 
 
+@pytest.mark.promise("gate-credential-owners")
+def test_who_owns_a_credential_that_is_used_does_not_approve() -> None:
+    assert "owns a credential" in (objection(FAY, ASKED, "p-1", frozenset(), ["p-1"]) or "")
+    assert objection(FAY, ASKED, "p-1", frozenset(), ["p-2"]) is None
+
+
 def test_one_person_signs_for_one_cure_only() -> None:
     cures = ("project/finance", "project/sales")
     assert cure_for(NOOR, cures, (), "noor") == "project/finance"

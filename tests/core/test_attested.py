@@ -145,3 +145,10 @@ def test_what_is_no_time_was_changed_beside_the_log(micros: int) -> None:
     with pytest.raises(FlyballError) as bad:
         moment(micros)
     assert bad.value.code == "journal_corrupt" and str(micros) in bad.value.why
+
+
+@pytest.mark.promise("gate-credential-owners")
+def test_what_an_owner_of_a_credential_signed_lifts_nothing() -> None:
+    assert why_not(approved()) == ""
+    refused = unapproved(ROW, [approved()], person, lambda _: KEY, ["~user:fay"])
+    assert refused == "the log holds no approval of project/finance"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core import config
-from flyball.core.config import Config, Handle, LimitSet, TenantConfig
+from flyball.core.config import Config, Credential, Handle, LimitSet, TenantConfig
 from flyball.core.errors import FlyballError
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
@@ -96,7 +96,8 @@ def test_limits_are_described_with_their_unit() -> None:
 
 
 def test_tenants_and_people_are_described_under_quoted_keys() -> None:
-    tenants = {"acme.eu": TenantConfig(settings={"db": {"port": 5}, "on": True}, secrets={"s": Handle("env", "S")})}
+    tenants = {"acme.eu": TenantConfig(settings={"db": {"port": 5}, "on": True}, secrets={"s": Handle("env", "S")},
+                                       credentials={"s": Credential(owner="user:zoe")})}  # fmt: skip
     more = msgspec.structs.replace(
         BARE,
         tenants=tenants,
@@ -107,6 +108,7 @@ def test_tenants_and_people_are_described_under_quoted_keys() -> None:
     written = config.described(more)
     assert written['tenants."acme.eu".settings.db.port'] == 5 and written['tenants."acme.eu".secrets.s'] == "env:S"
     assert written['directory.people."user:fay"'] == ["finance"]
+    assert written['tenants."acme.eu".credentials.s.owner'] == "user:zoe"
     assert (written["prices.file"], written["platform.policies"]) == ("/p.toml", "/etc/p")
 
 
@@ -114,3 +116,14 @@ def test_a_setting_that_json_does_not_know_is_described_as_text() -> None:
     tenants = {"acme": TenantConfig(settings={"since": date(2020, 1, 2)})}
     written = config.described(msgspec.structs.replace(BARE, tenants=tenants))
     assert written["tenants.acme.settings.since"] == "2020-01-02"
+
+
+@pytest.mark.promise("gate-credential-owners")
+def test_a_credential_is_the_tenant_s_owner_s_and_else_the_project_s_unless_the_tenant_has_its_own_secret() -> None:
+    tenants = {
+        "own": TenantConfig(secrets={"smtp": Handle("env", "OWN")}),
+        "theirs": TenantConfig(credentials={"smtp": Credential(owner="user:zoe")}),
+    }
+    made = msgspec.structs.replace(BARE, tenants=tenants, credentials={"smtp": Credential(owner="user:fay")})
+    told = [made.owners(tenant, ["smtp", "other"]) for tenant in ("local", "own", "theirs")]
+    assert told == [("user:fay",), (), ("user:zoe",)]

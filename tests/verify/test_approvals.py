@@ -58,6 +58,17 @@ def test_an_approval_nobody_signed_does_not_count() -> None:
         assert "does not count" in problems(ASKED, approving(ASKED, **more(forged)), ran())
 
 
+@pytest.mark.promise("gate-credential-owners")
+def test_an_approval_by_whom_the_question_names_as_an_owner_does_not_count() -> None:
+    given = approving(ASKED)
+    owned, other = (
+        msgspec.structs.replace(ASKED, facts={**ASKED.facts, "owners": [owner]})
+        for owner in (given.facts["by"], "p-other")
+    )
+    assert "whose credential it uses" in problems(owned, given, ran(owned))
+    assert problems(other, given, ran(other)) == ""
+
+
 @pytest.mark.promise("gate-approvals-are-signed")
 def test_a_signature_over_something_else_does_not_count() -> None:
     other = changed(ASKED, action="pay")

@@ -12,7 +12,13 @@ from flyball.core.errors import FlyballError
 from flyball.core.journal import RunRow
 from flyball.core.record import Opened
 from flyball.core.steps import bare
-from flyball.runtime.replay import Difference, Replayed, precondition_differences, verdict_differences
+from flyball.runtime.replay import (
+    Difference,
+    Replayed,
+    approval_differences,
+    precondition_differences,
+    verdict_differences,
+)
 
 ALL = 1_000_000
 
@@ -35,7 +41,7 @@ async def replay(rooms: Rooms, tenant: str, run: str) -> Replayed:
     """What is not as the log says. Executes and writes nothing."""
     row, records = records_of(rooms, tenant, run)
     derived, refused, differences = _verdicts(Verdicts(rooms, tenant), records)
-    differences += precondition_differences(records)
+    differences += [*precondition_differences(records), *approval_differences(records)]
     folded = bool(rooms.project.modules)
     if folded:
         differences += await Refold(rooms, tenant)(row, records, deep=True)

@@ -140,7 +140,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox)
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
-        directory=config.people is not None,
+        directory=config.people is not None, owners=config.owners,
     )  # fmt: skip
     approve = Approve(record, asking, record.block)
     enforce = Enforce(

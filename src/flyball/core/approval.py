@@ -77,10 +77,13 @@ def member(principal: Principal, group: str) -> bool:
     return group in principal.groups or (":" in group and group == principal.id)
 
 
-def objection(approver: Principal, authority: Authority, pseudonym: str, editors: frozenset[str]) -> str | None:
+def objection(
+    approver: Principal, authority: Authority, pseudonym: str, editors: Collection[str], owners: Collection[str] = ()
+) -> str | None:  # fmt: skip
     """Why this principal may never approve this action, whatever group they are in; None where they may.
 
-    The approver is an authenticated person who is nobody in the chain and no editor of this proposal.
+    The approver is an authenticated person who is nobody in the chain, no editor of this proposal and no owner of a
+    credential that it uses; `editors` and `owners` are pseudonyms.
     """
     if approver.kind != "user" or approver.agent is not None:
         return f"{approver.id} is no person"
@@ -92,6 +95,8 @@ def objection(approver: Principal, authority: Authority, pseudonym: str, editors
         return f"{approver.id} asked, so {approver.id} cannot approve"
     if pseudonym in editors:
         return f"{approver.id} edited this proposal, so {approver.id} cannot approve it"
+    if pseudonym in owners:
+        return f"{approver.id} owns a credential that this uses, so {approver.id} cannot approve it"
     return None
 
 

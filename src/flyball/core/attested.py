@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -80,10 +80,12 @@ def misstated(row: PendingRow, asked: Opened, person: Person) -> str:
 
 
 def unapproved(
-    row: PendingRow, decisions: Iterable[Opened], person: Person, key: Callable[[str], KeyRow | None]
+    row: PendingRow, decisions: Iterable[Opened], person: Person, key: Callable[[str], KeyRow | None],
+    owners: Collection[str] = (),
 ) -> str:  # fmt: skip
     """Why the log does not hold the approvals that lift this; empty where it does. `decisions`: the records of its step
-    that decide; `key`: the key of an id, where the log created it."""
+    that decide; `key`: the key of an id, where the log created it; `owners` of credentials, whose word does not count,
+    by pseudonym."""
     given = []
     for decision in decisions:
         facts: Mapping[str, Any] = decision.facts
@@ -91,7 +93,7 @@ def unapproved(
             continue
         if decision.kind != "approved":
             return f"it was {decision.kind}"
-        if _stands(row, decision, person, key):
+        if facts["by"] not in owners and _stands(row, decision, person, key):
             given.append({"by": facts["by"], "cure": facts["cure"]})
     missing = unmet(row.groups, given) if row.groups else ("anybody",)
     return f"the log holds no approval of {', '.join(missing)}" if missing else ""

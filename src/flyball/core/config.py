@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -107,11 +107,18 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     waiting: WaitingRuns = "move-if-equal"
 
 
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a secret: the person whose it is (`user:NAME`), who approves nothing that uses it."""
+
+    owner: str
+
+
 class TenantConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tenant's resources are opened with; its secrets stand before those of the project."""
+    """What a tenant's resources are opened with; its secrets stand before those of the project, with their owners."""
 
     settings: Mapping[str, Any] = {}
     secrets: Mapping[str, Handle] = {}
+    credentials: Mapping[str, Credential] = {}
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,11 +159,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     release: Release = Release()
     tenants: Mapping[str, TenantConfig] = {}
     secrets: Mapping[str, Handle] = {}
+    credentials: Mapping[str, Credential] = {}
     prices: Prices = Prices()
     platform_policies: str | None = None
     people: Mapping[str, tuple[str, ...]] | None = None
     input: Input = Input()
     context: Context = Context()
+
+    def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
+        """Whose these credentials are in a tenant, each person once, in order."""
+        own = self.tenants.get(tenant, TenantConfig())
+        found: set[str] = set()
+        for name in credentials:
+            # A secret of the tenant's own is not the one that the project's owner has.
+            known = own.credentials.get(name) or (None if name in own.secrets else self.credentials.get(name))
+            if known is not None:
+                found.add(known.owner)
+        return tuple(sorted(found))
 
     @classmethod
     def bare(cls, name: str, directory: str, *, home: str, env: str | None = None) -> Config:
@@ -253,6 +272,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "release": _plain(config.release),
         "tenants": {name: _plain(tenant) for name, tenant in config.tenants.items()},
         "secrets": _written(config.secrets),
+        "credentials": _written(config.credentials),
         "prices": _plain(config.prices),
         "platform": {"policies": config.platform_policies} if config.platform_policies else {},
         "directory": {} if config.people is None else {"people": _written(config.people)},
@@ -281,6 +301,8 @@ def _plain(record: msgspec.Struct) -> dict[str, Any]:
 def _written(value: Any) -> Any:
     if isinstance(value, Handle):
         return str(value)
+    if isinstance(value, Credential):
+        return _plain(value)
     if isinstance(value, (tuple, list)):
         return [_written(one) for one in value]
     if isinstance(value, Mapping):

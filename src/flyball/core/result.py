@@ -55,7 +55,8 @@ class Failed(FlyballError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """What waits for a person or a time, with what the person is shown. `over` names exactly this version."""
+    """What waits for a person or a time, with what the person is shown. `over` names exactly this version; `owners` are
+    the people whose credentials it uses, who cannot approve it."""
 
     id: str
     kind: PendingKind
@@ -73,6 +74,7 @@ class Pending:
     asked_by: str = ""
     through: tuple[str, ...] = ()
     version: int = 1
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

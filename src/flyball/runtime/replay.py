@@ -116,6 +116,14 @@ def precondition_differences(records: Sequence[Opened]) -> Iterator[Difference]:
             yield Difference(at=record.id, what="precondition", log=log, now=now)
 
 
+def approval_differences(records: Sequence[Opened]) -> Iterator[Difference]:
+    """Approvals that were given by people whose credentials the action would use."""
+    owners = {r.facts["pending"]: r.facts.get("owners", ()) for r in records if r.kind == "asked"}
+    for record in records:
+        if record.kind == "approved" and record.facts["by"] in owners.get(record.facts["pending"], ()):
+            yield Difference(at=record.id, what="it is by a person whose credential it uses")
+
+
 def _required(read: Opened) -> str:
     """What a read of what an action requires comes to for the action, from the record that it ended with."""
     facts, private = read.facts, read.private or {}

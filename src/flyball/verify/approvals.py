@@ -6,7 +6,7 @@ Rules:
 * An intent under an approval is of the run, step, tenant, action and schema that was asked about, and repeats the
   commitments of arguments, origins, resource and authority chain verbatim. So a used approval fits no second step.
 * Every cure has as many different people as it asks for, all before the intent; nobody counts for two cures, nobody
-  approves what they asked for themselves or edited.
+  approves what they asked for themselves or edited, or what uses a credential of theirs.
 * A key's signature is checked against the key that the log itself created, with the group it was created with, not
   revoked, of the person it was created for: one key never speaks for two people. What a host program vouches for has
   no signature; it is counted apart, so that a reader knows.
@@ -166,6 +166,8 @@ class Approvals:
             return "it is by the person who asked for the run"
         if by in self._editors.get((asked.leaf.run, step_of(asked.leaf.path)), ()):
             return "it is by a person who edited the proposal"
+        if by in texts(asked.leaf.facts, "owners"):
+            return "it is by a person whose credential it uses"
         return ""
 
     def _signature(self, leaf: Leaf, asked: _Asked) -> str:

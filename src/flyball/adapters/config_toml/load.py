@@ -36,6 +36,7 @@ from flyball.core.config import (
     Approvals,
     Config,
     Context,
+    Credential,
     Handle,
     Input,
     Journal,
@@ -226,14 +227,34 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         limits=_limit_set(tree.get("limits", {})),
         approvals=Approvals(**_in_ms(tree.get("approvals", {}), "expires")),
         release=Release(**tree.get("release", {})),
-        tenants={n: TenantConfig(**table) for n, table in tree.get("tenants", {}).items()},
+        tenants={n: _tenant(n, table, tree, root) for n, table in tree.get("tenants", {}).items()},
         secrets=tree.get("secrets", {}),
+        credentials=_credentials(tree, tree.get("secrets", {}), root),
         prices=Prices(**tree.get("prices", {})),
         platform_policies=tree.get("platform", {}).get("policies"),
         people=tree.get("directory", {}).get("people"),
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
     )
+
+
+def _tenant(name: str, table: dict[str, Any], tree: dict[str, Any], root: At) -> TenantConfig:
+    there = {**tree.get("secrets", {}), **table.get("secrets", {})}
+    known = _credentials(table, there, root.down("tenants").down(name))
+    return TenantConfig(**{**table, "credentials": known})
+
+
+def _credentials(table: dict[str, Any], secrets: Mapping[str, Any], at: At) -> dict[str, Credential]:
+    """Who owns which secret; a secret that there is not is refused."""
+    found: dict[str, Credential] = {}
+    for name, told in table.get("credentials", {}).items():
+        place = at.down("credentials").down(name)
+        if name not in secrets:
+            raise place.refuse(f"there is no secret {name}", nearest(name, secrets) or "Add it under [secrets].")
+        if "owner" not in told:
+            raise place.refuse("owner is missing", 'Write owner = "user:NAME".', "config_missing")
+        found[name] = Credential(**told)
+    return found
 
 
 def _model(name: str, table: dict[str, Any], root: At) -> ModelConfig:

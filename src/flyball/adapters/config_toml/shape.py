@@ -153,6 +153,14 @@ def _texts(value: Any, at: At) -> tuple[str, ...]:
     return tuple(_text(one, at) for one in value)
 
 
+def _person(value: Any, at: At) -> str:
+    text = _text(value, at)
+    kind, _, name = text.partition(":")
+    if kind != "user" or not name.strip():
+        raise at.refuse(f"{text!r} names no person", f'Write {at.path[-1]} = "user:NAME".')
+    return text
+
+
 def _modules(value: Any, at: At) -> tuple[str, ...]:
     names = _texts(value, at)
     for name in names:
@@ -280,6 +288,8 @@ _LIMITS: Final[dict[str, Reader]] = {
     "effects": _whole(0),
 }  # fmt: skip
 
+_CREDENTIAL: Final[dict[str, Reader]] = {"owner": _person}
+
 TABLES: Final[dict[str, Any]] = {
     "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _choice(NamedPolicy)},
     "journal": {"path": _path, "synchronous": _choice(Synchronous)},
@@ -297,8 +307,11 @@ TABLES: Final[dict[str, Any]] = {
     },
     "approvals": {"expires": _duration, "on_expiry": _choice(OnExpiry)},
     "release": {"waiting": _choice(WaitingRuns)},
-    "tenants": Each({"settings": Each(_setting), "secrets": Each(read_handle)}, named=True),
+    "tenants": Each({
+        "settings": Each(_setting), "secrets": Each(read_handle), "credentials": Each(_CREDENTIAL),
+    }, named=True),
     "secrets": Each(read_handle),
+    "credentials": Each(_CREDENTIAL),
     "prices": {"file": _path, "digest": _digest},
     "platform": {"policies": _path},
     "directory": {"people": Each(_texts)},

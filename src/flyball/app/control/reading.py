@@ -126,7 +126,7 @@ def pending_data(pending: Pending) -> dict[str, Any]:
     """What waits as plain data."""
     told = asdict(pending)
     told["expires"] = pending.expires.isoformat() if pending.expires is not None else None
-    for name in ("groups", "because", "through"):
+    for name in ("groups", "because", "through", "owners"):
         told[name] = list(told[name])
     return told
 

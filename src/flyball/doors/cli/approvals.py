@@ -44,6 +44,8 @@ def tell(screen: Screen, asked: Mapping[str, Any]) -> None:
         facts[f"{INDENT}because of"] = ", ".join(reasons)
     if asked["modified"]:
         facts[f"{INDENT}changed by"] = ", ".join(asked["modified"])
+    if asked["owners"]:
+        facts[f"{INDENT}not by"] = f"{', '.join(asked['owners'])}: it uses a credential of theirs"
     if asked["given"]:
         facts[f"{INDENT}signed for"] = ", ".join(asked["given"])
     if asked["expires"]:

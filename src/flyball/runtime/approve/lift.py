@@ -8,6 +8,7 @@ Rules (GATE section 4):
 * What was rejected (this tool with these critical arguments) is denied without asking again.
 * A change of a determining policy voids it; an unrelated policy edit or deploy does not.
 * A row says where to look; that it was approved, and what, stands in the log. A row that says otherwise lifts nothing.
+* Nobody approves who owns a credential that the action uses. Where another person owns it by now it is asked again.
 * What expires only because the machine's clock was set forward is asked again.
 """
 
@@ -42,14 +43,21 @@ class Again(msgspec.Struct, frozen=True):
     """An approval was voided: the gate runs once more without it."""
 
 
+def nobody(_: str, __: tuple[str, ...]) -> tuple[str, ...]:
+    """No credential is anybody's."""
+    return ()
+
+
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """How the project asks: expiry in milliseconds, caps per run, whether a directory of people is configured."""
+    """How the project asks: expiry in milliseconds, caps per run, whether a directory of people is configured; `owners`
+    says whose credentials are, by tenant and names."""
 
     expires_ms: int = 48 * 3_600_000
     on_expiry: str = "deny"
     most_open: int = 20
     most_denials: int = 20
     directory: bool = False
+    owners: Callable[[str, tuple[str, ...]], tuple[str, ...]] = nobody
 
 
 Block = Callable[[Ruled, Blocked], Awaitable[Blocked]]
@@ -134,11 +142,12 @@ class Approve:
             record=f"{place.run}/{place.path}#{number}/{p.attempt}/asked", groups=tuple(covers["cures"]),
             policies=tuple(ruled.decision.determining), expires=expires, default=self._asking.on_expiry,
         )  # fmt: skip
+        show, whose = shown(ruled, self._owners(p)), self._whose(p)
         event = Event(
             kind="asked", run=place.run, path=f"{place.path}#{number}", attempt=p.attempt, subjects=place.subjects,
             facts={"pending": row_id, "kind": "approval", "covers": covers, "over": row.over,
-                   "bundles": list(ruled.bundles), "prints": _prints(ruled)},
-            private={**private, "shown": shown(ruled), "critical": critical(p, ruled.decision.arguments),
+                   "bundles": list(ruled.bundles), "prints": _prints(ruled), **({"owners": whose} if whose else {})},
+            private={**private, "shown": show, "critical": critical(p, ruled.decision.arguments),
                      "schema": p.action.input_schema, **p.extra},
             salts=salts,
         )  # fmt: skip
@@ -151,7 +160,14 @@ class Approve:
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
             # Nothing is recorded: told as a refusal it would be another one at the next replay.
             raise Superseded(FlyballError("not_asked", "the approval could not be asked for", why))
-        return pending_of(row, private | {"shown": shown(ruled)}, {"covers": covers})
+        return pending_of(row, private | {"shown": show}, {"covers": covers})
+
+    def _owners(self, p: Proposal) -> tuple[str, ...]:
+        return self._asking.owners(p.place.tenant, p.action.credentials) if p.action.credentials else ()
+
+    def _whose(self, p: Proposal) -> list[str]:
+        """Whose credentials the action uses now, by pseudonym."""
+        return sorted(self._record.person(p.place.tenant, name) for name in self._owners(p))
 
     def _cap(self, ruled: Ruled) -> Blocked | None:
         p, place = ruled.proposal, ruled.proposal.place
@@ -168,8 +184,9 @@ class Approve:
     def _eligible(self, ruled: Ruled) -> bool:
         place, behind = ruled.proposal.place, ruled.proposal.authority.principal
         groups: dict[str, set[str]] = {}
+        cannot = {behind.id, behind.on_behalf_of, *self._owners(ruled.proposal)}
         for key in self._record.journal.view(place.tenant).rows(KeyRow):
-            if not key.revoked and key.person not in (behind.id, behind.on_behalf_of):
+            if not key.revoked and key.person not in cannot:
                 groups.setdefault(key.person, {key.person}).update(key.groups)
         needed = slots(cure_names(ruled.decision))
         return filled(needed, groups) == len(needed)
@@ -220,7 +237,7 @@ class Approve:
 
         of_step = (s for s in self._records(p, view) if s.attempt == number and bare(s.path) == p.place.path)
         decisions = (self._record.open(tenant, s, view) for s in of_step if s.kind in DECISIONS)
-        return self._misstated(p, row, asked) or unapproved(row, decisions, person, key)
+        return self._misstated(p, row, asked) or unapproved(row, decisions, person, key, asked.facts.get("owners", ()))
 
     def _differs(self, ruled: Ruled, row: PendingRow, asked: Opened) -> bool:
         """Is this another action than the one that was shown, or has a determining policy changed since?"""
@@ -229,6 +246,7 @@ class Approve:
         same = all(msgspec.json.encode(private[k]) == msgspec.json.encode(v) for k, v in now.items())
         prints = asked.facts["prints"]
         kept = all(ruled.fingerprints.get(policy) == print_ for policy, print_ in prints.items())
+        kept = kept and list(asked.facts.get("owners", ())) == self._whose(ruled.proposal)
         return not (same and kept and asked.facts["covers"]["schema"] == ruled.proposal.action.schema_digest)
 
     def _still(self, ruled: Ruled, row: PendingRow) -> Pending | None:

@@ -4,7 +4,8 @@ Rules (GATE section 4):
 
 * Whoever submits names the `over` of the version they were shown; if it was edited or decided since, that is a conflict
   and nothing is consumed.
-* The approver is an authenticated person in the group, nobody in the chain, no editor; distinct cures, distinct people.
+* The approver is an authenticated person in the group, nobody in the chain, no editor, no owner of a credential that
+  the action uses; distinct cures, distinct people.
 * An edit is a new proposal: the pending approval becomes void, the edited arguments are decided again, and only the
   edited leaves become trusted.
 """
@@ -224,18 +225,18 @@ class People:
 
     def _not_eligible(self, by: Principal, row: PendingRow, asked: Opened, pseudonym: str) -> FlyballError:
         authority = authority_of(asked)
-        why = objection(by, authority, pseudonym, self._editors(by.tenant, row))
+        why = objection(by, authority, pseudonym, self._editors(by.tenant, row), owners_of(asked))
         groups = ", ".join(shown_group(c) for c in unmet(row.groups, row.given))
         if why is None and pseudonym and any(g["by"] == pseudonym for g in row.given):
             why = f"{by.id} signed already, and one person counts once"
         why = why or f"{by.id} is not in {groups}"
-        can = self._able(by.tenant, row, authority)
+        can = self._able(by.tenant, row, asked)
         fix = f"{len(can)} can: {', '.join(can)}" if can else "Nobody can yet: flyball key create NAME --group GROUP"
         return FlyballError("not_eligible", f"waiting for {groups}", why, fix)
 
     def _others(self, by: Principal, row: PendingRow, asked: Opened) -> dict[str, set[str]]:
         """Who else could sign, where there is a directory: each with their groups, and themselves."""
-        gone = {g["by"] for g in row.given} | self._editors(by.tenant, row)
+        gone = {g["by"] for g in row.given} | self._editors(by.tenant, row) | owners_of(asked)
         behind, found = authority_of(asked).principal, dict[str, set[str]]()
         for key in self._record.journal.view(by.tenant).rows(KeyRow):
             other = key.person not in (by.id, behind.id, behind.on_behalf_of)
@@ -243,10 +244,12 @@ class People:
                 found.setdefault(key.person, {key.person}).update(key.groups)
         return found
 
-    def _able(self, tenant: str, row: PendingRow, authority: Authority) -> list[str]:
+    def _able(self, tenant: str, row: PendingRow, asked: Opened) -> list[str]:
         wanted = {people(cure)[1] for cure in unmet(row.groups, row.given)}
         keys = self._record.journal.view(tenant).rows(KeyRow)
-        able = {k.person for k in keys if not k.revoked and wanted & set(k.groups)} - {authority.principal.id}
+        able = {k.person for k in keys if not k.revoked and wanted & set(k.groups)}
+        able -= {authority_of(asked).principal.id}
+        able = {name for name in able if self._record.person(tenant, name) not in owners_of(asked)}
         return sorted(name.partition(":")[2] for name in able)
 
     def _editors(self, tenant: str, row: PendingRow) -> frozenset[str]:
@@ -259,7 +262,7 @@ class People:
         """Why this person may not sign this row, apart from policy; None where they may."""
         _, _, asked = self.one(by.tenant, row.id)
         pseudonym = self._record.person(by.tenant, by.id)
-        return objection(by, authority_of(asked), pseudonym, self._editors(by.tenant, row))
+        return objection(by, authority_of(asked), pseudonym, self._editors(by.tenant, row), owners_of(asked))
 
     async def _decide(
         self, kind: Any, row: PendingRow, changed: PendingRow, by: Principal, facts: Mapping[str, Any],
@@ -313,6 +316,11 @@ class People:
     @staticmethod
     def _signature(signed: Signature | None) -> dict[str, str]:
         return {"key": signed[0], "sig": signed[1]} if signed else {}
+
+
+def owners_of(asked: Opened) -> frozenset[str]:
+    """Whose credentials what waits would use, by pseudonym."""
+    return frozenset(asked.facts.get("owners", ()))
 
 
 def authority_of(asked: Opened) -> Authority:

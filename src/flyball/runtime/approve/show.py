@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flyball.core.approval import over, shown_group
@@ -58,10 +58,11 @@ def _warnings(leaf: str, text: str) -> list[str]:
     return [*found, "mixed scripts"] if mixed else found
 
 
-def shown(ruled: Ruled) -> dict[str, Any]:
-    """What the approver sees, as it is recorded."""
+def shown(ruled: Ruled, owners: Sequence[str] = ()) -> dict[str, Any]:
+    """What the approver sees, as it is recorded. `owners` of credentials that it uses, who cannot approve it."""
     p, decision = ruled.proposal, ruled.decision
-    return {
+    whose = {"owners": list(owners)} if owners else {}
+    return whose | {
         "action": p.action.name, "effect": p.action.effect, "egress": p.action.egress, "risk": p.action.risk,
         "resource": f"{ruled.inputs.resource.type}::{ruled.inputs.resource.id}",
         "by": p.authority.principal.id, "through": [link.agent for link in p.authority.links],
@@ -84,6 +85,7 @@ def pending_of(row: PendingRow, private: Mapping[str, Any], facts: Mapping[str, 
         expires=moment(row.expires) if row.expires else None,
         default=private.get("default", row.default), over=over(facts["covers"]), question=show.get("question", ""),
         asked_by=show.get("by", ""), through=tuple(show.get("through", ())), version=row.version,
+        owners=tuple(show.get("owners", ())),
     )  # fmt: skip
 
 
