@@ -240,8 +240,8 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
 
 def _tenant(name: str, table: dict[str, Any], tree: dict[str, Any], root: At) -> TenantConfig:
     there = {**tree.get("secrets", {}), **table.get("secrets", {})}
-    known = _credentials(table, there, root.down("tenants").down(name))
-    return TenantConfig(**{**table, "credentials": known})
+    known: dict[str, Any] = {**table, "credentials": _credentials(table, there, root.down("tenants").down(name))}
+    return TenantConfig(**known)
 
 
 def _credentials(table: dict[str, Any], secrets: Mapping[str, Any], at: At) -> dict[str, Credential]:
