@@ -120,6 +120,8 @@ credentials = {{ smtp = {{ owner = "user:zoe" }} }}
 smtp = "env:S"
 [credentials.smtp]
 owner = "user:sam"
+[context]
+tokens = 100
 [prices]
 file = "p.toml"
 digest = "{"ab" * 32}"

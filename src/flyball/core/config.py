@@ -276,6 +276,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "prices": _plain(config.prices),
         "platform": {"policies": config.platform_policies} if config.platform_policies else {},
         "directory": {} if config.people is None else {"people": _written(config.people)},
+        "context": _plain(config.context),
         "input": _plain(config.input),
     }
     yield from _leaves((), plain)
