@@ -17,12 +17,13 @@ KIM = Principal("user:kim", tenant="acme", groups=frozenset({"support"}))
 FAY = Principal("user:fay", tenant="acme", groups=frozenset({"finance"}))
 
 
-def desk(client: Shop, cents: int) -> Lab:
+def desk(client: Shop, cents: int, order: str = "A-17") -> Lab:
     return Lab(
         policies=HERE / "policies",
         by=KIM,
         resources=[shop.use(client)],
-        models={"clerk": [propose(get_order, order_id="A-17"), Say(Advice(cents, "broken"))]},
+        config=HERE / "flyball.toml",
+        models={"clerk": [propose(get_order, order_id=order), Say(Advice(cents, "broken"))]},
     )
 
 
@@ -46,6 +47,13 @@ async def test_a_small_refund_asks_nobody() -> None:
     client = Shop("", "")
     assert isinstance(await desk(client, 5000).run(handle, "A-17"), Completed)
     assert list(client.paid.values()) == [("A-17", 5000)]
+
+
+async def test_what_is_personal_in_a_complaint_stays_out_of_prompts_and_records() -> None:
+    lab = desk(Shop("", ""), 500, "C-11")
+    assert isinstance(await lab.run(handle, "C-11"), Completed)
+    kept = repr([record.private for record in lab.records()])
+    assert "Call me: [phone], or write to [email]" in kept and "1234567" not in kept
 
 
 async def test_a_shop_that_is_down_is_asked_again_and_then_given_up() -> None:

@@ -63,6 +63,16 @@ policies = "/etc/flyball/policies"
 fay = ["finance"]
 [input]
 max_bytes = 2048
+[guards.pii]
+stages = ["tool_args", "context"]
+timeout = "500ms"
+on_error = "open"
+key = "env:GUARD_KEY"
+[guards.pii.settings]
+find = ["email"]
+patterns = { ticket = "TCK-[0-9]{6}" }
+[env.prod.guards.pii]
+mode = "shadow"
 [env.prod.journal]
 path = "/var/lib/desk/desk.db"
 [env.prod.tenants.acme.settings.db]
@@ -156,6 +166,29 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     assert config.secrets == {"smtp": Handle("env", "SMTP_PASSWORD")}
     assert config.credentials == {"smtp": Credential(owner="user:sam")}
     assert config.prices == Prices(file=str(tmp_path / "prices.toml"), digest="ab" * 32)
+
+
+def test_a_guard_is_read_with_its_settings_and_an_overlay(tmp_path: Path) -> None:
+    guard = read(tmp_path, FULL).config.guards["pii"]
+    assert (guard.name, guard.adapter, guard.mode, guard.group) == ("pii", "pack", "enforce", "owner")
+    assert (guard.stages, guard.timeout_ms, guard.on_error) == (("tool_args", "context"), 500, "open")
+    assert guard.key == "env:GUARD_KEY"
+    assert guard.settings == {"find": ["email"], "patterns": {"ticket": "TCK-[0-9]{6}"}}
+    assert read(tmp_path, FULL, "prod").config.guards["pii"].mode == "shadow"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[guards.pii]\nmode = "shadow"\n',
+        '[guards.pii]\nstages = ["memory"]\n',
+        '[guards.PII]\nstages = ["context"]\n',
+        '[guards.pii]\nstages = ["context"]\nadapter = "magic"\n',
+        "".join(f'[guards.g{n}]\nstages = ["context"]\n' for n in range(17)),
+    ],
+)
+def test_a_guard_that_would_not_look_is_refused(tmp_path: Path, more: str) -> None:
+    assert refused(tmp_path, HEAD + more).code in ("config_value", "config_missing")
 
 
 def test_an_empty_table_of_a_tenant_is_a_tenant(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flyball.core import config
 from flyball.core.config import Config, Credential, Handle, LimitSet, TenantConfig
 from flyball.core.errors import FlyballError
+from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 
@@ -86,6 +87,13 @@ def test_a_configuration_is_described_as_it_would_be_written() -> None:
     assert (
         "models.default.script" not in written and "models.default.name" not in written and "prices.file" not in written
     )
+
+
+def test_a_guard_is_described_as_it_would_be_written() -> None:
+    guard = GuardConfig(name="pii", stages=("context",), timeout_ms=1_500, settings={"find": ("email",)})
+    written = config.described(msgspec.structs.replace(BARE, guards={"pii": guard}))
+    assert written["guards.pii.timeout"] == "1500ms" and written["guards.pii.stages"] == ["context"]
+    assert written["guards.pii.settings.find"] == ["email"] and "guards.pii.name" not in written
 
 
 def test_limits_are_described_with_their_unit() -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.decision import Decision
 from flyball.core.effect import Action, ActionKind, Effect, Key
+from flyball.core.guard import Edit
 from flyball.core.identity import Authority, Principal
 from flyball.core.origin import Origins
 from flyball.core.outcome import (
@@ -94,6 +95,12 @@ def test_an_outcome_keeps_result_and_message_private_and_facts_small() -> None:
     assert (event.kind, event.run, event.path, event.attempt) == ("outcome", "r-1", "3", 2)
     assert event.facts == {"status": "executed", "code": "c", "usage": {"calls": 1}, "final": True, "certain": False,
                            "result_invalid": False}  # fmt: skip
+
+
+def test_what_guards_said_is_a_fact_and_what_they_changed_is_private() -> None:
+    edits = ((Edit(passage=0, start=0, end=1),),)
+    event = outcome_event(place(), 1, Ended(status="failed", guards=({"guard": "pii"},), edits=edits), final=True)
+    assert event.facts["guards"] == [{"guard": "pii"}] and event.private == {"edits": edits}
 
 
 def test_a_failure_has_no_result() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
+from flyball.core.guard import Signal
 from flyball.core.input_shape import input_shape
 from flyball.core.policy_context import UNLIMITED, Facts, exact_decimal, policy_context
 
@@ -176,6 +177,13 @@ def test_facts_are_shown() -> None:
         "steps": 0,
     }
     assert found["run"] == {"did": ["a", "b"], "denied": ["c"], "tainted": True, "brake": "none", "signals": {}}
+
+
+def test_what_guards_said_is_shown_by_their_names() -> None:
+    facts = Facts(guard={"pii": Signal(score=900, verdict="redact")})
+    assert policy_context(input_shape(Action(name="do")), {}, facts)["guard"] == {
+        "pii": {"score": 900, "verdict": "redact"}
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flyball.app.cases import Case, Setting, cases_beside, judge, setting
 from flyball.app.explaining import Explained, explain_case
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
-from flyball.app.wiring import sources
+from flyball.app.wiring import seen_by_policy, sources
 from flyball.core.config import Config
 from flyball.core.errors import FlyballError
 from flyball.core.policy import Finding, PolicyError
@@ -30,7 +30,9 @@ class Bench:
         for source in sources(self.config):
             folder = self.config.platform_policies if source.layer == "platform" else self.config.project.policies
             try:
-                compiled.append(self._engine.compile(source, self.project.actions, self.project.attributes))
+                compiled.append(
+                    self._engine.compile(source, self.project.actions, seen_by_policy(self.config, self.project))
+                )
             except PolicyError as bad:
                 found += [_placed(f, self._shown(folder)) for f in bad.findings]
         if found:
@@ -45,7 +47,7 @@ class Bench:
 
     def schema(self) -> str:
         """The schema that policies are checked against."""
-        return self._engine.schema(self.project.actions, self.project.attributes)
+        return self._engine.schema(self.project.actions, self._seen())
 
     def draft(self, tool: str) -> tuple[str, str]:
         """A policy and a case to begin from."""
@@ -72,6 +74,9 @@ class Bench:
         """Why these bundles (without any: those on disk) say of a proposal what they say."""
         there: Setting = setting(self.config, self.project, force or self.check())
         return explain_case(case, there)
+
+    def _seen(self) -> Mapping[str, Mapping[str, object]]:
+        return seen_by_policy(self.config, self.project)
 
     def _shown(self, folder: str | None) -> str:
         if folder is None:

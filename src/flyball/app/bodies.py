@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from flyball.app.project import Project
 from flyball.core.call import Call
+from flyball.core.guard import Signal
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.steps import child
@@ -52,7 +55,8 @@ class Bodies:
         if problem:
             return _value(await at.act(branch, branch.next(), tool.action, tool_performer(tool), {}, problem=problem))
         run: Run[Any] = Run(at, branch, self._thinking)
-        return _value(await run.attempt_raw(tool, input["arguments"]))
+        screened = msgspec.convert(input.get("guard", {}), dict[str, Signal])
+        return _value(await run.attempt_raw(tool, input["arguments"], screened))
 
     def unproven(self, kind: str, what: str, did: frozenset[str]) -> tuple[str, ...]:
         """What a flow promised (`ensures`) and no committed outcome shows."""

@@ -7,8 +7,8 @@ Rules:
   a run would have found out is said outright; no loader, tool or model is called, and no journal is needed.
 * `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `flow`, `model`; `by {id, groups, tenant, ...}`;
   `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
-  `{attrs, parents}`); `run {did, denied, tainted}`; `approvals`; `at` (a date and time); and what is expected:
-  `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
+  `{attrs, parents}`); `run {did, denied, tainted}`; `guard {NAME = {score, verdict}}`; `approvals`; `at` (a date and
+  time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
 * `because` is exact: the forbids that ask for approvals, that modify, or that deny; the permits of what is allowed.
 """
 
@@ -28,12 +28,13 @@ import msgspec
 
 from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
-from flyball.app.wiring import Rooms, sources, text_of
+from flyball.app.wiring import Rooms, seen_by_policy, sources, text_of
 from flyball.core.approval import approvals, cure_name, shown_group
 from flyball.core.config import Config
 from flyball.core.decision import Decision, Revalidate
 from flyball.core.effect import REQUIRES, Action
 from flyball.core.errors import FlyballError
+from flyball.core.guard import Signal
 from flyball.core.identity import Authority, Principal
 from flyball.core.input_shape import RESERVED, action_word
 from flyball.core.model import ModelConfig
@@ -54,7 +55,7 @@ OUTCOMES: Final = ("allow", "modify", "require_approval", "deny")
 NOON: Final = datetime(2025, 1, 1, 12, tzinfo=UTC)
 SUBJECTS: Final = ("tool", "action", "agent", "flow", "model", "source")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "approvals", "at", "expect",
+    "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "guard", "approvals", "at", "expect",
          "groups", "because", "arguments"),
     "by": ("id", "groups", "tenant", "issuer", "scopes", "on_behalf_of", "assurance"),
     "run": ("did", "denied", "tainted"),
@@ -79,6 +80,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     did: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     tainted: bool = False
+    guard: Mapping[str, Signal] = {}
     approvals: tuple[str, ...] = ()
     at: datetime = NOON
     groups: tuple[str, ...] | None = None
@@ -258,7 +260,7 @@ def _inputs(case: Case, p: Proposal, s: Setting) -> Inputs:
         entities=merged(*links, nodes), origins=labels, approvals=_given(case),
         facts=Facts(
             origin=labels, did=tuple(sorted(case.did)), denied=tuple(sorted(case.denied)), tainted=case.tainted,
-            env=s.env, now=int(case.at.timestamp() * 1000),
+            env=s.env, now=int(case.at.timestamp() * 1000), guard=case.guard,
         ),
     )  # fmt: skip
 
@@ -419,7 +421,8 @@ def policy_cases(path: str | Path = "flyball.toml", *, env: str | None = None) -
 def on_disk(config: Config, project: Project) -> Setting:
     """The bundles of all layers as they stand on disk; raises PolicyError where they are refused."""
     engine = adapter("policy.cedar")()
-    return setting(config, project, [engine.compile(s, project.actions, project.attributes) for s in sources(config)])
+    seen = seen_by_policy(config, project)
+    return setting(config, project, [engine.compile(s, project.actions, seen) for s in sources(config)])
 
 
 def setting(config: Config, project: Project, force: Sequence[Compiled]) -> Setting:

@@ -40,6 +40,8 @@ async def opened(
             await rooms.stations.broker.close()
             await rooms.resources.close()
             await rooms.models.close()
+            if rooms.guards is not None:
+                await rooms.guards.close()
             await rooms.ledger.close()
 
 

@@ -32,6 +32,7 @@ ADAPTERS: Mapping[str, str] = {
     "model.key": "flyball.adapters.model_http.key:read_key",
     "model.scripted": "flyball.adapters.model_scripted:ScriptedModel",
     "model.script": "flyball.adapters.model_scripted:load_script",
+    "guard.pack": "flyball.adapters.guard_pack.pack:open_pack",
     "sandbox.process": "flyball.adapters.sandbox_process.sandbox:ProcessSandbox",
     "prices": "flyball.adapters.prices.load:load_prices",
     "clock": "flyball.adapters.clock_system:SystemClock",

@@ -20,6 +20,7 @@ import msgspec
 from flyball.app.bodies import Bodies
 from flyball.app.wiring import Rooms, run_limits
 from flyball.core.errors import said
+from flyball.core.guard import GUARD_BLOCKED, Edit, rewritten
 from flyball.core.journal import RunRow
 from flyball.core.lifecycle import DUE
 from flyball.core.outcome import HALTED, Past
@@ -89,10 +90,25 @@ class _Answers:
             raise
         except Exception as bad:  # noqa: BLE001 - a station boundary: whatever a flow raises is how it ended, compared below
             now = Failed(str(getattr(bad, "code", "") or "internal_error"), said(bad))
+        now = _screened(now, past)
         if told is not None and _ending(told) != _ending(now):
             what = f"step {p.place.path}: {_named(p)} came to {_ending(told)}, and now comes to {_shown(now)}"
             raise Halted("replay_diverged", what)
         return now if told is None else told
+
+
+def _screened(now: Executed[Any] | Failed, past: Past) -> Executed[Any] | Failed:
+    """What it comes to once guards have looked at it: they are not asked again, what they did is in the log."""
+    outcome = past.last("outcome")
+    if outcome is None or not outcome.facts.get("guards") or isinstance(now, Failed):
+        return now
+    private = outcome.private or {}
+    if outcome.facts["code"] == GUARD_BLOCKED:
+        return Failed(GUARD_BLOCKED, str(private.get("error", "")))
+    data = to_json(now.value)
+    for batch in msgspec.convert(private.get("edits", []), list[list[Edit]]):
+        data = rewritten(data, batch)
+    return Executed(data, now.action)
 
 
 def _named(p: Proposal) -> str:

@@ -22,8 +22,10 @@ from flyball.app.wiring import Rooms
 from flyball.core.approval import shown_group
 from flyball.core.attested import changed, key_objection
 from flyball.core.credential import enrolled, written
+from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.flow import Flow
+from flyball.core.guard import Looked, Screened, Subject
 from flyball.core.identity import Principal
 from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
 from flyball.core.limits import Limits
@@ -69,13 +71,28 @@ class Runs:
         data = plain(input, max_bytes=self._rooms.config.input.max_bytes)
         await self.ready(by.tenant)
         release = release_of(self._rooms).digest
+        data, looked = await self._screened(kind, what, data, by.tenant)
         wanted = Started(
             kind=kind, what=what, input=data, by=by, release=release, key=key, session=session,
             subject=self._within(parent, wanted_by=by) if parent else subject, limits=limits or Limits(), parent=parent,
+            guards=tuple(one.told for one in looked),
         )  # fmt: skip
         if parent and self.row(parent, tenant=by.tenant).state == "ended":
             self._known(wanted)
         return await self._rooms.driver.start(wanted)
+
+    async def _screened(self, kind: str, what: str, data: Any, tenant: str) -> tuple[Any, tuple[Looked, ...]]:
+        """An input as it may be recorded: what guards of this process redact is redacted."""
+        guards = self._rooms.guards
+        if guards is None or (kind == "act" and "problem" in data):
+            return data, ()
+        if kind != "act":
+            where = Subject(stage="input", passages=(), tenant=tenant, action=what)
+            return await guards.handed_in(Action(name=what, kind="agent"), where, data)
+        where = Subject(stage="tool_args", passages=(), tenant=tenant, action=what)
+        arguments, looked = await guards.handed_in(Action(name=what), where, data["arguments"])
+        said = msgspec.to_builtins(Screened(looked=looked).signals)
+        return {"arguments": arguments, **({"guard": said} if looked else {})}, looked
 
     def _within(self, run: str, *, wanted_by: Principal) -> str:
         """Whose data a run is about, for an action within it; raises FlyballError where it is somebody else's."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.limits import counted
 from flyball.core.model import ModelConfig
-from flyball.core.policy import Finding, Layer, PolicyError, Source
+from flyball.core.policy import GUARDS, Finding, Layer, PolicyError, Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.result import Governed
 from flyball.core.signing import check_log
 from flyball.ports.clock import Clock, Entropy
+from flyball.ports.guard import Guard
 from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
 from flyball.ports.model import ModelPort
@@ -45,6 +46,7 @@ from flyball.runtime.context import Contexts
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
 from flyball.runtime.flow.turn import Turn
+from flyball.runtime.guard import Guards, Placed
 from flyball.runtime.identify import Identify
 from flyball.runtime.ledger import Ledger
 from flyball.runtime.model import Models
@@ -70,6 +72,7 @@ class Ports:
     models: Mapping[str, ModelPort]
     prices: PriceTable
     sandbox: Sandbox | None = None
+    guards: Mapping[str, Guard] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ class Rooms:
     thinking: Thinking
     resources: Resources
     watching: Watching
+    guards: Guards | None = None
 
 
 @asynccontextmanager
@@ -117,6 +121,7 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
             journal=journal, clock=clock, entropy=entropy, keyring=keyring, signer=signer,
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
             prices=adapter("prices")(config.prices.file, config.prices.digest), sandbox=adapter("sandbox.process")(),
+            guards=guards_of(config),
         )  # fmt: skip
 
 
@@ -125,6 +130,22 @@ def _model(config: ModelConfig) -> ModelPort:
         return adapter("model.scripted")(adapter("model.script")(config.script))  # type: ignore[no-any-return]
     key = adapter("model.key")(config.key) if config.key else None
     return adapter(f"model.{config.adapter}")(config, key)  # type: ignore[no-any-return]
+
+
+def guards_of(config: Config, but: Container[str] = ()) -> dict[str, Guard]:
+    """The guards of a configuration, opened, `but` for these."""
+    return {name: adapter(f"guard.{g.adapter}")(g) for name, g in config.guards.items() if name not in but}
+
+
+def seen_by_policy(config: Config, project: Project) -> dict[str, Mapping[str, object]]:
+    """What policies may speak of besides actions: the attributes of entities, and the guards by name."""
+    guards: dict[str, Mapping[str, object]] = {GUARDS: dict.fromkeys(config.guards, "")} if config.guards else {}
+    return {**project.attributes, **guards}
+
+
+def _placed(config: Config, ports: Ports) -> Guards | None:
+    placed = [Placed(config=guard, guard=ports.guards[name]) for name, guard in config.guards.items()]
+    return Guards(placed) if placed else None
 
 
 def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]] = ()) -> Rooms:
@@ -137,7 +158,9 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     record.hints = watching.hints
     # A result may be as large as arguments may be: a model's reply holds what it proposes.
     most = max(MAX_RESULT, config.input.max_bytes)
-    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox)
+    guards = _placed(config, ports)
+    screen = guards.result if guards is not None else None
+    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox, screen)
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None, owners=config.owners,
@@ -149,6 +172,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     stations = Stations(
         identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
         reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker),
+        guard=guards,
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
     contexts = Contexts(ports.clock, config.context.tokens)
@@ -163,14 +187,14 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     driver = Driver(record, turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(
-        record, ports.engine, project.actions, project.attributes,
+        record, ports.engine, project.actions, seen_by_policy(config, project),
         lambda tenant, force: enforce.activate(tenant, layers_of(force)), driver.wake,
     )  # fmt: skip
     enforce.reload, record.woken, record.isolation = policies.install, driver.wake, broker.isolation
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, thinking=thinking, resources=resources,
-        watching=watching,
+        watching=watching, guards=guards,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ import msgspec
 
 from flyball.core.canonical import MAX_BYTES
 from flyball.core.errors import FlyballError
+from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 
@@ -165,6 +166,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     people: Mapping[str, tuple[str, ...]] | None = None
     input: Input = Input()
     context: Context = Context()
+    guards: Mapping[str, GuardConfig] = {}
 
     def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
         """Whose these credentials are in a tenant, each person once, in order."""
@@ -278,12 +280,17 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "context": _plain(config.context),
         "input": _plain(config.input),
+        "guards": {name: _guard(guard) for name, guard in config.guards.items()},
     }
     yield from _leaves((), plain)
 
 
 def _model(model: ModelConfig) -> dict[str, Any]:
     return {key: value for key, value in _plain(model).items() if key not in _NOT_WRITTEN}
+
+
+def _guard(guard: GuardConfig) -> dict[str, Any]:
+    return {key: value for key, value in _plain(guard).items() if key != "name"}
 
 
 def _plain(record: msgspec.Struct) -> dict[str, Any]:

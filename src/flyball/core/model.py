@@ -22,6 +22,7 @@ import msgspec
 
 from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.errors import FlyballError
+from flyball.core.guard import Signal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Ending = Literal["end", "tool", "length", "filter", "other"]
@@ -40,11 +41,13 @@ MAX_QUOTED: Final = 2_000
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call that a model proposes; `arguments` is the JSON text exactly as the model wrote it."""
+    """One call that a model proposes; `arguments` is the JSON text exactly as the model wrote it, but for what guards
+    redacted before anybody kept it: then `screened` is what they said of it."""
 
     id: str
     name: str
     arguments: str = "{}"
+    screened: Mapping[str, Signal] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +194,7 @@ class ParsedCall(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     arguments: Mapping[str, Any]
+    screened: Mapping[str, Signal] = {}
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,7 +312,8 @@ def _read(call: ToolCall, max_bytes: int) -> ParsedCall | Problem:
         return _bad_arguments(call, bad.why)
     if not isinstance(arguments, dict):
         return _bad_arguments(call, "they must be one JSON object")
-    return ParsedCall(id=call.id, name=call.name, arguments=arguments)
+    screened: Mapping[str, Signal] = call.screened or {}
+    return ParsedCall(id=call.id, name=call.name, arguments=arguments, screened=screened)
 
 
 def _bad_arguments(call: ToolCall, why: str) -> Problem:

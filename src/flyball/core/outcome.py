@@ -17,6 +17,7 @@ import msgspec
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.doubt import meaning
+from flyball.core.guard import GUARD_BLOCKED, Edit
 from flyball.core.identity import Authority
 from flyball.core.journal import Claim, PendingRow
 from flyball.core.proposal import Place, Proposal, Ruled
@@ -26,12 +27,15 @@ from flyball.core.steps import bare
 
 # A model's reply over the size of a result: nothing is wrong with a tool, and asking again costs as much again.
 REPLY_TOO_LARGE: Final = "reply_too_large"
+# Codes under which a result that is there is not handed on.
+_WITHHELD: Final = (REPLY_TOO_LARGE, GUARD_BLOCKED)
 # The outcome of what was under way when its run was over.
 HALTED: Final = "halted"
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect."""
+    """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect. `guards`: what each
+    guard said of it, as facts; `edits` what they changed in it, guard by guard."""
 
     status: str
     code: str = ""
@@ -45,6 +49,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = True
     attempt: int = 1
     action: str = ""
+    guards: tuple[Mapping[str, Any], ...] = ()
+    edits: tuple[tuple[Edit, ...], ...] = ()
 
 
 class Lifted(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,12 +191,17 @@ def outcome_event(place: Place, attempt: int, ended: Ended, *, final: bool) -> E
     private: dict[str, Any] = {"result": ended.data} if ended.status == "executed" else {}
     if ended.message:
         private["error"] = ended.message
+    facts: dict[str, Any] = {
+        "status": ended.status, "code": ended.code, "usage": amounts_data(ended.usage), "final": final,
+        "certain": ended.certain, "result_invalid": ended.result_invalid,
+    }  # fmt: skip
+    if ended.guards:
+        facts["guards"] = list(ended.guards)
+    if ended.edits:
+        private["edits"] = ended.edits
     return Event(
         kind="outcome", run=place.run, path=place.path, attempt=attempt, private=private, subjects=place.subjects,
-        facts={
-            "status": ended.status, "code": ended.code, "usage": amounts_data(ended.usage), "final": final,
-            "certain": ended.certain, "result_invalid": ended.result_invalid,
-        },
+        facts=facts,
     )  # fmt: skip
 
 
@@ -205,7 +216,7 @@ def told(ended: Ended) -> Executed[Any] | Failed:
 def failure(code: str, *, result_invalid: bool) -> str:
     """The reason code of a failure: its own, or what became of a result that cannot be handed on."""
     if result_invalid:
-        return code if code == REPLY_TOO_LARGE else "result_invalid"
+        return code if code in _WITHHELD else "result_invalid"
     return code or "tool_failed"
 
 

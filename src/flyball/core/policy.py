@@ -16,6 +16,8 @@ from flyball.core.errors import FlyballError
 Layer = Literal["platform", "tenant", "project"]
 LAYERS: Final[tuple[Layer, ...]] = ("platform", "tenant", "project")
 Outcome = Literal["allow", "modify", "require_approval", "deny"]
+# Beside the entity types, where policies are compiled: the guards that they may read. No entity type can be called so.
+GUARDS: Final = "guard"
 ModifierName = Literal["drop", "mask", "clamp", "truncate", "replace_const"]
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from flyball.core.errors import FlyballError
+from flyball.core.guard import Signal
 from flyball.core.input_shape import InputShape, Shape
 from flyball.core.recipients import addresses, domains, host
 
@@ -41,7 +42,8 @@ _DAY_MS: Final = 86_400_000
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known around a proposal. `origin`: argument -> where it came from; `left`: what of each budget remains
     (`usd` in micro-dollars), what is not named has no limit; `did`, `denied`: actions of this run, sorted, so that a
-    record of them is always the same bytes; `now`: milliseconds since 1970, UTC. Written without what is neutral."""
+    record of them is always the same bytes; `now`: milliseconds since 1970, UTC; `guard`: what guards said. Written
+    without what is neutral."""
 
     origin: Mapping[str, str] = {}
     left: Mapping[str, int] = {}
@@ -52,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     release: str = ""
     env: str = ""
     now: int = 0
+    guard: Mapping[str, Signal] = {}
 
 
 def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts = Facts()) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts
         if field.derived and arguments.get(name) is not None:
             record.update(encoder.derived(name, field, arguments[name]))
     hours = facts.now // 3_600_000
-    return {
+    context = {
         "input": record,
         "length": {n: len(v) for n, v in arguments.items() if isinstance(v, str) and n in record},
         "nulls": encoder.nulls, "opaque": encoder.opaque, "digested": encoder.digested,
@@ -77,6 +80,9 @@ def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts
         "release": facts.release, "env": facts.env,
         "time": {"now": facts.now, "hour": hours % 24, "weekday": (facts.now // _DAY_MS + 3) % 7 + 1},
     }  # fmt: skip
+    if facts.guard:
+        context["guard"] = {name: {"score": s.score, "verdict": s.verdict} for name, s in facts.guard.items()}
+    return context
 
 
 def exact_decimal(value: Any) -> Decimal:

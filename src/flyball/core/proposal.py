@@ -12,8 +12,10 @@ from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit
 from flyball.core.call import Call
 from flyball.core.decision import Decision
 from flyball.core.effect import Action
+from flyball.core.guard import Screened
 from flyball.core.identity import Authority
 from flyball.core.journal import Fence, Hold
+from flyball.core.model import ModelRequest
 from flyball.core.origin import Origins
 from flyball.core.policy import Node, Uid
 from flyball.core.policy_context import Facts
@@ -36,7 +38,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     `signature` parses the arguments and checks the result; None: the arguments are plain data, checked by the caller.
     `returns` is the type of a result that has no signature. `lasting`: an agent or flow, entered again after a crash.
     `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied. `facts` go
-    into the intent: what else it rests on that an operator wrote, by digest.
+    into the intent: what else it rests on that an operator wrote, by digest. `prompt` is what a model is asked, and
+    `prompted` makes the call of another one: what guards left of it.
     """
 
     perform: Callable[[Call, Any], Any]
@@ -51,6 +54,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     lasting: bool = False
     returns: Any = Any
     facts: Mapping[str, str] = {}
+    prompt: ModelRequest | None = None
+    prompted: Callable[[ModelRequest], tuple[Performer, Mapping[str, Any]]] | None = None
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +101,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     `given` are the arguments that were proposed, the others hold their default (None: all of `arguments`); `edited` are
     those a person changed, `typed` the normal forms of what they wrote there. `doubt` is an earlier attempt of which
     nobody knows whether it happened (0: none). `problem` is why the arguments that were proposed could not even be
-    recorded: then there are none.
+    recorded: then there are none. `screened` is what guards said.
     """
 
     place: Place
@@ -117,6 +122,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = False
     doubt: int = 0
     problem: str = ""
+    screened: Screened | None = None
 
 
 def at_attempt(proposal: Proposal) -> Proposal:
@@ -135,7 +141,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `links` are the chain as uids, the principal first; `facts` is the policy context without input, origin, approvals,
     nulls and opaque; `approvals` the ones really given, by layer;
     `proposed` the digest of the arguments as they were proposed, by which a replay sees that the code now asks another
-    thing; `trouble` (reason, detail) what denied it before any policy was asked.
+    thing; `trouble` (reason, detail) what denied it before any policy was asked; `escalated` the guards that want a
+    person, with the group that decides.
     """
 
     action: str
@@ -147,6 +154,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     proposed: str = ""
     approvals: Mapping[str, tuple[str, ...]] = {}
     trouble: tuple[str, ...] = ()
+    escalated: Mapping[str, str] = {}
 
 
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):

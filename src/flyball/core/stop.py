@@ -11,8 +11,8 @@ from typing import Final, Literal, NamedTuple
 StopReason = Literal[
     "completed", "handed_back", "max_steps", "max_seconds", "budget_exhausted", "loop_detected", "context_incomplete",
     "context_stale", "policy_denied", "approval_rejected", "approval_expired", "auth_failed", "invalid_proposal",
-    "reply_too_large", "tool_failed", "outcome_unknown", "claim_unproven", "replay_diverged", "subject_erased",
-    "killed", "stopped", "internal_error",
+    "reply_too_large", "guard_blocked", "tool_failed", "outcome_unknown", "claim_unproven", "replay_diverged",
+    "subject_erased", "killed", "stopped", "internal_error",
 ]  # fmt: skip
 
 
@@ -41,6 +41,7 @@ STOPS: Final[dict[StopReason, Stop]] = {
     "auth_failed": Stop(False, False, _DENIED),
     "invalid_proposal": Stop(False, False, _FAILED),
     "reply_too_large": Stop(False, False, _FAILED),
+    "guard_blocked": Stop(False, False, _DENIED),
     "tool_failed": Stop(False, True, _FAILED),
     "outcome_unknown": Stop(False, False, _FAILED),
     "claim_unproven": Stop(False, False, _FAILED),

@@ -24,6 +24,7 @@ from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.context import Context
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
+from flyball.core.guard import Signal
 from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, ToolSpec, check_reply, parse_calls, repair
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
@@ -59,8 +60,8 @@ class Desk(Protocol):
         """A step that carries out a governed action, a model call among them."""
         ...
 
-    def attempt_raw(self, tool: Any, arguments: Mapping[str, Any], /) -> Any:
-        """A step that proposes a tool with arguments as the model wrote them."""
+    def attempt_raw(self, tool: Any, arguments: Mapping[str, Any], screened: Mapping[str, Signal], /) -> Any:
+        """A step that proposes a tool with arguments as the model wrote them, and what guards said of them by then."""
         ...
 
     def ask(self, question: str, answer: Any, /, *, to: str, about: object, within: timedelta, default: Any) -> Any:
@@ -130,7 +131,7 @@ class Thinking:
 
     def _propose(self, desk: Desk, known: Mapping[str, Any], call: ParsedCall) -> Any:
         if call.name in known:
-            return desk.attempt_raw(known[call.name], call.arguments)
+            return desk.attempt_raw(known[call.name], call.arguments, call.screened)
         if call.name == ASK.name:
             question = call.arguments["question"]
             return desk.ask(question, str, to=desk.principal.id, about=None, within=ASK_WITHIN, default="(no answer)")

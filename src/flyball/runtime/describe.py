@@ -164,7 +164,7 @@ def _decided(r: Opened) -> dict[str, Any]:
         "approval": (facts.get("approval") or {}).get("pending", ""),
         "precondition": facts.get("precondition", ""), "isolation": facts.get("isolation", ""),
         "idempotency": facts.get("idempotency", ""), "problem": private.get("problem", ""),
-        "errors": private.get("errors", []), "record": r.id,
+        "errors": private.get("errors", []), "record": r.id, **_guards(facts),
     }  # fmt: skip
 
 
@@ -223,8 +223,12 @@ def _attempt(r: Opened) -> dict[str, Any]:
     return {
         "attempt": r.attempt, "late": r.kind == "late", "status": facts["status"], "code": facts["code"],
         "usage": dict(facts["usage"]), "time": r.time, "error": private.get("error", ""),
-        "result": private.get("result"), "result_invalid": facts["result_invalid"], "record": r.id,
+        "result": private.get("result"), "result_invalid": facts["result_invalid"], "record": r.id, **_guards(facts),
     }  # fmt: skip
+
+
+def _guards(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"guards": list(facts["guards"])} if "guards" in facts else {}
 
 
 def _uid(uid: Any) -> str:

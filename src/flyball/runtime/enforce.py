@@ -24,6 +24,7 @@ from flyball.core.decision import Decision, Revalidate, decide
 from flyball.core.effect import Action
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError, said
+from flyball.core.guard import GUARD_BLOCKED, Screened, guard_answers, guard_cures
 from flyball.core.input_shape import InputShape, action_word, input_shape, seen
 from flyball.core.journal import BundleRow, EpochRow
 from flyball.core.origin import UNKNOWN
@@ -156,6 +157,20 @@ class Enforce:
             shadow=_shadow(proposal.action, decision, inputs, force),
         )  # fmt: skip
 
+    async def first(self, proposal: Proposal) -> tuple[Proposal, tuple[str, ...]]:
+        """The cheap pass: permits and plain forbids on what was proposed, before any guard looks. Gives the proposal
+        with its resource, and what denies it: empty where nothing does."""
+        resolved, unresolved = await self._resolve(proposal)
+        inputs = self._inputs(resolved, unresolved)
+        if inputs.trouble:
+            return resolved, inputs.trouble
+        force = self.in_force(proposal.place.tenant)
+        said = answers(resolved.action, resolved.arguments, inputs, force, {}, plain=True)
+        if said and all(a.allow and not a.errors for a in said):
+            return resolved, ()
+        against = {name for a in said if not a.allow or a.errors for name in (*a.determining, *a.errors)}
+        return resolved, tuple(sorted(against)) or ("no policy permits it",)
+
     async def _resolve(self, proposal: Proposal) -> tuple[Proposal, str]:
         """The business object that an argument names, with its parents; or why there is none."""
         named = next(iter(proposal.action.refs.items()), None)
@@ -176,13 +191,15 @@ class Enforce:
         trouble: tuple[str, ...] = ("entity_unresolved", unresolved) if unresolved else ()
         if not trouble and p.performer.reserved is None:
             trouble = ("unknown_price",)
+        if not trouble and p.screened is not None:
+            trouble = _objected(p.screened)
         resource = p.resource or resource_uid(p.action, shape_of(p.action), p.arguments)
         links = chain(p.authority)
         return Inputs(
             action=action_word(p.action), links=tuple(nodes[0].uid for nodes in links),
             resource=resource, entities=_entities(p, resource), origins=p.labels,
             facts=self._facts(p), approvals=dict(self._given(p)), proposed=p.digest,
-            trouble=trouble,
+            trouble=trouble, escalated=p.screened.escalated if p.screened is not None else {},
         )  # fmt: skip
 
     def _facts(self, p: Proposal) -> Facts:
@@ -190,7 +207,16 @@ class Enforce:
         return Facts(
             origin=p.labels, left=_left(place.left), did=tuple(sorted(place.did)), denied=tuple(sorted(place.denied)),
             tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
+            guard=p.screened.signals if p.screened is not None else {},
         )  # fmt: skip
+
+
+def _objected(screened: Screened) -> tuple[str, ...]:
+    """Why guards deny it before any policy is asked about what is left; empty where they do not."""
+    if screened.refused:  # what was proposed was denied: that a part of it was redacted does not help
+        return ("policy denies what was proposed", *screened.refused)
+    blocked = screened.blocked
+    return (GUARD_BLOCKED, f"{blocked.guard}: {blocked.reason}") if blocked is not None else ()
 
 
 def _entities(p: Proposal, resource: Uid) -> tuple[Node, ...]:
@@ -224,10 +250,12 @@ def decide_again(
         facts = inputs.facts
         if final is not arguments:
             facts = replace(facts, origin=origins_after(facts.origin, arguments, final))
-        return answers(action, final, replace(inputs, facts=facts), force, given, plain)
+        said = answers(action, final, replace(inputs, facts=facts), force, given, plain)
+        return said + guard_answers(inputs.escalated, given, plain) if inputs.escalated else said
 
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
-    return decide(arguments, ask, force.cures, again, held)
+    cures = {**force.cures, **guard_cures(inputs.escalated)} if inputs.escalated else force.cures
+    return decide(arguments, ask, cures, again, held)
 
 
 def origins_after(origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """The one path. Every effect in the system, whoever asks for it, goes through `govern`; there is no second way in.
 
-    identify -> validate -> label -> enforce -> approve -> reserve -> T1 -> perform -> T2
+    identify -> validate -> label -> guard -> enforce -> approve -> reserve -> T1 -> perform -> T2
 
 What an action requires of the world is an action too: a read beneath it, before anybody is asked to approve it and
 again before its T1.
@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from flyball.core.guard import Screened
 from flyball.core.journal import Appended, Conflict
 from flyball.core.outcome import Ended, Lifted, Past
 from flyball.core.proposal import Proposal, Ruled, at_attempt
@@ -27,6 +28,7 @@ from flyball.core.result import Blocked, Governed, Pending
 from flyball.runtime.approve.lift import Again, Approve
 from flyball.runtime.broker.broker import Broker
 from flyball.runtime.enforce import Enforce
+from flyball.runtime.guard import Guards
 from flyball.runtime.identify import Identify
 from flyball.runtime.label import label
 from flyball.runtime.record import Recorder
@@ -44,7 +46,7 @@ NOTHING = Past()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stations:
-    """The rooms on the path, in order."""
+    """The rooms on the path, in order. `guard` is None where no guard is configured."""
 
     identify: Identify
     validate: Validate
@@ -54,6 +56,7 @@ class Stations:
     record: Recorder
     broker: Broker
     recover: Recover
+    guard: Guards | None = None
 
 
 async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Governed[Any]:
@@ -67,7 +70,9 @@ async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Gover
     while isinstance(begun, Proposal):
         # An agent or flow that was running goes on under its first verdict; each of its own steps is decided afresh.
         going = resumed is not None and begun.attempt == resumed.attempt
-        ended = await (_carry_out(s, begun, begun.arguments) if going else _attempt(s, begun, checks))
+        # Its own arguments are those of that verdict: guards may have redacted what was handed in.
+        arguments = (resumed.private or {})["args"] if resumed is not None and going else begun.arguments
+        ended = await (_carry_out(s, begun, arguments) if going else _attempt(s, begun, checks))
         if not isinstance(ended, Ended):
             return await s.recover.refused(begun, ended)
         begun = await s.recover.next(begun, ended)
@@ -143,7 +148,9 @@ async def _admit(
     if objection is None:
         parsed = s.validate.parse(at_attempt(proposal))
         if isinstance(parsed, Proposal):
-            ruled = await s.enforce.rule(label(parsed))
+            ruled = await (s.enforce.rule(label(parsed)) if s.guard is None else _guarded(s, s.guard, label(parsed)))
+            if isinstance(ruled, Blocked):
+                return ruled
             if parsed.performer.requires is not None and s.approve.asks(ruled):  # nobody is asked in vain
                 required = await _require(s, ruled, checks)
                 if not isinstance(required, str):
@@ -151,3 +158,21 @@ async def _admit(
             return await s.approve.lift(ruled)
         proposal, objection = replace(proposal, arguments={}), parsed
     return await s.record.refuse(proposal, objection)
+
+
+async def _guarded(s: Stations, guard: Guards, proposal: Proposal) -> Ruled | Blocked:
+    """The verdict on what guards leave of a proposal. They look after the cheap pass of policy: where that denies, only
+    guards of this process do, so that the record of the denial is redacted, too."""
+    if not guard.reads(proposal):
+        return await s.enforce.rule(proposal)
+    resolved, denied = await s.enforce.first(proposal)
+    seen = await guard.proposal(resolved, elsewhere=not denied)
+    if seen.arguments is not resolved.arguments:  # other arguments may not fit, and may name another object
+        parsed = s.validate.parse(at_attempt(replace(seen, resource=proposal.resource, entities=proposal.entities)))
+        if isinstance(parsed, Blocked):
+            return await s.record.refuse(seen, parsed)
+        seen = parsed
+    ruled = await s.enforce.rule(seen)
+    if denied and ruled.decision.outcome != "deny":
+        ruled = await s.enforce.rule(replace(seen, screened=replace(seen.screened or Screened(), refused=denied)))
+    return ruled

@@ -326,11 +326,14 @@ class Recorder:
 
     # parts of a record ---------------------------------------------------------------------------------------------
     def _base(self, p: Proposal) -> dict[str, Any]:
-        return {
+        facts: dict[str, Any] = {
             "action": p.action.name, "action_kind": p.action.kind, "effect": p.action.effect,
             "schema": p.action.schema_digest, "by": self.person(p.place.tenant, p.authority.principal.id),
             "chain": [link.agent for link in p.authority.links], "release": p.place.release,
         }  # fmt: skip
+        if p.screened is not None and p.screened.looked:
+            facts["guards"] = [one.told for one in p.screened.looked]
+        return facts
 
     def _facts(self, ruled: Ruled) -> dict[str, Any]:
         d = ruled.decision

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from flyball.core.doubt import question, returned
 from flyball.core.effect import may_retry
+from flyball.core.guard import Screened, Signal
 from flyball.core.journal import Append, PendingRow
 from flyball.core.outcome import Ended, Past, amounts_of, failure, told
 from flyball.core.proposal import Proposal
@@ -44,7 +45,7 @@ class Asks(Protocol):
         """May this attempt still be at work in this process?"""
         ...
 
-    def late(self, p: Proposal, /) -> Ended | None:
+    async def late(self, p: Proposal, /) -> Ended | None:
         """What an attempt came to that was given up on; None where it says nothing."""
         ...
 
@@ -160,7 +161,7 @@ class Recover:
         if ended.status != "unknown":
             return ended
         if p.action.idempotency == "none" or p.performer.probe is None:
-            return self._calls.late(p) or ended
+            return await self._calls.late(p) or ended
         while True:
             answer = await self._calls.ask(p)
             if answer is not None:
@@ -280,7 +281,16 @@ def _edited(proposal: Proposal, past: Past) -> Proposal:
     edited = frozenset(name for e in edits for name in e.get("changed", ())) | proposal.edited
     given = _given(proposal) | edited
     typed = frozenset(form for e in edits for form in e.get("typed", ()))
-    return replace(proposal, arguments=shown["args"], edited=edited, typed=typed, given=given)
+    return replace(
+        proposal, arguments=shown["args"], edited=edited, typed=typed, given=given,
+        screened=_screened(shown) or proposal.screened,
+    )  # fmt: skip
+
+
+def _screened(shown: Mapping[str, Any]) -> Screened | None:
+    """What guards said when this was first asked about: what they redacted then, they cannot find any more."""
+    before = shown.get("request", {}).get("facts", {}).get("guard")
+    return Screened(before=msgspec.convert(before, dict[str, Signal])) if before else None
 
 
 def _given(p: Proposal) -> frozenset[str]:

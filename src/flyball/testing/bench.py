@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,7 @@ import msgspec
 from flyball.app.flyball import Flyball
 from flyball.app.plugs import adapter
 from flyball.app.project import Project
-from flyball.app.wiring import Ports, Rooms, sources, wire
+from flyball.app.wiring import Ports, Rooms, guards_of, sources, wire
 from flyball.core.call import Use
 from flyball.core.config import Config
 from flyball.core.identity import Principal
@@ -25,6 +25,7 @@ from flyball.core.journal import RunRow
 from flyball.core.model import ModelConfig
 from flyball.core.record import Opened
 from flyball.ports.clock import Clock, Entropy
+from flyball.ports.guard import Guard
 from flyball.runtime.record import Recorder
 from flyball.testing.apart import sandbox
 from flyball.testing.chance import Seeded
@@ -39,17 +40,20 @@ T = TypeVar("T")
 NAME: Final = "lab"
 # How often, and how long in seconds, a driven run must have done nothing before time moves on for it.
 QUIET, TICK = 4, 0.002
+NONE: Final[Mapping[str, Guard]] = {}
 
 
 class Bench:
     """What outlives a process (journal, keyring, signer, clock), and the process that is open now."""
 
     def __init__(
-        self, config: Config | None, policies: Path | str | None, resources: Sequence[Use[Any]], scripts: Scripts,
-        modules: Sequence[ModuleType], seed: str | None = None,
+        self, config: Config | Path | None, policies: Path | str | None, resources: Sequence[Use[Any]],
+        scripts: Scripts, modules: Sequence[ModuleType], seed: str | None = None, guards: Mapping[str, Guard] = NONE,
     ) -> None:  # fmt: skip
+        self._guards = guards
         self.clock = VirtualClock()
-        self.config = config or Config.bare(NAME, str(Path.cwd()), home=str(Path.cwd()))
+        made: Config | None = adapter("config").load(config).config if isinstance(config, Path) else config
+        self.config = made or Config.bare(NAME, str(Path.cwd()), home=str(Path.cwd()))
         self.set_policies(policies)
         self.values: tuple[Any, ...] = ()
         self._resources, self._scripts, self._modules = tuple(resources), scripts, tuple(modules)
@@ -108,6 +112,7 @@ class Bench:
             journal=journal, keyring=self._keyring, signer=self._signer, engine=cedar(), clock=clock or self.clock,
             entropy=self.entropy, models=dict.fromkeys(names, LabModel(self._scripts, journal)),
             prices=adapter("prices")(None), sandbox=sandbox(),
+            guards={**guards_of(self.config, self._guards), **self._guards},
         )  # fmt: skip
 
     # the process -----------------------------------------------------------------------------------------------------

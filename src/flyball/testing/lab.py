@@ -38,7 +38,8 @@ from flyball.core.record import Opened
 from flyball.core.result import Blocked, Executed, Failed, Pending, Result, Stopped
 from flyball.core.steps import bare
 from flyball.core.tool import Tool
-from flyball.testing.bench import Bench, fresh_journal
+from flyball.ports.guard import Guard
+from flyball.testing.bench import NONE, Bench, fresh_journal
 from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import LabJournal, point
 from flyball.testing.decide import Question, Verdict, at_once, decided
@@ -71,17 +72,19 @@ class Lab:
     `policies` a directory, the text of a policy, or None for the starter policy; `by` who starts runs where no one else
     is named; `resources` what stands for the project's resources; `models` the answers of each agent's model;
     `project` the modules to take the project's values from (else they are found from the values that are passed);
-    `config` limits, approvals, tenants and directory of people as in production; with a `seed` ids, keys and salts
-    come from it, so that the same calls leave the same bytes.
+    `config` (a `flyball.toml`, or ready) limits, approvals, tenants, guards and directory of people as in production;
+    `guards` what stands for
+    configured ones, by name; with a `seed` ids, keys and salts come from it, so that the same calls leave the same
+    bytes.
     """
 
     def __init__(
         self, *, policies: Path | str | None = None, by: Principal = SOMEBODY, resources: Sequence[Use[Any]] = (),
-        models: Scripts | None = None, project: Sequence[ModuleType] = (), config: Config | None = None,
-        seed: str | None = None,
+        models: Scripts | None = None, project: Sequence[ModuleType] = (), config: Config | Path | None = None,
+        seed: str | None = None, guards: Mapping[str, Guard] = NONE,
     ) -> None:  # fmt: skip
         self.by = by
-        self._bench = Bench(config, policies, resources, models or {}, project, seed)
+        self._bench = Bench(config, policies, resources, models or {}, project, seed, guards)
         self._runs: dict[str, tuple[str, str]] = {}
 
     @property

@@ -55,6 +55,7 @@ from flyball.core.config import (
     dotted,
 )
 from flyball.core.errors import FlyballError
+from flyball.core.guard import GUARD_NAME, MOST_GUARDS, PLACES, GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 
@@ -112,6 +113,8 @@ def _loaded(flat: Flat, root: At, env: str | None, environ: Mapping[str, str], f
     _model_from_environment(flat, root, environ)
     config = _config(_tree(flat), root, env)
     _check_models(config.models, root)
+    if len(config.guards) > MOST_GUARDS:
+        raise root.down("guards").refuse(f"there are at most {MOST_GUARDS} guards")
     sources = {dotted(p): flat[p].source if p in flat else "default" for p, _ in described_paths(config)}
     return Loaded(config=config, sources=sources, file=file)
 
@@ -235,6 +238,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         people=tree.get("directory", {}).get("people"),
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
+        guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
     )
 
 
@@ -267,6 +271,19 @@ def _model(name: str, table: dict[str, Any], root: At) -> ModelConfig:
     if "key" in table:
         table["key"] = str(table["key"])
     return ModelConfig(name=name, **_in_ms(table, "timeout"))
+
+
+def _guard(name: str, table: dict[str, Any], root: At) -> GuardConfig:
+    at = root.down("guards").down(name)
+    if not GUARD_NAME.fullmatch(name):
+        raise at.refuse("policies read it as context.guard.NAME", "Call it by small letters, digits and _, at most 32.")
+    if not table.get("stages"):
+        raise at.refuse(
+            "stages is missing", f"Write stages = [...] with some of {', '.join(PLACES)}.", "config_missing"
+        )
+    if "key" in table:
+        table["key"] = str(table["key"])
+    return GuardConfig(name=name, **_in_ms(table, "timeout"))
 
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:

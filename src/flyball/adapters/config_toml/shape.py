@@ -27,6 +27,7 @@ from flyball.core.config import (
     parse_handle,
 )
 from flyball.core.errors import FlyballError
+from flyball.core.guard import PLACES, GuardAdapter, Mode, OnError
 from flyball.core.model import Adapter
 
 _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number with a point"), (str, "text"),
@@ -277,6 +278,14 @@ def _digest(value: Any, at: At) -> str:
     return text
 
 
+def _stages(value: Any, at: At) -> tuple[str, ...]:
+    stages = _texts(value, at)
+    for stage in stages:
+        if stage not in PLACES:
+            raise at.refuse(f"{stage!r} is none of {', '.join(PLACES)}", nearest(stage, PLACES))
+    return stages
+
+
 def _setting(value: Any, at: At) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise at.refuse(f"{value} is no number that can be compared or written")
@@ -317,4 +326,9 @@ TABLES: Final[dict[str, Any]] = {
     "directory": {"people": Each(_texts)},
     "input": {"max_bytes": _whole(1)},
     "context": {"tokens": _whole(1)},
+    "guards": Each({
+        "adapter": _choice(GuardAdapter), "stages": _stages, "tools": _texts, "on_error": _choice(OnError),
+        "mode": _choice(Mode), "timeout": _duration, "group": _text, "key": read_handle, "url": read_url,
+        "settings": Each(_setting),
+    }),
 }  # fmt: skip

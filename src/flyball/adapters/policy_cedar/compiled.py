@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import cedarpy
+import msgspec
 import orjson
 
 from flyball.adapters.policy_cedar.encode import Unencodable, context_json, entities_json
@@ -23,8 +24,10 @@ from flyball.adapters.policy_cedar.evaluate import evaluate
 from flyball.adapters.policy_cedar.remembered import Remembered
 from flyball.adapters.policy_cedar.shape import Policy
 from flyball.adapters.policy_cedar.slices import Slice, Slices, slices
+from flyball.core.guard import Signal
 from flyball.core.policy import Answer, Bundle, Node, Request, Uid
 
+NOT_LOOKED: Final = msgspec.to_builtins(Signal())
 REMEMBERED: Final = 512
 ANSWERS: Final = 2_048
 LONGEST_CONTEXT: Final = 2_048
@@ -94,6 +97,8 @@ class CedarCompiled:
         return self._answers.get(asked) or self._evaluated(asked, action, chosen, entities)
 
     def _context(self, request: Request, action: Slices) -> str:
+        if action.guards or "guard" in request.context:
+            request = _with_guards(request, action.guards)
         quick = action.quick.text({**request.context, "approvals": sorted(request.approvals)})
         return context_json(request, action.declared, action.read) if quick is None else quick
 
@@ -119,6 +124,15 @@ class CedarCompiled:
             return self._entities.keep(raw, cedarpy.Entities.from_json_str(raw.decode(), self._schema))
         except ValueError as bad:
             raise Unencodable(f"entities: {bad}") from bad
+
+
+def _with_guards(request: Request, guards: Sequence[str]) -> Request:
+    """Of guards a bundle reads those that it was compiled for; one that did not look has said nothing."""
+    context = dict(request.context)
+    said = context.pop("guard", {})
+    if guards:
+        context["guard"] = {name: said.get(name, NOT_LOOKED) for name in guards}
+    return msgspec.structs.replace(request, context=context)
 
 
 def _unknown(request: Request) -> Answer:

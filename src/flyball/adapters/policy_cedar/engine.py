@@ -7,6 +7,7 @@ was compiled before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -25,9 +26,10 @@ from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import OURS, Policy, duplicates, shaped
 from flyball.adapters.policy_cedar.wording import UNREACHABLE, findings
 from flyball.core.effect import Action
-from flyball.core.policy import Bundle, Finding, Layer, PolicyError, Source
+from flyball.core.policy import GUARDS, Bundle, Finding, Layer, PolicyError, Source
 
 BUILT_IN: Final = "flyball/built-in"
+_GUARD: Final = re.compile(r"\bguard\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)")
 EFFECT_GROUPS: Final = frozenset({"read", "reversible", "irreversible"})
 
 
@@ -41,7 +43,7 @@ class CedarEngine:
         self, source: Source, actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]
     ) -> CedarCompiled:
         """Checks and compiles; raises PolicyError with every finding, in the order of files and lines."""
-        schema = generate(actions, entities)
+        schema = generate(actions, _named(source, entities))
         texts = {**source.files, BUILT_IN: files(__package__ or __name__).joinpath("built_in.cedar").read_text("utf-8")}
         checked = check(texts, orjson.dumps(schema).decode())
         policies, found = _shaped(checked, source.layer)
@@ -66,6 +68,16 @@ class CedarEngine:
     def draft(self, action: Action) -> tuple[str, str]:
         """A first policy for a tool and a test case for it."""
         return draft(action)
+
+
+def _named(source: Source, entities: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
+    """The entities, and of the guards those that these policies speak of: configuring another one changes no bundle.
+    One that there is not is told from those that there are."""
+    known = entities.get(GUARDS, {})
+    spoken = {name for text in source.files.values() for name in _GUARD.findall(text)}
+    chosen = {name: known[name] for name in sorted(spoken)} if spoken <= known.keys() else known
+    rest = {name: attributes for name, attributes in entities.items() if name != GUARDS}
+    return {**rest, **({GUARDS: chosen} if spoken else {})}
 
 
 def _telling(checked: Checked) -> list[Fault]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from flyball.core.effect import Action
 from flyball.core.input_shape import MODEL_SHAPE, InputShape, Shape, derived_names, input_shape, shape_findings
-from flyball.core.policy import Finding, PolicyError
+from flyball.core.policy import GUARDS, Finding, PolicyError
 from flyball.core.policy_context import LEFT
 
 GROUPS: Final = ("read", "reversible", "irreversible")
@@ -43,12 +43,15 @@ _SHORT: Final[Mapping[str, CedarType]] = {
 
 
 def generate(actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
-    """The schema in Cedar's JSON form; raises PolicyError for tools and entities that cannot be governed."""
+    """The schema in Cedar's JSON form; raises PolicyError for tools and entities that cannot be governed. Beside the
+    entity types `entities` may name guards (`GUARDS`): each is a member of `context.guard`."""
+    guards = sorted(entities.get(GUARDS, ()))
+    entities = {name: attributes for name, attributes in entities.items() if name != GUARDS}
     found = [*shape_findings(actions), *_entity_findings(actions, entities)]
     if found:
         raise PolicyError(found)
     shapes = sorted((input_shape(a) for a in actions if a.kind == "tool"), key=lambda s: s.action)
-    return {"": {"entityTypes": _entity_types(entities), "actions": _actions(shapes)}}
+    return {"": {"entityTypes": _entity_types(entities), "actions": _actions(shapes, guards)}}
 
 
 def _entity_types(entities: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
@@ -121,28 +124,30 @@ def cedar_type(shape: Shape) -> CedarType | None:
     return _optional(kind) if shape.optional else kind
 
 
-def _actions(shapes: Sequence[InputShape]) -> dict[str, Any]:
+def _actions(shapes: Sequence[InputShape], guards: Sequence[str]) -> dict[str, Any]:
     actions: dict[str, Any] = {group: {} for group in GROUPS}
     for name, (resource, group) in BUILT_IN.items():
         record = MODEL_SHAPE if name == "model" else Shape(kind="record")
-        actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [])
+        actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [], guards)
     for shape in shapes:
         optional = shape.ref is not None and shape.record.fields[shape.ref].optional
         resources = [shape.entity, *(["Tool"] if optional else [])] if shape.entity else ["Tool"]
-        actions[shape.action] = _action(shape, resources, [shape.effect])
+        actions[shape.action] = _action(shape, resources, [shape.effect], guards)
     return actions
 
 
-def _action(shape: InputShape, resources: Sequence[str | None], groups: Sequence[str]) -> dict[str, Any]:
+def _action(
+    shape: InputShape, resources: Sequence[str | None], groups: Sequence[str], guards: Sequence[str]
+) -> dict[str, Any]:
     return {
         "memberOf": [{"id": group} for group in groups],
         "appliesTo": {
-            "principalTypes": list(PRINCIPALS), "resourceTypes": list(resources), "context": _context(shape),
+            "principalTypes": list(PRINCIPALS), "resourceTypes": list(resources), "context": _context(shape, guards),
         },
     }  # fmt: skip
 
 
-def _context(shape: InputShape) -> CedarType:
+def _context(shape: InputShape, guards: Sequence[str]) -> CedarType:
     fields = shape.record.fields
     record = cedar_type(shape.record) or _record({})
     for name, field in fields.items():
@@ -151,8 +156,11 @@ def _context(shape: InputShape) -> CedarType:
     texts = {name: field for name, field in fields.items() if field.kind == "text"}
     lengths = {name: _optional(_LONG) if field.optional else _LONG for name, field in texts.items()}
     run = {"did": _STRINGS, "denied": _STRINGS, "tainted": _FLAG, "brake": _STRING, "signals": _record({})}
+    signal = _record({"score": _LONG, "verdict": _STRING})
+    named = {"guard": _record(dict.fromkeys(guards, signal))} if guards else {}
     return _record({
-        "input": record, "length": _record(lengths), "nulls": _STRINGS, "opaque": _STRINGS, "digested": _STRINGS,
+        **named, "input": record, "length": _record(lengths),
+        "nulls": _STRINGS, "opaque": _STRINGS, "digested": _STRINGS,
         "origin": _record(dict.fromkeys(fields, _STRING)), "approvals": _STRINGS,
         "kind": _STRING, "effect": _STRING, "egress": _FLAG, "risk": _STRING,
         "budget": _record({"left": _record(dict.fromkeys(LEFT, _LONG))}), "history": _record({}), "run": _record(run),

@@ -28,7 +28,8 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 class Slices(msgspec.Struct, frozen=True, kw_only=True):
     """The three sets of one action. `declared` is the type of its context, `read` the part that these policies read
-    (`quick` is both at once), `schema` what a request with that part is checked against."""
+    (`quick` is both at once), `schema` what a request with that part is checked against,
+    `guards` those that policies name."""
 
     full: Slice
     plain: Slice
@@ -37,6 +38,7 @@ class Slices(msgspec.Struct, frozen=True, kw_only=True):
     read: Types
     schema: cedarpy.Schema
     quick: Quick
+    guards: tuple[str, ...]
 
 
 def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[str, Any]) -> Mapping[str, Slices]:
@@ -60,7 +62,7 @@ def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[s
         found[action] = Slices(
             full=slice_of(enforced), plain=slice_of(plain), shadow=slice_of(mine),
             declared=declared, read=read, schema=_request_schema(action, schema, read),
-            quick=Quick(declared, read),
+            quick=Quick(declared, read), guards=tuple(declared.get("guard", {}).get("attributes", ())),
         )  # fmt: skip
     return found
 

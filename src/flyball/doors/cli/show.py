@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flyball.core.effect import REQUIRES
+from flyball.core.guard import GUARD_BLOCKED
 from flyball.doors.cli.asking import ask, say
 from flyball.doors.cli.output import Screen
 from flyball.doors.cli.paper import Tone
@@ -89,12 +90,25 @@ def _step(screen: Screen, step: Mapping[str, Any], full: bool) -> None:
         screen.line(
             f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}"
         )
+    for look in _looks(step):
+        screen.line(f"{INDENT}{look}")
     if step.get("verdict"):
         screen.line(f"{INDENT}{_verdict(step)}", "bad" if step["verdict"] == "deny" else "plain")
     for told in sorted([*step["asked"], *step["people"]], key=lambda each: each["time"]):
         screen.line(f"{INDENT}{_person(told) if 'did' in told else _asked(told)}")
     for attempt in step["attempts"]:
         screen.line(f"{INDENT}{_attempt(attempt, full)}")
+        for look in _looks(attempt):
+            screen.line(f"{INDENT}{look}")
+
+
+def _looks(told: Mapping[str, Any]) -> Iterator[str]:
+    """What guards said, but for those that found nothing."""
+    for look in told.get("guards", ()):
+        if look["verdict"] != "pass":
+            why = look.get("failed") or f"{look.get('reason', '')} {look.get('score', 0)}"
+            done = "" if look["enforced"] == look["verdict"] else f", enforced: {look['enforced']}"
+            yield f"guard      {look['guard']} at {look['stage']}: {look['verdict']} ({why}){done}"
 
 
 def _values(step: Mapping[str, Any], full: bool) -> Iterator[tuple[str, str, str]]:
@@ -142,7 +156,8 @@ def _person(person: Mapping[str, Any]) -> str:
 def _attempt(attempt: Mapping[str, Any], full: bool) -> str:
     late = "late " if attempt["late"] else ""
     code = {"": "", "untrusted": ", nobody vouches for its result"}.get(attempt["code"], f" ({attempt['code']})")
-    invalid = ", the result does not fit its type" if attempt["result_invalid"] else ""
+    unfit = attempt["result_invalid"] and attempt["code"] != GUARD_BLOCKED
+    invalid = ", the result does not fit its type" if unfit else ""
     error = f": {attempt['error']}" if attempt["error"] else ""
     result = f": {short(attempt['result'], WHOLE if full else BRIEF)}" if attempt["result"] is not None else ""
     used = f", {amounts(attempt['usage'])}" if attempt["usage"] else ""

@@ -25,6 +25,7 @@ from flyball.core.approval import approvals, cure_names, filled, over, slots
 from flyball.core.attested import DECISIONS, key_objection, misstated, unapproved
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
+from flyball.core.guard import GUARD_BLOCKED
 from flyball.core.journal import Append, Appended, KeyRow, PendingRow, Refused, Stored
 from flyball.core.jumps import ahead
 from flyball.core.outcome import Lifted, about
@@ -90,10 +91,7 @@ class Approve:
         """Blocked, waiting, to be decided again, or free to go on (with the approval that T1 must use up)."""
         p, decision = ruled.proposal, ruled.decision
         if decision.outcome == "deny":
-            return await self._block(ruled, Blocked(
-                "policy_denied", policies=decision.determining, what=f"policy denies {p.action.name}",
-                why="; ".join((decision.reason, *decision.errors, *decision.determining)),
-            ))  # fmt: skip
+            return await self._block(ruled, _denied(ruled))
         row = self._latest(p)
         if row is None or row.state == "void":
             needed = decision.outcome == "require_approval"
@@ -294,6 +292,16 @@ class Approve:
             return await self._block(ruled, Blocked("policy_denied", what="the approval was used for something else"))
         await self._close(ruled, row, "void", "voided", "another action, or another policy")
         return Again()
+
+
+def _denied(ruled: Ruled) -> Blocked:
+    action, decision = ruled.proposal.action.name, ruled.decision
+    if decision.reason == GUARD_BLOCKED:
+        return Blocked(GUARD_BLOCKED, what=f"a guard blocks {action}", why="; ".join(decision.errors))
+    return Blocked(
+        "policy_denied", policies=decision.determining, what=f"policy denies {action}",
+        why="; ".join((decision.reason, *decision.errors, *decision.determining)),
+    )  # fmt: skip
 
 
 def critical(p: Proposal, arguments: Mapping[str, Any]) -> str:

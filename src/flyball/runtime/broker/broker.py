@@ -41,6 +41,7 @@ from flyball.runtime.broker.left import Keep, Left, bounded, threaded
 from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
 from flyball.runtime.broker.throttle import Throttle
 
+Screen = Callable[[Proposal, Ended], Awaitable[Ended]]
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
 # The least time that resources get to open; a call may have more. Its own time begins once they are.
@@ -53,8 +54,9 @@ class Broker:
     def __init__(
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
         heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
-        hidden: Hidden | None = None, sandbox: Sandbox | None = None,
+        hidden: Hidden | None = None, sandbox: Sandbox | None = None, screen: Screen | None = None,
     ) -> None:  # fmt: skip
+        self._screen = screen
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result, self._hidden = max_result, hidden or Hidden()
         self._throttle, self._left = Throttle(), Left()
@@ -107,6 +109,8 @@ class Broker:
             ended = self._lost(p, bad)
         else:
             ended = self._checked(p, value)
+        if self._screen is not None:
+            ended = await self._screen(p, ended)
         if p.performer.lasting:
             return ended
         good = ended.status == "executed"
@@ -154,7 +158,7 @@ class Broker:
         A probe that fails says nothing: the outcome stays unknown. A call that was given up on and has ended since says
         so itself.
         """
-        late = self.late(p)
+        late = await self.late(p)
         if late is not None:
             return late
         if p.performer.probe is None:
@@ -163,29 +167,33 @@ class Broker:
             value = await self._inside(p, p.performer.probe, p.arguments, PROBE_SECONDS)
         except Exception as bad:  # noqa: BLE001 - a station boundary: an unanswered question is not a no
             return Ended(status="unknown", code="probe_failed", message=self._hidden.said(bad))
-        return None if value is None else replace(self._checked(p, value), usage=own_amounts(p))
+        if value is None:
+            return None
+        ended = replace(self._checked(p, value), usage=own_amounts(p))
+        return ended if self._screen is None else await self._screen(p, ended)
 
     def still(self, p: Proposal) -> bool:
         """May this attempt, which was given up on, still be at work here?"""
         return self._left.still(p)
 
-    def late(self, p: Proposal) -> Ended | None:
+    async def late(self, p: Proposal) -> Ended | None:
         """What an attempt that was given up on came to all the same; None where it says nothing."""
         work = self._left.ended(p)
         if work is None:
             return None
         try:
-            return self._checked(p, work.result())
+            ended = self._checked(p, work.result())
         except NotDone as told:
-            return self._not_done(told)
+            ended = self._not_done(told)
         except BaseException:  # noqa: BLE001 - a station boundary: what it raised leaves its outcome unknown
             return None
+        return ended if self._screen is None else await self._screen(p, ended)
 
     def follow(self, p: Proposal, keep: Callable[[Proposal, Ended], Awaitable[None]]) -> None:
         """Hands over what an attempt that was given up on comes to, once it ends."""
 
         async def tell() -> None:
-            late = self.late(p)
+            late = await self.late(p)
             if late is not None:
                 await keep(p, late)
 

@@ -19,6 +19,7 @@ from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, 
 from flyball.core.doubt import outlives
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
+from flyball.core.guard import Screened
 from flyball.core.identity import Authority
 from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, Row, RunRow
 from flyball.core.origin import Origins, untrusted, with_output, with_request
@@ -140,7 +141,7 @@ class Activation:
     # acting ----------------------------------------------------------------------------------------------------------
     async def act(
         self, branch: Branch, path: str, action: Action, performer: Performer, arguments: Mapping[str, Any],
-        extra: Mapping[str, Any] | None = None, problem: str = "",
+        extra: Mapping[str, Any] | None = None, problem: str = "", screened: Screened | None = None,
     ) -> Executed[Any] | Blocked | Failed:  # fmt: skip
         """One governed action at a place of the run: told from the log, or decided and done now."""
         past, digest = self._past(path, action), argument_digest(action.name, arguments)
@@ -154,7 +155,7 @@ class Activation:
         proposal = Proposal(
             place=self._place(branch, path, past), action=action, performer=performer, authority=branch.authority,
             arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
-            problem=problem,
+            problem=problem, screened=screened,
         )  # fmt: skip
         if branch.markers:
             await self.note(branch)  # durable before the step that follows: appends are first in, first out

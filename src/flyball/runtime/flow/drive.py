@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import heapq
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,7 +40,7 @@ LATER = frozenset({"disk_full", "not_parked"})
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is started with."""
+    """What a run is started with. `guards`: which of them redacted its input, as facts."""
 
     kind: str
     what: str
@@ -52,6 +52,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     limits: Limits = Limits()
     parent: str = ""
+    guards: tuple[Mapping[str, Any], ...] = ()
 
 
 class Driver:
@@ -109,7 +110,8 @@ class Driver:
             kind="run_started", run=run, subjects=(subject,),
             facts={"kind": wanted.kind, "what": wanted.what, "release": wanted.release, "key": bool(wanted.key),
                    "by": self._record.person(tenant, wanted.by.id), "generation": 1,
-                   **({"parent": wanted.parent} if wanted.parent else {})},
+                   **({"parent": wanted.parent} if wanted.parent else {}),
+                   **({"guards": list(wanted.guards)} if wanted.guards else {})},
             private={"input": data, "principal": msgspec.to_builtins(wanted.by, order="deterministic"),
                      "subject": subject, "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key},
         )  # fmt: skip

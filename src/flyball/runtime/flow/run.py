@@ -19,6 +19,7 @@ from typing_extensions import TypeForm, TypeVar
 from flyball.core.agent import Agent
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.flow import Flow
+from flyball.core.guard import NOTHING_SAID, Screened, Signal
 from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
 from flyball.core.proposal import Performer
@@ -101,12 +102,17 @@ class Run(Generic[S]):
         attempt = self._attempt(tool, bound(tool, args, kw))
         return self._step(tool.name, attempt, path=attempt.path)
 
-    def _attempt(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> _Attempt:
-        return _Attempt(self._activation, self._branch, tool, arguments)
+    def _attempt(
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Screened | None = None
+    ) -> _Attempt:
+        return _Attempt(self._activation, self._branch, tool, arguments, screened)
 
-    def attempt_raw(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> Step[Executed[Any] | Blocked | Failed]:
-        """What a model proposed, as plain data: the gate checks it like everything else."""
-        attempt = self._attempt(tool, arguments)
+    def attempt_raw(
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID
+    ) -> Step[Executed[Any] | Blocked | Failed]:
+        """What a model proposed, as plain data: the gate checks it like everything else. `screened`: what guards said
+        of it when it was still as it was written."""
+        attempt = self._attempt(tool, arguments, Screened(before=screened) if screened else None)
         return self._step(tool.name, attempt, path=attempt.path)
 
     def perform(
@@ -320,14 +326,17 @@ class _Attempt:
     """One tool call at the next place of a branch."""
 
     def __init__(
-        self, activation: Activation, branch: Branch, tool: Tool[..., Any], arguments: Mapping[str, Any]
-    ) -> None:
-        self.path = branch.next()
+        self, activation: Activation, branch: Branch, tool: Tool[..., Any], arguments: Mapping[str, Any],
+        screened: Screened | None,
+    ) -> None:  # fmt: skip
+        self.path, self._screened = branch.next(), screened
         self._activation, self._branch, self._tool, self._arguments = activation, branch, tool, arguments
 
     async def __call__(self) -> Executed[Any] | Blocked | Failed:
         performer = tool_performer(self._tool)
-        return await self._activation.act(self._branch, self.path, self._tool.action, performer, self._arguments)
+        return await self._activation.act(
+            self._branch, self.path, self._tool.action, performer, self._arguments, screened=self._screened
+        )
 
 
 def _urgency(error: BaseException) -> int:
