@@ -35,7 +35,7 @@ def looked(guard: str = "pii", verdict: str = "pass", score: int = 0, enforced: 
     return Looked(guard=guard, version="1", stage="tool_args", verdict=verdict, enforced=enforced, score=score)
 
 
-@pytest.mark.promise("guard-strictest-wins")
+@pytest.mark.promise("gate-guard-strictest-wins")
 def test_of_several_answers_the_strictest_counts() -> None:
     assert strictest(["pass", "redact", "escalate", "block", "pass"]) == "block"
     assert strictest(["redact", "escalate"]) == "escalate"
@@ -147,7 +147,7 @@ def test_what_failed_is_the_strictest_word() -> None:
     assert seen.blocked is not None and seen.blocked.told["enforced"] == "block"
 
 
-@pytest.mark.promise("guard-escalation-is-an-approval")
+@pytest.mark.promise("gate-guard-escalation-is-an-approval")
 def test_an_escalation_is_lifted_by_its_group_alone() -> None:
     escalated = {"pii": "finance:2"}
     [cure] = guard_cures(escalated).values()

@@ -25,7 +25,7 @@ def pieces(text: str, sizes: Sequence[int]) -> list[str]:
     return [*found, text]
 
 
-@pytest.mark.promise("guard-streams-like-the-whole")
+@pytest.mark.promise("gate-guard-streams-like-the-whole")
 @given(st.text("0123x \n", max_size=80), st.lists(st.integers(0, 9), max_size=20))
 def test_a_text_in_pieces_is_redacted_as_the_whole(text: str, sizes: list[int]) -> None:
     window = Window(scan, overlap=6)

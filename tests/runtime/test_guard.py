@@ -175,7 +175,7 @@ async def test_a_result_is_redacted_before_anybody_has_it() -> None:
     assert (one["verdict"], one["enforced"], one["score"], one["reason"]) == ("redact", "redact", 900, "email")
 
 
-@pytest.mark.promise("guard-replay")
+@pytest.mark.promise("gate-guard-replay")
 async def test_a_replay_comes_to_what_guards_left_of_an_output() -> None:
     bench = lab(stages=("final_output",))
     done = await bench.run(telling, "Pat")
@@ -227,7 +227,7 @@ async def test_a_result_that_is_blocked_happened_and_is_handed_to_nobody() -> No
     assert outcome.facts["status"] == "executed" and outcome.facts["result_invalid"] and MAIL not in kept(bench)
 
 
-@pytest.mark.promise("guard-escalation-is-an-approval")
+@pytest.mark.promise("gate-guard-escalation-is-an-approval")
 async def test_an_escalation_is_decided_by_its_group() -> None:
     bench = lab(stages=("tool_args",), settings={"action": "escalate"})
     asked = await bench.run(noting, f"to {MAIL}")
@@ -283,7 +283,7 @@ FAILING = {
 }  # fmt: skip
 
 
-@pytest.mark.promise("guard-fail-modes")
+@pytest.mark.promise("gate-guard-fail-modes")
 @pytest.mark.parametrize("why", FAILING)
 async def test_a_guard_that_fails_blocks_where_it_is_closed(why: str) -> None:
     bench = lab(guard=FAILING[why], stages=("tool_args",))
@@ -293,7 +293,7 @@ async def test_a_guard_that_fails_blocks_where_it_is_closed(why: str) -> None:
     assert (one["verdict"], one["enforced"], one["failed"]) == ("failed", "block", why)
 
 
-@pytest.mark.promise("guard-fail-modes")
+@pytest.mark.promise("gate-guard-fail-modes")
 @pytest.mark.parametrize("why", FAILING)
 async def test_a_guard_that_fails_lets_pass_where_it_is_open(why: str) -> None:
     bench = lab(guard=FAILING[why], stages=("tool_args",), on_error="open")
@@ -309,7 +309,7 @@ SCORED = (
 )
 
 
-@pytest.mark.promise("guard-scores-are-signals")
+@pytest.mark.promise("gate-guard-scores-are-signals")
 async def test_a_policy_reads_the_score_of_a_guard() -> None:
     bench = lab(SCORED, mode="shadow")
     told = await bench.act(note, {"text": MAIL}, call_id="1")
@@ -317,7 +317,7 @@ async def test_a_policy_reads_the_score_of_a_guard() -> None:
     assert isinstance(await bench.act(note, {"text": "nobody"}, call_id="2"), Executed)
 
 
-@pytest.mark.promise("guard-scores-are-signals")
+@pytest.mark.promise("gate-guard-scores-are-signals")
 async def test_what_was_redacted_before_it_was_proposed_still_scores() -> None:
     bench = lab(SCORED, models={"clerk": [propose(note, text=f"card {CARD}"), Say("done")]})
     done = await bench.run(clerk, "go")
@@ -345,7 +345,7 @@ async def test_a_guard_that_is_not_there_is_told_with_those_that_are() -> None:
         await lab(SCORED.replace("guard.pii", "guard.pi")).act(note, {"text": "x"}, call_id="1")
 
 
-@pytest.mark.promise("guard-after-first-pass")
+@pytest.mark.promise("gate-guard-after-first-pass")
 async def test_what_policy_denies_is_shown_to_no_guard_elsewhere_and_recorded_redacted() -> None:
     elsewhere = Says()
     here = GuardConfig(name="here", stages=("tool_args",))

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from flyball.core.effect import Action
+from flyball.core.effect import REQUIRES, Action
 from flyball.core.errors import said
 from flyball.core.guard import (
     FAILED,
@@ -92,7 +92,7 @@ class Guards:
         return [
             one for one in self._placed
             if stage in one.config.stages
-            and (action.kind != "tool" or not one.config.tools or action.name in one.config.tools)
+            and (action.kind != "tool" or not one.config.tools or action.name.removesuffix(REQUIRES) in one.config.tools)
         ]  # fmt: skip
 
     # before ----------------------------------------------------------------------------------------------------------

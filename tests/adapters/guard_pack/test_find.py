@@ -144,7 +144,7 @@ def test_a_word_that_looks_like_a_key_is_found() -> None:
     assert kinds("x9Kq2LmZ7wPv4RtY8sBn3Hd6") == {"entropy"}
 
 
-@pytest.mark.promise("guard-redaction-leaves-nothing")
+@pytest.mark.promise("gate-guard-redaction-leaves-nothing")
 @given(
     st.sampled_from([*SECRETS, *CARDS, *IBANS, *PHONES, *EMAILS, PRIVATE]),
     st.text(max_size=12), st.text(max_size=12), st.data(),
@@ -167,7 +167,7 @@ def test_what_was_redacted_is_found_no_more(text: str) -> None:
     assert clean(once) == once
 
 
-@pytest.mark.promise("guard-offsets-survive")
+@pytest.mark.promise("gate-guard-offsets-survive")
 @given(st.text(max_size=40), st.data())
 def test_every_place_of_the_plain_form_leads_back_to_where_it_came_from(text: str, data: st.DataObject) -> None:
     plain = plain_form(text)
@@ -181,7 +181,7 @@ def test_every_place_of_the_plain_form_leads_back_to_where_it_came_from(text: st
         assert plain.text[start:end] in plain_form(text[a:b]).text
 
 
-@pytest.mark.promise("guard-streams-like-the-whole")
+@pytest.mark.promise("gate-guard-streams-like-the-whole")
 @given(
     st.lists(
         st.sampled_from([*SECRETS[:4], *CARDS, *IBANS, *PHONES, *EMAILS, "1", "12", "+", "0", "a", "x" * 30, "\n"])

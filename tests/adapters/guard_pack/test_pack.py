@@ -62,7 +62,7 @@ def test_its_version_says_what_it_was_made_of() -> None:
 
 
 # patterns of one's own ------------------------------------------------------------------------------------------------
-@pytest.mark.promise("guard-own-patterns-are-linear")
+@pytest.mark.promise("gate-guard-own-patterns-are-linear")
 def test_without_re2_own_patterns_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "re2", None)
     with pytest.raises(FlyballError) as bad:
@@ -79,7 +79,7 @@ def re2(compile_: Any) -> ModuleType:
     return SimpleNamespace(error=Refused, Options=SimpleNamespace, compile=compile_)  # type: ignore[return-value]
 
 
-@pytest.mark.promise("guard-own-patterns-are-linear")
+@pytest.mark.promise("gate-guard-own-patterns-are-linear")
 def test_what_re2_does_not_compile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_(text: str, options: Any) -> Any:
         assert options.log_errors is False

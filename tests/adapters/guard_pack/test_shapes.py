@@ -47,7 +47,7 @@ def steps(tree: Any, at_end: bool = True) -> int:
     return total
 
 
-@pytest.mark.promise("guard-linear")
+@pytest.mark.promise("gate-guard-linear")
 @pytest.mark.parametrize("name", PATTERNS)
 def test_no_pattern_looks_further_than_a_fixed_way(name: str) -> None:
     assert steps(parser.parse(PATTERNS[name].pattern)) <= MOST_STEPS
@@ -83,7 +83,7 @@ def lines_run(text: str) -> int:
     return count
 
 
-@pytest.mark.promise("guard-linear")
+@pytest.mark.promise("gate-guard-linear")
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_twice_the_text_is_at_most_twice_the_work(name: str) -> None:
     once, twice = (lines_run(ADVERSARIAL[name](size)) for size in (1_200, 2_400))
