@@ -11,7 +11,7 @@ from flyball.core.stop import STOPS, StopReason
 NAMED = """
 completed handed_back max_steps max_seconds budget_exhausted loop_detected context_incomplete context_stale
 policy_denied approval_rejected approval_expired auth_failed invalid_proposal tool_failed outcome_unknown
-claim_unproven replay_diverged subject_erased killed stopped internal_error reply_too_large
+claim_unproven replay_diverged subject_erased killed stopped internal_error reply_too_large guard_blocked
 """
 
 
@@ -29,7 +29,7 @@ def test_only_completed_ends_well() -> None:
 def test_exit_codes_are_those_of_the_command_line() -> None:
     by_code = {code: {r for r, s in STOPS.items() if s.exit_code == code} for code in (3, 5, 6, 7)}
     assert by_code == {
-        3: {"policy_denied", "approval_rejected", "approval_expired", "auth_failed"},
+        3: {"policy_denied", "approval_rejected", "approval_expired", "auth_failed", "guard_blocked"},
         5: {"replay_diverged"},
         6: {"max_steps", "max_seconds", "budget_exhausted", "loop_detected"},
         7: {"killed", "stopped"},

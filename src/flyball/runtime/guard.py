@@ -46,7 +46,9 @@ from flyball.core.signature import from_json, to_json
 from flyball.ports.guard import Guard
 
 ARGUMENTS: Mapping[str, Stage] = {"tool": "tool_args", "agent": "input", "flow": "input"}
-OUTPUTS: Mapping[str, Stage] = {"tool": "tool_output", "agent": "final_output", "flow": "final_output"}
+OUTPUTS: Mapping[str, Stage] = {
+    "tool": "tool_output", "context": "context", "agent": "final_output", "flow": "final_output",
+}  # fmt: skip
 # Whose words the messages of a prompt are; the instructions are the operator's and the rest the model's own.
 PROMPT: Mapping[str, Stage] = {"user": "input", "tool": "context"}
 
@@ -89,10 +91,10 @@ class Guards:
         return stage is not None and bool(self._at(stage, p.action))
 
     def _at(self, stage: Stage, action: Action) -> list[Placed]:
+        name = action.name.removesuffix(REQUIRES) if action.kind == "tool" else None
         return [
             one for one in self._placed
-            if stage in one.config.stages
-            and (action.kind != "tool" or not one.config.tools or action.name.removesuffix(REQUIRES) in one.config.tools)
+            if stage in one.config.stages and (name is None or not one.config.tools or name in one.config.tools)
         ]  # fmt: skip
 
     # before ----------------------------------------------------------------------------------------------------------
@@ -122,10 +124,7 @@ class Guards:
             changed |= dict(zip(at, look.data, strict=True)) if look.changed else {}
         if not changed:
             return p
-        messages = tuple(
-            replace(message, text=changed.get(n, message.text)) for n, message in enumerate(request.messages)
-        )
-        return _asking(p, replace(request, messages=messages))
+        return _asking(p, request, changed)
 
     # after -----------------------------------------------------------------------------------------------------------
     async def result(self, p: Proposal, ended: Ended) -> Ended:
@@ -313,13 +312,14 @@ def _screened(p: Proposal, look: _Look) -> Proposal:
     return replace(p, screened=seen)
 
 
-def _asking(p: Proposal, request: ModelRequest) -> Proposal:
-    """The model call with another request, also in what is recorded of it."""
+def _asking(p: Proposal, request: ModelRequest, changed: Mapping[int, str]) -> Proposal:
+    """The model call with other texts in some of its messages, also in what is recorded of it."""
     assert p.performer.prompted is not None
-    performer, arguments = p.performer.prompted(request)
-    new = len(p.extra.get("new", ()))
-    told = [msgspec.to_builtins(message) for message in request.messages[len(request.messages) - new :]]
-    return replace(p, performer=performer, arguments=arguments, extra={**p.extra, "new": told})
+    messages = tuple(replace(m, text=changed.get(n, m.text)) for n, m in enumerate(request.messages))
+    performer, arguments = p.performer.prompted(replace(request, messages=messages))
+    texts = {(m.role, m.text): changed[n] for n, m in enumerate(request.messages) if n in changed}
+    new = [{**told, "text": texts.get((told["role"], told["text"]), told["text"])} for told in p.extra.get("new", ())]
+    return replace(p, performer=performer, arguments=arguments, extra={**p.extra, "new": new})
 
 
 def _seen(ended: Ended, look: _Look) -> Ended:

@@ -77,7 +77,7 @@ class Models:
         performer = Performer(
             perform=perform, usage=used, returns=ModelReply, variant=variant, alternatives=len(names),
             reserved=self._variant(self._configs[names[0]], tokens).reserved, facts={"prices": self._prices.digest},
-            prompt=request, prompted=lambda other: self.prepare(agent, other)[1:],
+            prompt=request, prompted=lambda other: self.prepare(agent, other, context)[1:],
         )  # fmt: skip
         return action, performer, arguments
 

@@ -17,6 +17,7 @@ from flyball import Flow, Limits, NotDone, Pending, Principal
 from flyball.core.config import Approvals, Config, LimitSet
 from flyball.core.credential import enrolled
 from flyball.core.errors import FlyballError
+from flyball.core.guard import GuardConfig
 from flyball.core.journal import KeyRow
 from flyball.core.model import ModelError, ModelReply, ToolCall
 from flyball.core.note import public_key
@@ -86,6 +87,21 @@ def people(told: Any) -> tuple[Pending, ...]:
     return tuple(pending for pending in told.pending if pending.kind != "timer")
 
 
+MAIL: Final = "pat@example.com"
+
+
+def guarded(**how: Any) -> Mapping[str, Any]:
+    """With a guard on arguments, results and what comes out at the end."""
+    guard = GuardConfig(**{"name": "private", "stages": ("tool_args", "tool_output", "final_output"), **how})
+    return {"guards": {"private": guard}}
+
+
+@play(config=guarded(stages=("tool_args",), settings={"action": "escalate"}))
+async def guard_escalates(lab: Lab, drawer: Drawer) -> None:
+    (pending,) = await asked(lab, shop.noting, f"write to {MAIL}")
+    await lab.approve(pending, by=NOOR)
+
+
 # flows ----------------------------------------------------------------------------------------------------------------
 runs("call", shop.buying, 5)
 runs("read-and-retry", shop.reading, 4)
@@ -103,6 +119,11 @@ runs("changed", shop.changing, 5)
 runs("continue-as", shop.continuing, 2)
 runs("ensures-kept", shop.promising, 5)
 runs("chance", shop.drawing, 5)
+runs("guard-redacts", shop.noting, f"write to {MAIL}", config=guarded())
+runs("guard-blocks", shop.noting, f"write to {MAIL}", config=guarded(settings={"action": "block"}))
+runs("guard-withholds", shop.noting, f"write to {MAIL}", config=guarded(stages=("final_output",), settings={
+    "action": "escalate",
+}))  # fmt: skip
 runs("agent-alone", clerk, "what is in it?", models={"clerk": [propose(look, 3), Say("six")]})
 
 
