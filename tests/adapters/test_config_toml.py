@@ -141,6 +141,19 @@ policies = "/etc/p"
 fay = ["finance"]
 [input]
 max_bytes = 9
+[context]
+tokens = 900
+[guards.smtp]
+adapter = "pack"
+stages = ["context"]
+tools = ["look"]
+on_error = "open"
+mode = "shadow"
+timeout = "1s"
+group = "finance"
+key = "env:LAKERA_KEY"
+url = "https://guard.example/v2/guard"
+settings.host = 1
 """
 )
 
