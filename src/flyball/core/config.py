@@ -280,7 +280,6 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "context": _plain(config.context),
         "input": _plain(config.input),
-        "context": _plain(config.context),
         "guards": {name: _guard(guard) for name, guard in config.guards.items()},
     }
     yield from _leaves((), plain)
