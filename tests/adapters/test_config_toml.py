@@ -141,8 +141,6 @@ policies = "/etc/p"
 fay = ["finance"]
 [input]
 max_bytes = 9
-[context]
-tokens = 900
 [guards.smtp]
 adapter = "pack"
 stages = ["context"]
