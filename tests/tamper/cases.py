@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from msgspec.structs import replace
+
+from flyball.adapters.journal_sqlite.queries import TABLES
 from flyball.core.canonical import decode, encode
+from flyball.core.credential import SigningKey
+from flyball.core.journal import EpochRow, KeyRow
 from flyball.core.merkle import Frontier, leaf_hash, new_nodes
+from flyball.core.record import NO_RUN, Event, leaf
 from flyball.core.tiles import bundle_bytes, parse_bundle
 from tests.tamper.world import Verdict, World
 
@@ -121,6 +128,26 @@ def rehashed(*statements: str) -> Spoil:
     return spoil
 
 
+def _key_beyond(world: World) -> None:
+    """A whole record of a new key for the approver's person, with everything that a journal keeps of it."""
+    key = SigningKey(name="eve", seed=b"eve".ljust(32, b"."))
+    public = b64encode(key.public).decode()
+    with closing(sqlite3.connect(world.database)) as connection, connection:
+        place, time = connection.execute("SELECT max(place) + 1, max(time) FROM record").fetchone()
+        known = connection.execute("SELECT leaf FROM record WHERE kind = 'key_created' LIMIT 1").fetchone()[0]
+        facts = {**decode(known)["facts"], "key": key.id, "public": public}
+        event = Event(kind="key_created", path=key.id, facts=facts)
+        values = (place, NO_RUN, key.id, 0, "key_created", time, leaf(event, "local", time, {}))
+        connection.execute("INSERT INTO record VALUES (?, 1, ?, ?, ?, ?, ?, ?, NULL)", values)
+        connection.execute("INSERT INTO used VALUES (1, ?, 0, ? % 1099511627776, 0, NULL)", (event.id, place))
+        rows = [TABLES[KeyRow].row(data) for (data,) in connection.execute("SELECT data FROM key")]
+        mine = next(row for row in rows if row.public == decode(known)["facts"]["public"])
+        moved = TABLES[EpochRow].row(connection.execute("SELECT data FROM epoch WHERE id = 'directory'").fetchone()[0])
+        for fresh in (replace(mine, id=key.id, public=public), replace(moved, value=moved.value + 1)):
+            connection.execute(TABLES[type(fresh)].put, TABLES[type(fresh)].values(1, fresh))
+    rehashed()(world)
+
+
 def _empty(world: World) -> None:
     world.database.write_bytes(b"")
 
@@ -154,6 +181,7 @@ _MOVE: Final = f"UPDATE record SET payload = (SELECT payload FROM record WHERE p
 _TRIGGER: Final = "CREATE TRIGGER x AFTER INSERT ON record BEGIN SELECT 1; END"
 _LOST: Final = "DELETE FROM used WHERE what = 0 AND id LIKE '%/asked'"
 _OUTSIDE: Final = "the signer's own memory was put back with the database"
+_UNSIGNED: Final = "the next checkpoint signs what is there; with `--approver` such a key's approvals do not count"
 
 CASES: Final = (
     Case("a record is edited", OFFLINE, entries(lambda e: e.__setitem__(9, e[9].replace(b":1", b":2"))), "entries"),
@@ -183,6 +211,7 @@ CASES: Final = (
     Case("the tenant is renamed", ONLINE, sql("UPDATE log SET tenant = 'other'"), "wrong_origin"),
     Case("an older database under a newer signer", ONLINE, lambda w: w.restore("state"), "signer_ahead"),
     Case("an older database and its signer", ONLINE, lambda w: w.restore("state", "keys"), "", _OUTSIDE),
+    Case("a key is put in beyond the last signature", ONLINE, _key_beyond, "", _UNSIGNED),
     Case("the file ends early", ONLINE, _torn, "journal_corrupt"),
     Case("a trigger is added", ONLINE, sql(_TRIGGER), "journal_corrupt"),
     Case("payloads are swapped", ONLINE, sql(_SWAP.format("record", "payload", "place", _ANY, _OTHER)), "payloads"),
