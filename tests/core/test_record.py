@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from flyball.core.canonical import decode
 from flyball.core.commitment import check
 from flyball.core.errors import FlyballError
+from flyball.core.journal import Stored
 from flyball.core.kinds import KINDS
-from flyball.core.record import MAX_LEAF, Event, Opened, commitments, leaf, record_id
+from flyball.core.record import MAX_LEAF, Event, Opened, commitments, leaf, record_id, unopened
 
 SALT = bytes(range(32))
 words = st.text(st.characters(codec="ascii", exclude_characters="/"), max_size=8)
@@ -85,3 +86,12 @@ def test_every_private_field_is_committed_to_under_its_salt() -> None:
 @pytest.mark.promise("journal-approval-commitments-repeat")
 def test_one_salt_repeats_a_commitment_verbatim() -> None:
     assert commitments({"args": b"1"}, {"args": SALT}) == commitments({"args": b"1"}, {"args": SALT})
+
+
+def test_a_record_that_is_left_closed_says_what_its_leaf_says() -> None:
+    event = Event(kind="outcome", run="r", path="3", attempt=2, facts={"status": "executed"}, private={"result": 1})
+    raw = leaf(event, "acme", 7, {"result": "ab"})
+    stored = Stored(index=4, id=event.id, kind="outcome", run="r", path="3", attempt=2, time=7, leaf=raw, payload=b"x")
+    read = unopened(stored)
+    assert (read.id, read.index, read.time) == (event.id, 4, 7) and read.private == {}
+    assert (read.facts, read.commits) == ({"status": "executed"}, {"result": "ab"})

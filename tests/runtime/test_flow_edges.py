@@ -93,7 +93,7 @@ async def test_a_tenant_s_budget_is_that_of_the_day_on_which_a_call_is_made() ->
     assert [r.spent.calls for r in rows] == [1, 1]
 
 
-@pytest.mark.promise("journal-step-cap")
+@pytest.mark.promise("journal-step-cap", "journal-snapshots")
 async def test_steps_are_counted_over_all_activations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activation, "MOST_STEPS", 4)
     bench = lab()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from flyball import Call, Completed, Run, Stopped, Trusted, flow, tool
+from flyball import Call, Completed, Limits, Run, Stopped, Trusted, Waiting, agent, flow, tool
+from flyball.core.journal import RunRow
 from flyball.runtime.flow.snapshot import handed_on, taken
+from flyball.runtime.flow.turn import Turn
 from flyball.runtime.record import Recorder
-from tests.runtime.till import READS, gossip, lab, look, pay, ring
+from flyball.testing import Say, propose
+from tests.runtime.till import READS, gossip, lab, look, pay, ring, scripted
 
 POLICY = (
     READS
@@ -116,7 +121,7 @@ async def test_each_generation_says_what_the_next_must_know() -> None:
     assert all(taken(r).did == ("look",) and not taken(r).denied and not taken(r).tainted for r in continued)
 
 
-@pytest.mark.promise("journal-continue-keeps-what-counts")
+@pytest.mark.promise("journal-continue-keeps-what-counts", "journal-snapshots")
 async def test_no_earlier_generation_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, real = [], Recorder.open
 
@@ -140,3 +145,84 @@ def test_of_known_values_only_those_handed_on_stay_known() -> None:
 
 def test_there_is_no_snapshot_before_a_run_went_on() -> None:
     assert taken(None).did == ()
+
+
+clerk = agent("clerk", instructions="Do what is asked.", tools=[look, gossip, pay, price], limits=Limits(steps=100))
+
+
+@flow
+async def asks_after_its_agent(run: Run, wish: str) -> int:
+    await run.agent(clerk, wish)
+    return await run.ask("How many?", int, to="finance", within=timedelta(days=1), default=-1)
+
+
+async def parked(*does: Any) -> tuple[Any, Turn, RunRow]:
+    """A run whose agent did this and has finished, and what drives it."""
+    bench = scripted(clerk=[*does, Say("done")])
+    waits = await bench.run(asks_after_its_agent, "do it", key="k")
+    assert isinstance(waits, Waiting), waits
+    app = await bench._bench.ready(asks_after_its_agent)
+    return bench, app.rooms.driver._turn, app.rooms.ports.journal.row("local", RunRow, waits.run)  # type: ignore[return-value]
+
+
+@pytest.mark.promise("journal-snapshots", "journal-finished-agents-replay")
+async def test_what_a_finished_agent_did_is_not_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, real = [], Recorder.open
+
+    def counted(self: Recorder, *args: object) -> object:
+        opened.append(args)
+        return real(self, *args)  # type: ignore[arg-type]
+
+    async def reads(looks: int) -> int:
+        _, turn, row = await parked(*[propose(look, n) for n in range(looks)])
+        opened.clear()
+        turn.activation("local", row)
+        return len(opened)
+
+    monkeypatch.setattr(Recorder, "open", counted)
+    assert await reads(2) == await reads(12)
+
+
+@pytest.mark.promise("journal-snapshots")
+async def test_a_run_knows_of_its_finished_agent_what_it_would_know_had_it_read_everything() -> None:
+    _, turn, row = await parked(propose(look, 1), propose(pay, 100_001), propose(gossip), propose(price))
+    known = []
+    for turn._deep in (True, False):
+        at = turn.activation("local", row)
+        known.append((at.did, at.denied, at.rejected, at.tainted, at.origins, at.steps, at.open_starts()))
+    assert known[0] == known[1] and known[0][0] == {"look", "gossip", "price"} and known[0][3]
+    assert "price.cents" in known[1][4].known.values() and list(known[1][1].values()) == ["pay"]
+
+
+@pytest.mark.promise("journal-snapshots")
+async def test_what_a_finished_agent_did_is_folded_again_where_somebody_replays_it() -> None:
+    bench, _, _ = await parked(propose(look, 1), propose(price))
+    assert isinstance(await bench.resume("k"), Waiting)
+    assert (await bench.replay(bench.history("k"))).ok
+
+
+@tool(effect="irreversible")
+async def lock(call: Call, n: int) -> str:
+    """Lock the till, which must be shut."""
+    return f"locked {n}"
+
+
+@lock.requires
+async def shut(call: Call, n: int) -> str | None:
+    return None
+
+
+@flow
+async def asks_after_locking(run: Run, n: int) -> int:
+    await run.call(lock, n)
+    return await run.ask("How many?", int, to="finance", within=timedelta(days=1), default=-1)
+
+
+async def test_what_a_tool_required_is_opened_with_it() -> None:
+    bench = lab()
+    waits = await bench.run(asks_after_locking, 1)
+    app = await bench._bench.ready(asks_after_locking)
+    row = app.rooms.ports.journal.row("local", RunRow, waits.run)
+    assert row is not None
+    records = app.rooms.driver._turn.activation("local", row).history.past("1.1").records
+    assert [r.kind for r in records] == ["intent", "outcome"] and all(r.private for r in records)

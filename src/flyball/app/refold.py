@@ -160,7 +160,8 @@ class Refold:
                 raise
 
         answers = _Answers(rooms, deep=deep)
-        turn = Turn(cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, run_limits(rooms.config))
+        limits = run_limits(rooms.config)
+        turn = Turn(cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, limits, deep=deep)
         at = turn.activation(self._tenant, msgspec.structs.replace(row, since=part.since))
         await turn.one(at)
         return Folded(

@@ -20,6 +20,7 @@ import msgspec
 from flyball.core.canonical import encode
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError
+from flyball.core.journal import Stored
 from flyball.core.kinds import KINDS, Kind
 
 MAX_LEAF: Final = 16_384
@@ -65,6 +66,15 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """The step key."""
         return record_id(self.run, self.path, self.attempt, self.kind)
+
+
+def unopened(stored: Stored) -> Opened:
+    """A stored record with what its leaf says; its payload is left closed, as if it had none."""
+    told = msgspec.json.decode(stored.leaf)
+    return Opened(
+        index=stored.index, kind=stored.kind, run=stored.run, path=stored.path, attempt=stored.attempt,
+        time=stored.time, facts=told["facts"], commits=told["commit"], private={},
+    )  # fmt: skip
 
 
 def record_id(run: str, path: str, attempt: int, kind: str) -> str:

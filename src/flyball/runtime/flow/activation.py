@@ -32,10 +32,9 @@ from flyball.core.steps import bare, child
 from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
-from flyball.runtime.flow.snapshot import Snapshot, handed_on, taken
+from flyball.runtime.flow.snapshot import Snapshot, Trusted, handed_on, taken
 from flyball.runtime.flow.step import Halted, Suspended, lost
 
-Trusted = Callable[[str], frozenset[str] | None]
 Govern = Callable[[Proposal, Past], Awaitable[Governed[Any]]]
 MOST_STEPS = 10_000
 MOST_DENIALS = 20
@@ -297,6 +296,9 @@ class Activation:
             good = record.facts["status"] == "executed" and not record.facts.get("result_invalid")
             if good and trusted is not None and "result" in private:
                 self._did(name, private["result"], trusted)
+            elif good and trusted is not None and record.private is not None:  # folded: its leaf says enough
+                self.did.add(name)
+                self.tainted = self.tainted or record.facts["code"] == "untrusted"
         self.denied |= {f"{place}{path}": name for path, name in history.denials().items()}
         if history.asked():
             rows = view.rows(PendingRow, run=run, state="rejected")

@@ -15,9 +15,7 @@ from flyball.core.identity import Principal
 from flyball.core.journal import RunRow
 from flyball.core.record import Opened
 from flyball.ports.journal import View
-from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
-from flyball.runtime.flow.snapshot import generation_records
 
 NOTHING: dict[str, Any] = {}
 
@@ -30,12 +28,8 @@ class Kin(NamedTuple):
     others: tuple[tuple[str, History], ...]
 
 
-def kin_of(record: Recording, tenant: str, view: View, row: RunRow, started: Opened) -> Kin:
-    """The kin of a run that began with `started`, as this view shows them."""
-
-    def opened(run: RunRow) -> list[Opened]:
-        return generation_records(record, tenant, view, run.id, run.since)
-
+def kin_of(view: View, row: RunRow, started: Opened, opened: Callable[[RunRow], list[Opened]]) -> Kin:
+    """The kin of a run that began with `started`, as this view shows them; `opened` gives a run's records."""
     root = row.parent or row.id
     others = [r for r in view.rows(RunRow, parent=root) if r.id != row.id]
     if not row.parent:

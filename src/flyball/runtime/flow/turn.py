@@ -18,16 +18,16 @@ from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
 from flyball.core.lifecycle import LIVE
 from flyball.core.outcome import HALTED, Ended, amounts_of, outcome_event
-from flyball.core.record import Event, record_id
+from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signature import to_json
 from flyball.core.steps import root, start
 from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
-from flyball.runtime.flow.activation import Activation, Branch, Govern, Trusted
+from flyball.runtime.flow.activation import Activation, Branch, Govern
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.kin import kin_of
-from flyball.runtime.flow.snapshot import ALL, generation_records
+from flyball.runtime.flow.snapshot import ALL, Trusted, generation_records
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
@@ -56,15 +56,20 @@ class Turn:
 
     def __init__(
         self, record: Recording, govern: Govern, body: Body, unproven: Unproven, trusted: Trusted,
-        limits: Mapping[str, Limit],
+        limits: Mapping[str, Limit], *, deep: bool = False,
     ) -> None:  # fmt: skip
+        """`deep`: what lies inside finished agents and flows is read too, because somebody folds it again."""
         self._record, self._govern, self._body, self._unproven = record, govern, body, unproven
-        self._trusted, self._limits = trusted, limits
+        self._trusted, self._limits, self._deep = trusted, limits, deep
 
     def activation(self, tenant: str, row: RunRow) -> Activation:
         """A run with its history read from the log, ready to be driven."""
         view = self._record.journal.view(tenant)
-        opened = generation_records(self._record, tenant, view, row.id, row.since)
+
+        def read(run: RunRow) -> list[Opened]:
+            return generation_records(self._record, tenant, view, run, None if self._deep else self._trusted)
+
+        opened = read(row)
         at = Activation(self._record, self._govern, tenant, row, History(opened), self._trusted, view.tree()[0])
         started = opened[0]
         if started.private is None:
@@ -78,7 +83,7 @@ class Turn:
         at.step_limit = self._limits.get("step", Limit())
         at.tenant_limit = self._limits.get("tenant", UNLIMITED)
         at.steps = at.history.steps()
-        kin = kin_of(self._record, tenant, view, row, started)
+        kin = kin_of(view, row, started, read)
         # What `continue_as` hands on is the flow's own, not the principal's request.
         at.recall(view, kin.request, kin.others)
         if kin.above is not None and kin.above.private is not None:

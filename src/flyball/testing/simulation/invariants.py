@@ -141,7 +141,7 @@ def budgets_conserved(played: Played) -> Broken:
     }
     for id in sorted(held):
         run, path, *_ = id.split("/")
-        if (run, path) not in doubtful:
+        if (run, path) not in doubtful and not _contradicted(steps(played)[run, path]):
             yield f"the reservation {id} was never settled"
     for row in played.budgets:
         reserved = [h.amounts for hold in played.holds for h in hold.holds if h.node == row.id]
@@ -170,11 +170,21 @@ def _spent(played: Played, held: set[str]) -> Broken:
             for outcome in (r for r in mine if r.kind == "outcome"):
                 id = outcome.id.removesuffix("outcome") + "intent"
                 usage = outcome.facts["usage"]
+                said = resolved.get(id)
                 if outcome.facts["status"] == "unknown" and outcome.facts["final"]:
-                    usage = _settled(intents[id], resolved.get(id), late.get((outcome.path, outcome.attempt)))
+                    usage = _settled(intents[id], said, late.get((outcome.path, outcome.attempt)))
+                elif said is not None and said.facts["status"] == "executed":  # it was said not to have happened
+                    usage = intents[id].facts["reserved"]
                 used += 0 if id in held else int(usage.get(dimension, 0))
             if used != getattr(row.spent, dimension):
                 yield f"{row.id}: {dimension} spent {getattr(row.spent, dimension)}, used {used}"
+
+
+def _contradicted(records: list[Opened]) -> bool:
+    """Is it asked whether something happened that the log says did not, and nobody has answered?"""
+    said = {str(r.facts["intent"]) for r in records if r.kind == "resolution"}
+    asked = (r for r in records if r.kind == "asked" and "after" in r.facts["covers"])
+    return any(f"{r.run}/{bare(r.path)}/{r.attempt}/intent" not in said for r in asked)
 
 
 def _settled(intent: Opened, resolved: Opened | None, late: Opened | None) -> Mapping[str, Any]:
