@@ -201,7 +201,7 @@ async def called_off(bench: Lab, what: Any) -> str:
     while not any(r.kind == "intent" and r.path == "1" for r in app.runs.records(handle.id)):
         await asyncio.sleep(0.005)
     await asyncio.sleep(0.01)  # its thread has begun
-    app.rooms.driver._active["local", handle.id].cancel()
+    app.rooms.driver._driven["local", handle.id].task.cancel()
     return handle.id
 
 

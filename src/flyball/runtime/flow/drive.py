@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import heapq
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -55,14 +56,22 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(slots=True)
+class _Driven:
+    """A run while this process drives it: from when it is taken to when its driver has ended. `at` is the activation
+    that it is in, if it is in one; `again` says that something has come for it since."""
+
+    task: asyncio.Task[None]
+    at: Activation | None = None
+    again: bool = False
+
+
 class Driver:
     """Drives the runs of this process."""
 
     def __init__(self, record: Recording, turn: Turn, after: Callable[[str], Awaitable[None]]) -> None:
         self._record, self._turn, self._after = record, turn, after
-        self._active: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._running: dict[tuple[str, str], Activation] = {}
-        self._again: set[tuple[str, str]] = set()
+        self._driven: dict[tuple[str, str], _Driven] = {}
         self._due_at: list[tuple[int, str, str]] = []
         self._timing: asyncio.Task[None] | None = None
         self._timing_until = 0
@@ -124,7 +133,8 @@ class Driver:
             id=entry.id, tenant=tenant, entries=(entry,), claims=claims, put=(row,),
         ))  # fmt: skip
         if isinstance(answer, Appended) and not answer.repeated:
-            self._drive(tenant, row)
+            self._poll(tenant)
+            self._drive((tenant, run), self._activate(tenant, row))
             return run
         return self._known(answer, wanted, run, claims)
 
@@ -150,25 +160,20 @@ class Driver:
         return f"r-{self._record.clock.now() // 1000:011x}{self._record.salt()[:6].hex()}"
 
     # driving ---------------------------------------------------------------------------------------------------------
-    def _drive(self, tenant: str, row: RunRow) -> None:
-        key = (tenant, row.id)
-        self._poll(tenant)
-        task = asyncio.get_running_loop().create_task(self._activate(tenant, row))
-        self._active[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
+    def _drive(self, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
+        driven = self._driven[key] = _Driven(asyncio.get_running_loop().create_task(work))
+        driven.task.add_done_callback(lambda done: self._ended(key, driven, done))
 
-    def _ended(self, key: tuple[str, str], done: asyncio.Task[None]) -> None:
-        self._active.pop(key, None)
-        self._running.pop(key, None)
+    def _ended(self, key: tuple[str, str], driven: _Driven, done: asyncio.Task[None]) -> None:
+        if self._driven.get(key) is driven:
+            del self._driven[key]
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self.crashed[key] = error.error if isinstance(error, Superseded) else error
         if getattr(self.crashed.get(key), "code", "") in LATER:
             self._starved.add(key)  # it stands where its log stands, and is tried again: see `_look`
-        if done.cancelled():
-            self._again.add(key)  # whoever cancelled it, the run is not over: it goes on from its log
-        if key in self._again and not self._closing:
-            self._again.discard(key)
+        # Whoever cancelled it, the run is not over: it goes on from its log.
+        if (driven.again or done.cancelled()) and not self._closing:
             self._wake_if_due(*key)
 
     def wake(self, tenant: str, run: str) -> None:
@@ -176,10 +181,11 @@ class Driver:
         key = (tenant, run)
         if not self.drives(tenant, run):
             return
-        if key in self._active:
-            self._again.add(key)
-            if key in self._running:
-                self._running[key].heed()
+        driven = self._driven.get(key)
+        if driven is not None:
+            driven.again = True
+            if driven.at is not None:
+                driven.at.heed()
             return
         row = self._record.journal.row(tenant, RunRow, run)
         if row is None or (row.review and key not in self._stopping):
@@ -203,9 +209,7 @@ class Driver:
                 await self._activate(tenant, answer.run)
 
         self.crashed.pop(key, None)  # of an earlier driver: it goes on now
-        task = asyncio.get_running_loop().create_task(taken())
-        self._active[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
+        self._drive(key, taken())
 
     async def resume_all(self, tenant: str) -> int:
         """Takes every run that is due, and sets the timers of those that wait. Called once at start."""
@@ -213,7 +217,7 @@ class Driver:
         self._poll(tenant)
         due = [row for state in sorted(DUE) for row in view.rows(RunRow, state=state)]
         for row in due:
-            if not row.review:
+            if not row.review and (tenant, row.id) not in self._driven:
                 self._take(tenant, row)
         for row in view.rows(RunRow, state="waiting"):
             self._timer(tenant, row)
@@ -264,7 +268,7 @@ class Driver:
             for tenant in sorted(self._polled):
                 await asyncio.sleep(0)  # many tenants must not hold up everybody
                 for row in _lying(self._record, tenant):
-                    if (tenant, row.id) not in self._active and (row.state == "ready" or self._due(row)):
+                    if (tenant, row.id) not in self._driven and (row.state == "ready" or self._due(row)):
                         self._wake_if_due(tenant, row.id)
             starved, self._starved = self._starved, set()
             for key in starved:
@@ -276,7 +280,7 @@ class Driver:
             ended: Ending = None
             at: Activation | None = self._turn.activation(tenant, row)
             while at is not None:
-                self._running[key] = at
+                self._driven[key].at = at
                 try:
                     following, ended = await self._turn.one(at)
                 finally:
@@ -285,7 +289,7 @@ class Driver:
         if isinstance(ended, Superseded):
             self.crashed[key] = ended.error
         elif isinstance(ended, RunRow) and ended.state in DUE:
-            self._again.add(key)  # something arrived while it parked
+            self._driven[key].again = True  # something arrived while it parked
         elif isinstance(ended, RunRow):
             self._timer(tenant, ended)
         await self._after(tenant)
@@ -314,8 +318,8 @@ class Driver:
 
     async def settled(self, tenant: str, run: str) -> RunRow:
         """Waits until nobody in this process drives the run; its row then. Raises what crashed its driver."""
-        while (tenant, run) in self._active:
-            await asyncio.wait({self._active[(tenant, run)]})
+        while (tenant, run) in self._driven:
+            await asyncio.wait({self._driven[(tenant, run)].task})
             await asyncio.sleep(0)
         if (tenant, run) in self.crashed:
             raise self.crashed.pop((tenant, run))
@@ -334,9 +338,9 @@ class Driver:
             subjects=(by.id,),
         )  # fmt: skip
         await self._record.write(tenant, event, wakes=(run,), urgent=True)
-        running = self._running.get((tenant, run))
-        if running is not None:
-            running.halting = Halted("stopped", reason)
+        driven = self._driven.get((tenant, run))
+        if driven is not None and driven.at is not None:
+            driven.at.halting = Halted("stopped", reason)
         self.name(tenant, run)
         self._stopping.add((tenant, run))
         try:
@@ -350,7 +354,7 @@ class Driver:
         """Stops driving; runs stay where their log stands and are taken up at the next start."""
         self._closing = True
         own = (t for t in (self._timing, self._polling) if t is not None)
-        tasks = [*self._active.values(), *own]
+        tasks = [*(driven.task for driven in self._driven.values()), *own]
         await _called_off(tasks)
         await _called_off([task for left in self._left.values() for task in left])
 
