@@ -29,6 +29,7 @@ HOUR = 3_600_000_000
 ENDED, WAITING = {"state": "ended"}, {"state": "waiting"}
 APPROVAL, USED = {"kind": "approval", "state": "open"}, {"kind": "approval", "state": "consumed"}
 QUESTION, UNKNOWN = {"kind": "question", "state": "open"}, {"kind": "unknown", "state": "open"}
+REJECTED = {"kind": "approval", "state": "rejected"}
 OTHERWISE = "is not as the log says"
 
 
@@ -65,6 +66,7 @@ def found(living: Lived, kind: Any, change: Any) -> str:
         *[(PendingRow, APPROVAL, {"state": state}) for state in
           ("consumed", "granted", "rejected", "expired", "void", "x")],
         *[(PendingRow, USED, {"state": state}) for state in ("open", "granted", "rejected", "void")],
+        (PendingRow, APPROVAL, {"state": "void", "version": 2}), (PendingRow, REJECTED, {"state": "open"}),
         (PendingRow, APPROVAL, {"version": 5}), (PendingRow, APPROVAL, {"expires": 5}),
         (PendingRow, APPROVAL, {"policies": ("x",)}), (PendingRow, APPROVAL, {"groups": ()}),
         (PendingRow, APPROVAL, {"given": ({"by": "ab"},)}), (PendingRow, QUESTION, {"default": "allow"}),
