@@ -85,6 +85,8 @@ policy = "flyball/starter"
 
 LIMITS = "steps = 1, seconds = 2, tokens = 3, usd = '4', calls = 5, effects = 6"
 DAILY = ", ".join(f"{name}_per_day = {value}" for name, _, value in (part.split() for part in LIMITS.split(", ")))
+CAPS = "open_approvals = 7, asks = 8, denials = 9"
+DAYS = f"{DAILY}, open_approvals = 7, asks_per_day = 8, denials_per_day = 9"
 EVERY = (
     HEAD
     + f"""modules = ["tools"]
@@ -113,10 +115,11 @@ script = "a.toml"
 adapter = "gemini"
 model = "s"
 [limits]
-run = {{ {LIMITS} }}
-agent = {{ {LIMITS} }}
+run = {{ {LIMITS}, {CAPS} }}
+agent = {{ {LIMITS}, {DAYS} }}
+agents = {{ smtp = {{ {DAYS} }} }}
 step = {{ tokens = 3, usd = "4", calls = 5, effects = 6 }}
-tenant = {{ {DAILY} }}
+tenant = {{ {DAYS} }}
 [approvals]
 expires = "1h"
 on_expiry = "escalate"
@@ -238,6 +241,16 @@ def test_the_root_key_stands_beside_the_signer_that_was_named(tmp_path: Path) ->
         ('[journal]\npth = "x"\n', "flyball.toml:5 [journal] pth", "Did you mean path?"),
         ('[models.default]\nadaptor = "x"\n', "flyball.toml:5 [models.default] adaptor", "Did you mean adapter?"),
         ("[limits]\nrun = { step = 4 }\n", "flyball.toml:5 [limits.run] step", "Did you mean steps?"),
+        (
+            "[limits.agents.x]\nusd = '1'\n",
+            "flyball.toml:5 [limits.agents.x] usd",
+            "Known here: steps_per_day",
+        ),
+        (
+            "[limits.agent]\nask_per_day = 1\n",
+            "flyball.toml:5 [limits.agent] ask_per_day",
+            "Did you mean asks_per_day?",
+        ),
         ('[env.prod.journal]\nzzz = "x"\n', "flyball.toml:5 [env.prod.journal] zzz", "Known here: path, synchronous."),
         ("[env.prod]\nflyball = 1\n", "flyball.toml:5 [env.prod] flyball", ""),
         ("[env.prod.env.x]\n", "flyball.toml:4 [env.prod] env", ""),
@@ -300,6 +313,7 @@ def test_overlays_that_are_no_table_are_refused(tmp_path: Path) -> None:
         '[approvals]\non_expiry = "allow"\n',
         '[release]\nwaiting = "moved"\n',
         "[limits]\nrun = { steps = -1 }\n",
+        "[limits.agents.writer]\ndenials_per_day = -1\n",
         "[limits]\nrun = { seconds = inf }\n",
         "[limits]\nrun = { seconds = -1 }\n",
         '[limits]\nrun = { usd = "free" }\n',

@@ -52,6 +52,7 @@ def test_the_journal_in_memory_promises(promise: Promise) -> None:
 @pytest.mark.promise("journal-t1-checks-epochs", case="a_moved_epoch_is_a_conflict")
 @pytest.mark.promise("journal-inbox-moves-no-fence", case="a_parked_run_is_woken")
 @pytest.mark.promise("gate-budgets-are-a-tree", case="a_reservation_is_granted_by_all_nodes_or_none")
+@pytest.mark.promise("gate-caps-per-tenant", case="what_waits_counts_while_it_is_open")
 @pytest.mark.promise("journal-step-recorded-once", case="a_step_is_recorded_once")
 @pytest.mark.promise("journal-readers-have-deadlines", case="a_view_is_a_snapshot")
 @pytest.mark.promise("gate-approval-used-once", case="an_approval_is_consumed_once")

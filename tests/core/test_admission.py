@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flyball.core.admission import MAX_APPEND, Admission, Admitted, RowKey, admit, malformed
 from flyball.core.budget import Amounts, Limit
@@ -402,6 +403,57 @@ def test_a_reservation_can_be_settled_in_its_own_append() -> None:
     assert state.ask(reserve=reserving("k", 94), settle=Settle(id="k")) == Refused(reason="budget", detail="acme:usd")
 
 
+def test_what_is_settled_without_an_amount_was_used_as_it_was_reserved() -> None:
+    state, parts = State(), {"acme": Amounts(ms=5), "acme/r": Amounts(ms=3)}
+    holds = tuple(Hold(node=node, amounts=amounts) for node, amounts in parts.items())
+    state.ask(reserve=Reserve(id="i", holds=holds), settle=Settle(id="i", actual=None))
+    assert [state.row(BudgetRow, n) for n in parts] == [BudgetRow(id=n, spent=parts[n]) for n in parts]
+
+
+# what waits for people ----------------------------------------------------------------------------------------------
+def counting(id: str, state: str = "open", version: int = 1, **limit: int) -> PendingRow:
+    hold = Hold(node="t", amounts=Amounts(asks=1, open_approvals=1), limit=Limit(**limit))
+    return replace(ask_row(state, version=version, counts=(hold,)), id=id)
+
+
+@pytest.mark.promise("gate-caps-per-tenant")
+def test_what_is_asked_counts_until_it_is_open_no_more_and_as_an_ask_after_that() -> None:
+    state = State()
+    state.ask(put=(counting("p", open_approvals=1),))
+    held = Amounts(asks=1, open_approvals=1)
+    assert state.row(BudgetRow, "t") == BudgetRow(id="t", reserved=held)
+    assert state.ask(put=(counting("q", open_approvals=1),)) == Refused(reason="budget", detail="t:open_approvals")
+    assert state.row(PendingRow, "q") is None
+    state.ask(put=(counting("p", version=2),))  # one of two has signed
+    assert state.row(BudgetRow, "t") == BudgetRow(id="t", reserved=held)
+    state.ask(put=(counting("p", "granted", version=3),))
+    assert state.row(BudgetRow, "t") == BudgetRow(id="t", spent=Amounts(asks=1))
+    assert isinstance(state.ask(put=(counting("q", open_approvals=1),)), Admitted)
+    assert state.ask(put=(counting("s", asks=2),)) == Refused(reason="budget", detail="t:asks")
+
+
+def test_what_a_row_counts_as_is_said_once_and_released_once() -> None:
+    state = State()
+    state.ask(put=(counting("p"),))
+    state.ask(put=(replace(counting("p", "granted", version=2), counts=()),))
+    state.ask(consume=Consume(pending="p", version=2, intent="i"))
+    row = state.row(PendingRow, "p")
+    assert row is not None and row.counts == (Hold(node="t", amounts=Amounts(asks=1, open_approvals=1)),)
+    assert state.row(BudgetRow, "t") == BudgetRow(id="t", spent=Amounts(asks=1))
+
+
+def test_what_is_not_open_at_first_counts_nowhere() -> None:
+    state = State()
+    state.ask(put=(counting("p", "void"),))
+    assert state.row(PendingRow, "p") is not None and state.row(BudgetRow, "t") is None
+
+
+def test_what_a_row_counts_as_is_no_negative_amount() -> None:
+    row = ask_row("open", counts=(Hold(node="t", amounts=Amounts(asks=-1)),))
+    answer = malformed(Append(id="a", tenant="acme", put=(row,)))
+    assert answer is not None and answer.reason == "invalid"
+
+
 # properties ---------------------------------------------------------------------------------------------------------
 STEP = st.tuples(st.sampled_from("abcd"), st.integers(0, 40), st.integers(0, 40), st.booleans(), st.booleans())
 
@@ -422,6 +474,20 @@ def test_no_budget_is_overspent_or_negative_under_any_sequence(steps: list[tuple
             assert min(row.reserved.usd, row.spent.usd) >= 0
             assert row.reserved.usd + row.spent.usd <= 100
             assert row.reserved.usd == wanted[row.id]
+
+
+@pytest.mark.promise("gate-caps-per-tenant")
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["open", "void", "rejected"])), max_size=40))
+def test_no_cap_on_what_is_open_is_passed_and_what_is_open_is_what_counts(moves: list[tuple[str, str]]) -> None:
+    state, asked = State(), set[str]()
+    for id, to in moves:
+        before = state.row(PendingRow, id)
+        state.ask(put=(counting(id, to, version=1 if before is None else before.version + 1, open_approvals=3),))
+        asked |= {row.id for row in state.rows.values() if isinstance(row, PendingRow) and row.state == "open"}
+        rows = [row for row in state.rows.values() if isinstance(row, PendingRow)]
+        node = state.row(BudgetRow, "t") or BudgetRow(id="t")
+        assert node.reserved.open_approvals == sum(row.state == "open" for row in rows) <= 3
+        assert node.spent == Amounts(asks=sum(row.state != "open" and row.id in asked for row in rows))
 
 
 ONCE: dict[str, dict[str, Any] | None] = {

@@ -16,11 +16,13 @@ from flyball.core.budget import (
     ZERO,
     Amounts,
     Limit,
+    costless,
     dated,
     exceeded,
     left,
     micro_dollars,
     minus,
+    of_agent,
     plus,
     tightest,
 )
@@ -106,3 +108,14 @@ def test_a_tenant_s_node_is_that_of_the_day_and_others_have_none() -> None:
     day = 86_400_000_000
     assert [dated(TENANT, now) for now in (0, day - 1, day)] == ["tenant/0", "tenant/0", "tenant/1"]
     assert dated("run/r-1", day) == "run/r-1"
+
+
+def test_an_agent_s_node_over_all_runs_is_that_of_the_day_and_its_node_in_a_run_is_not() -> None:
+    day = 86_400_000_000
+    assert [dated(of_agent("writer"), now) for now in (0, day)] == ["agents/writer/0", "agents/writer/1"]
+    assert dated("agent/r-1/1", day) == "agent/r-1/1"
+
+
+def test_caps_alone_limit_nothing_that_an_action_costs() -> None:
+    assert costless(UNLIMITED) and costless(Limit(open_approvals=1, asks=1, denials=1))
+    assert not costless(Limit(usd=0)) and not costless(Limit(ms=1, denials=1))

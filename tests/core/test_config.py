@@ -97,10 +97,15 @@ def test_a_guard_is_described_as_it_would_be_written() -> None:
 
 
 def test_limits_are_described_with_their_unit() -> None:
-    limits = LimitSet(run=Limits(steps=3), step=Limits(calls=2), tenant=Limits(usd="200.00"))
+    own = {"writer": Limits(denials=4, open_approvals=1)}
+    limits = LimitSet(
+        run=Limits(steps=3), step=Limits(calls=2), tenant=Limits(usd="200.00"), each_agent=Limits(asks=6), agents=own
+    )
     written = config.described(msgspec.structs.replace(BARE, limits=limits))
     assert written["limits.run.steps"] == 3 and written["limits.tenant.usd_per_day"] == "200.00"
-    assert written["limits.step.calls"] == 2
+    assert written["limits.step.calls"] == 2 and written["limits.agent.asks_per_day"] == 6
+    assert written["limits.agents.writer.denials_per_day"] == 4
+    assert written["limits.agents.writer.open_approvals"] == 1
 
 
 def test_tenants_and_people_are_described_under_quoted_keys() -> None:

@@ -30,6 +30,7 @@ def test_seconds_and_dollars_become_milliseconds_and_micro_dollars() -> None:
     limit = counted(Limits(steps=8, seconds=1.001, tokens=9, usd="0.20", calls=0, effects=1))
     assert limit == Limit(steps=8, ms=1001, tokens=9, usd=200_000, calls=0, effects=1)
     assert counted(Limits(usd=Decimal("0.05"))).usd == 50_000
+    assert counted(Limits(open_approvals=3, asks=2, denials=0)) == Limit(open_approvals=3, asks=2, denials=0)
 
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -44,6 +45,8 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"steps": -1}, "bad_limit"),
         ({"steps": 2.5}, "bad_limit"),
         ({"calls": True}, "bad_limit"),
+        ({"denials": -1}, "bad_limit"),
+        ({"open_approvals": 1.5}, "bad_limit"),
         ({"seconds": -0.1}, "bad_limit"),
         ({"seconds": True}, "bad_limit"),
         ({"seconds": NAN}, "bad_limit"),

@@ -96,3 +96,28 @@ def test_leaves_of_nothing_that_is_known_change_nothing() -> None:
     state = folded(*(at(kind, "1", {"status": "executed", "pending": "p"}) for kind in kinds))
     assert not (state.runs or state.waits or state.held or state.tainted)
     assert folded(START, at("intent", "1", {"reserved": {"calls": "x"}})).held["r-1/1/0/intent"].reserved == Amounts()
+
+
+COVERS = {"covers": {"cures": ["project/finance"]}}
+ENDINGS = {
+    "rejected": {},
+    "edited": {},
+    "expired": {},
+    "voided": {},
+    "approved": {"by": "ab", "cure": "project/finance"},
+}
+
+
+@pytest.mark.parametrize("how", [*ENDINGS, "run_ended"])
+def test_what_is_asked_counts_while_it_is_open_and_as_an_ask_after_that(how: str) -> None:
+    asked = at("asked", "1#1", {"pending": "p", "kind": "approval", **COVERS})
+    run = folded(START, asked).runs["r-1"]
+    assert (run.asking, run.spent) == (Amounts(asks=1, open_approvals=1), Amounts())
+    over = at(how, "1!1" if how in ENDINGS else "", {"pending": "p", **ENDINGS.get(how, {})})
+    run = folded(START, asked, over, at("run_ended", "")).runs["r-1"]
+    assert (run.asking, run.spent) == (Amounts(), Amounts(asks=1))
+
+
+def test_a_denial_counts_unless_the_denials_were_used_up_before() -> None:
+    run = folded(START, at("decision", "1"), at("decision", "2", {"capped": "tenant/3"})).runs["r-1"]
+    assert run.spent == Amounts(denials=1)

@@ -66,6 +66,7 @@ def found(living: Lived, kind: Any, change: Any) -> str:
         *[(PendingRow, APPROVAL, {"state": state}) for state in
           ("consumed", "granted", "rejected", "expired", "void", "x")],
         *[(PendingRow, USED, {"state": state}) for state in ("open", "granted", "rejected", "void")],
+        (PendingRow, APPROVAL, {"counts": ()}), (PendingRow, QUESTION, {"counts": ()}),
         (PendingRow, APPROVAL, {"state": "void", "version": 2}), (PendingRow, REJECTED, {"state": "open"}),
         (PendingRow, APPROVAL, {"version": 5}), (PendingRow, APPROVAL, {"expires": 5}),
         (PendingRow, APPROVAL, {"policies": ("x",)}), (PendingRow, APPROVAL, {"groups": ()}),

@@ -16,13 +16,14 @@ from flyball.app.custody import root_of, signer_of
 from flyball.app.may import May
 from flyball.app.plugs import adapter
 from flyball.app.project import Project
-from flyball.core.budget import Limit
+from flyball.core.budget import Limit, of_agent, tightest
 from flyball.core.call import Secret, Tenant, Use
+from flyball.core.caps import of_run
 from flyball.core.config import STARTER, Config
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.limits import counted
-from flyball.core.model import ModelConfig
+from flyball.core.model import ModelConfig, nearest
 from flyball.core.policy import GUARDS, Finding, Layer, PolicyError, Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
@@ -150,6 +151,7 @@ def _placed(config: Config, ports: Ports) -> Guards | None:
 
 def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]] = ()) -> Rooms:
     """The rooms over these ports. Nothing runs yet."""
+    _check_agents(config, project)
     record = Recorder(ports.journal, ports.keyring, ports.clock, ports.entropy)
     hidden = Hidden()
     tenants = _tenants(config, hidden)
@@ -246,9 +248,22 @@ def _source(layer: Any, name: str, folder: Path) -> Source:
 
 
 def run_limits(config: Config) -> Mapping[str, Limit]:
-    """The limits of every run, agent, step and tenant that the configuration sets."""
+    """The limits of every run, agent, step and tenant that the configuration sets; `agents/NAME` are those of an agent
+    over all runs, `agents/` those of each that has none of its own."""
     limits = {name: counted(getattr(config.limits, name)) for name in ("run", "agent", "step", "tenant")}
-    return {name: limit for name, limit in limits.items() if limit != Limit() or name == "run"}
+    each = counted(config.limits.each_agent)
+    limits |= {of_agent(name): tightest(each, counted(own)) for name, own in config.limits.agents.items()}
+    limits |= {of_agent(""): each, "run": of_run(limits["run"])}
+    return {name: limit for name, limit in limits.items() if limit != Limit()}
+
+
+def _check_agents(config: Config, project: Project) -> None:
+    for name in config.limits.agents:
+        if name not in project.agents:
+            near, there = nearest(name, project.agents), ", ".join(sorted(project.agents)) or "none"
+            fix = f"Did you mean {near}?" if near else "Name its module under [project] modules in flyball.toml."
+            what = f"[limits.agents.{name}]: there is no agent {name!r}"
+            raise FlyballError("unknown_agent", what, f"there are: {there}", fix)
 
 
 def _tenants(config: Config, hidden: Hidden) -> Callable[[str], Tenant]:

@@ -10,6 +10,7 @@ Rules:
 * A run's epoch and inbox, budgets, reservations, claims and epochs are the writer's own: an append asks for a change of
   them, it never brings their rows.
 * Budgets: settling comes before reserving (what is released is free again), except for one's own reservation.
+* What waits for people counts at its nodes from the append that asks to the one with which it is open no more.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ Stop: TypeAlias = Conflict | Refused | None
 
 _RUN_STATES: Final = states("run")
 _APPROVAL_STATES: Final = states("approval")
+_OPEN: Final = "open"
 _PUT_EVENT: Final[Mapping[str, str]] = {"waiting": "park", "ended": "end"}
 """What a driver says by putting its run in a state; back to running leads only a takeover."""
 _APPROVAL_EVENTS: Final = ("grant", "complete", "reject", "edit", "expire", "void", "consume")
@@ -175,11 +177,13 @@ def _wrong_request(append: Append) -> str:
         return "a claim's scope holds |"
     if append.reserve is not None and any(_out_of_range(hold.amounts) for hold in append.reserve.holds):
         return "a reservation is negative or too large"
-    if append.settle is not None and _out_of_range(append.settle.actual):
+    if append.settle is not None and append.settle.actual is not None and _out_of_range(append.settle.actual):
         return "a settlement is negative or too large"
     for row in append.put:
         if type(row) in OWNED:
             return f"rows of {row.TABLE} are the writer's own"
+        if type(row) is PendingRow and any(_out_of_range(hold.amounts) for hold in row.counts):
+            return "what a row counts as is negative or too large"
         if type(row) is RunRow and row.state not in _RUN_STATES:
             return f"{row.state!r} is no state of a run"
     if len({(type(row), row.id) for row in append.put}) != len(append.put):
@@ -307,21 +311,37 @@ def _reserve(append: Append, draft: _Draft) -> Stop:
     reserve = append.reserve
     if reserve is None:
         return None
-    held = draft.row(HoldRow, reserve.id)
-    # What is kept of a reservation is how much; the limits are the next append's own.
-    holds = tuple([Hold(node=hold.node, amounts=hold.amounts) for hold in reserve.holds])
+    held, holds = draft.row(HoldRow, reserve.id), _kept(reserve.holds)
     if held is not None:
         if held.holds == holds:
             return None
         return Refused(reason="invalid", detail=f"{reserve.id} has another reservation already")
-    for hold in reserve.holds:
+    stop = _grant(reserve.holds, draft)
+    if stop is None:
+        draft.put(HoldRow(id=reserve.id, holds=holds))
+    return stop
+
+
+def _kept(holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
+    """What is kept of a reservation is how much; the limits are the next append's own."""
+    return tuple([Hold(node=hold.node, amounts=hold.amounts) for hold in holds])
+
+
+def _grant(holds: tuple[Hold, ...], draft: _Draft) -> Stop:
+    for hold in holds:
         row = draft.row(BudgetRow, hold.node) or BudgetRow(id=hold.node)
         dimension = exceeded(hold.limit, plus(row.reserved, row.spent), hold.amounts)
         if dimension is not None:
             return Refused(reason="budget", detail=f"{hold.node}:{dimension}")
         draft.put(BudgetRow(id=row.id, reserved=plus(row.reserved, hold.amounts), spent=row.spent))
-    draft.put(HoldRow(id=reserve.id, holds=holds))
     return None
+
+
+def _release(holds: tuple[Hold, ...], actual: Amounts | None, draft: _Draft) -> None:
+    for hold in holds:
+        row = draft.row(BudgetRow, hold.node) or BudgetRow(id=hold.node)
+        used = replace(hold.amounts, open_approvals=0) if actual is None else actual
+        draft.put(BudgetRow(id=row.id, reserved=minus(row.reserved, hold.amounts), spent=plus(row.spent, used)))
 
 
 def _settle(append: Append, draft: _Draft) -> None:
@@ -329,10 +349,7 @@ def _settle(append: Append, draft: _Draft) -> None:
     held = draft.row(HoldRow, settle.id) if settle is not None else None
     if settle is None or held is None:
         return  # settled before, or nothing was reserved: the first settlement stands
-    for hold in held.holds:
-        row = draft.row(BudgetRow, hold.node) or BudgetRow(id=hold.node)
-        reserved = minus(row.reserved, hold.amounts)
-        draft.put(BudgetRow(id=row.id, reserved=reserved, spent=plus(row.spent, settle.actual)))
+    _release(held.holds, settle.actual, draft)
     draft.drop(held)
 
 
@@ -378,7 +395,12 @@ def _put_pending(row: PendingRow, draft: _Draft) -> Stop:
             return Conflict(what="pending", held=str(stored.version), detail=row.id)
         if row.state != stored.state and not _may_become(stored.state, row.state):
             return Conflict(what="pending", held=stored.state, detail=row.id)
-    draft.put(row)
+    if stored is None:
+        draft.put(replace(row, counts=_kept(row.counts)) if row.counts else row)
+        return _grant(row.counts, draft) if row.state == _OPEN else None
+    if stored.state == _OPEN != row.state:
+        _release(stored.counts, None, draft)
+    draft.put(replace(row, counts=stored.counts) if row.counts != stored.counts else row)
     return None
 
 

@@ -2,6 +2,7 @@
 
 Nodes form the path tenant > agent > run > step. A reservation is granted by every node on the path or by none.
 Amounts are counts, tokens, micro-dollars and milliseconds; `NO_LIMIT` in a limit means that this dimension is free.
+Besides what actions cost, nodes count what people are asked and what is denied: see `core.caps`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import msgspec
 
 from flyball.core.errors import FlyballError
 
-DIMENSIONS: Final = ("steps", "calls", "effects", "tokens", "usd", "ms")
+COSTS: Final = ("steps", "calls", "effects", "tokens", "usd", "ms")
+CAPS: Final = ("open_approvals", "asks", "denials")
+DIMENSIONS: Final = COSTS + CAPS
 NO_LIMIT: Final = -1
 MICRO: Final = 1_000_000
 _MOST: Final = 2**63 - 1
@@ -21,7 +24,7 @@ _MOST: Final = 2**63 - 1
 _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
-class Amounts(msgspec.Struct, frozen=True, kw_only=True):
+class Amounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much of each dimension; `usd` in micro-dollars, `ms` in milliseconds."""
 
     steps: int = 0
@@ -30,9 +33,12 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     usd: int = 0
     ms: int = 0
+    open_approvals: int = 0
+    asks: int = 0
+    denials: int = 0
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The most of each dimension; NO_LIMIT where there is none."""
 
     steps: int = NO_LIMIT
@@ -41,22 +47,32 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = NO_LIMIT
     usd: int = NO_LIMIT
     ms: int = NO_LIMIT
+    open_approvals: int = NO_LIMIT
+    asks: int = NO_LIMIT
+    denials: int = NO_LIMIT
 
 
 TENANT: Final = "tenant"
 """The node of the tenant's limits, which hold for one day each."""
+_AGENTS: Final = "agents/"
 _DAY_US: Final = 86_400_000_000
 ZERO: Final = Amounts()
 UNLIMITED: Final = Limit()
 
 
-def dated(node: str, now: int) -> str:
-    """The node that a reservation made `now` (microseconds) stands at: the tenant's is that of the day, in UTC.
+def of_agent(name: str) -> str:
+    """The node of an agent's limits over all runs of a tenant, which hold for one day each."""
+    return f"{_AGENTS}{name}"
 
-    >>> dated("tenant", 3 * 86_400_000_000 + 5), dated("run/r-1", 5)
-    ('tenant/3', 'run/r-1')
+
+def dated(node: str, now: int) -> str:
+    """The node that a reservation made `now` (microseconds) stands at: the tenant's and an agent's are those of the
+    day, in UTC.
+
+    >>> dated("tenant", 3 * 86_400_000_000 + 5), dated("agents/writer", 5), dated("run/r-1", 5)
+    ('tenant/3', 'agents/writer/0', 'run/r-1')
     """
-    return f"{node}/{now // _DAY_US}" if node == TENANT else node
+    return f"{node}/{now // _DAY_US}" if node == TENANT or node.startswith(_AGENTS) else node
 
 
 def plus(a: Amounts, b: Amounts) -> Amounts:
@@ -64,6 +80,7 @@ def plus(a: Amounts, b: Amounts) -> Amounts:
     return Amounts(
         steps=a.steps + b.steps, calls=a.calls + b.calls, effects=a.effects + b.effects,
         tokens=a.tokens + b.tokens, usd=a.usd + b.usd, ms=a.ms + b.ms,
+        open_approvals=a.open_approvals + b.open_approvals, asks=a.asks + b.asks, denials=a.denials + b.denials,
     )  # fmt: skip
 
 
@@ -72,6 +89,8 @@ def minus(a: Amounts, b: Amounts) -> Amounts:
     return Amounts(
         steps=max(0, a.steps - b.steps), calls=max(0, a.calls - b.calls), effects=max(0, a.effects - b.effects),
         tokens=max(0, a.tokens - b.tokens), usd=max(0, a.usd - b.usd), ms=max(0, a.ms - b.ms),
+        open_approvals=max(0, a.open_approvals - b.open_approvals), asks=max(0, a.asks - b.asks),
+        denials=max(0, a.denials - b.denials),
     )  # fmt: skip
 
 
@@ -85,6 +104,11 @@ def exceeded(limit: Limit, used: Amounts, wanted: Amounts) -> str | None:
         if most != NO_LIMIT and more > 0 and getattr(used, dimension) + more > most:
             return dimension
     return None
+
+
+def costless(limit: Limit) -> bool:
+    """Is nothing that an action costs limited?"""
+    return all(getattr(limit, d) == NO_LIMIT for d in COSTS)
 
 
 def left(limit: Limit, used: Amounts) -> Limit:

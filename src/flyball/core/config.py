@@ -34,6 +34,8 @@ NamedPolicy: TypeAlias = Literal["flyball/starter"]
 HOUR_MS: Final = 3_600_000
 # Fields of a model's record that no file sets.
 _NOT_WRITTEN: Final = frozenset({"name", "temperature_milli", "connect", "limit_field", "price"})
+OPEN: Final = "open_approvals"
+"""The limit that is of no day: how many approvals may wait for people at once."""
 LONGEST_MS: Final = 3650 * 24 * HOUR_MS
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -86,13 +88,16 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitSet(msgspec.Struct, frozen=True, kw_only=True):
-    """The most that one run, one agent, one step with all its attempts and (per day) one tenant may use, unless
-    something asks for less."""
+    """The most that one run, one agent in a run, one step with all its attempts and (per day) one tenant may use,
+    unless something asks for less. `each_agent` is per day over all runs of a tenant, and so are `agents` by name: the
+    stricter of the two counts. For a run see also `core.caps.of_run`."""
 
     run: Limits = Limits()
     agent: Limits = Limits()
     step: Limits = Limits()
     tenant: Limits = Limits()
+    each_agent: Limits = Limits()
+    agents: Mapping[str, Limits] = {}
 
 
 class Approvals(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,8 +272,11 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "models": {name: _model(model) for name, model in config.models.items()},
         "keys": _plain(config.keys),
         "limits": {
-            **{name: _plain(getattr(config.limits, name)) for name in ("run", "agent", "step")},
-            "tenant": {f"{name}_per_day": value for name, value in _plain(config.limits.tenant).items()},
+            "run": _plain(config.limits.run),
+            "agent": _plain(config.limits.agent) | _by_day(config.limits.each_agent),
+            "step": _plain(config.limits.step),
+            "tenant": _by_day(config.limits.tenant),
+            "agents": {name: _by_day(limits) for name, limits in config.limits.agents.items()},
         },
         "approvals": _plain(config.approvals),
         "release": _plain(config.release),
@@ -283,6 +291,10 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "guards": {name: _guard(guard) for name, guard in config.guards.items()},
     }
     yield from _leaves((), plain)
+
+
+def _by_day(limits: Limits) -> dict[str, Any]:
+    return {name if name == OPEN else f"{name}_per_day": value for name, value in _plain(limits).items()}
 
 
 def _model(model: ModelConfig) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A reservation at one node of the budget path."""
 
     node: str
@@ -88,10 +88,11 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """What an intent really used; the rest of its reservation is released. Settling twice changes nothing."""
+    """What an intent really used (None: what was reserved at each node); the rest of its reservation is released.
+    Settling twice changes nothing."""
 
     id: str
-    actual: Amounts = ZERO
+    actual: Amounts | None = ZERO
 
 
 class Consume(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +134,8 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
     """Something a run waits for: an approval, a person's answer, a timer, an unknown outcome.
 
     `groups` holds the cures still needed as `layer/group[:n]`; `given` the signed-off parts as plain data
-    (`{by, cure, key, sig}`; by is a pseudonym). `record` is the `asked` record that holds what is shown.
+    (`{by, cure, key, sig}`; by is a pseudonym). `record` is the `asked` record that holds what is shown. `counts` is
+    what it holds at budget nodes while it is open; after that its asks are spent and it is no open approval any more.
     """
 
     TABLE: ClassVar[str] = "pending"
@@ -151,6 +153,7 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
     expires: int = 0
     default: str = "deny"
     intent: str = ""
+    counts: tuple[Hold, ...] = ()
 
 
 class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,15 @@ from decimal import Decimal
 
 import msgspec
 
-from flyball.core.budget import MICRO, NO_LIMIT, Limit, micro_dollars
+from flyball.core.budget import CAPS, MICRO, NO_LIMIT, Limit, micro_dollars
 from flyball.core.errors import FlyballError
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The most a run or an agent may use; None: no limit of its own. `usd` in dollars as text or Decimal, no float."""
+    """The most a run or an agent may use; None: no limit of its own. `usd` in dollars as text or Decimal, no float.
+
+    `open_approvals` may wait for people at once, `asks` (approvals and questions) be put to them, `denials` be told.
+    """
 
     steps: int | None = None
     seconds: float | None = None
@@ -20,11 +23,14 @@ class Limits(msgspec.Struct, frozen=True):
     usd: str | Decimal | None = None
     calls: int | None = None
     effects: int | None = None
+    open_approvals: int | None = None
+    asks: int | None = None
+    denials: int | None = None
 
     def __post_init__(self) -> None:
         if self.usd is not None:
             micro_dollars(self.usd)
-        for name in ("steps", "tokens", "calls", "effects"):
+        for name in ("steps", "tokens", "calls", "effects", *CAPS):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise FlyballError("bad_limit", f"{name}={value!r} is no limit", fix="write a whole number from 0")
@@ -44,6 +50,7 @@ def counted(limits: Limits | None) -> Limit:
         steps=whole(limits.steps), tokens=whole(limits.tokens), calls=whole(limits.calls),
         effects=whole(limits.effects), ms=NO_LIMIT if limits.seconds is None else round(limits.seconds * 1000),
         usd=NO_LIMIT if limits.usd is None else micro_dollars(limits.usd),
+        **{name: whole(getattr(limits, name)) for name in CAPS},
     )  # fmt: skip
 
 
@@ -57,4 +64,5 @@ def written(limit: Limit) -> Limits:
         steps=none(limit.steps), tokens=none(limit.tokens), calls=none(limit.calls), effects=none(limit.effects),
         seconds=None if limit.ms == NO_LIMIT else limit.ms / 1000,
         usd=None if limit.usd == NO_LIMIT else str(Decimal(limit.usd) / MICRO),
+        **{name: none(getattr(limit, name)) for name in CAPS},
     )  # fmt: skip

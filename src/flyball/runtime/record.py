@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from flyball.core.approval import cure_names
 from flyball.core.budget import Amounts
+from flyball.core.caps import DENIAL, counted_at
 from flyball.core.commitment import SALT_BYTES, pseudonym
 from flyball.core.doubt import held_again, meaning, question
 from flyball.core.effect import Isolation
@@ -316,12 +317,24 @@ class Recorder:
     async def _blocked(self, p: Proposal, facts: Mapping[str, Any], private: Mapping[str, Any], b: Blocked) -> Blocked:
         # A replay tells the flow the same words: it may have put them into what it did next.
         told = {"what": b.what, "why": b.why, "fix": b.fix, "policies": b.policies, "cures": b.cures}
-        event = Event(
+        place, event = p.place, Event(
             kind="decision", run=p.place.run, path=p.place.path, attempt=p.attempt, facts=facts,
             private={**private, "told": told}, subjects=p.place.subjects,
         )  # fmt: skip
-        await self.write(p.place.tenant, event, fence=p.place.fence)
         b.action = event.id
+        holds, entry = counted_at(place.holds, DENIAL, self.clock.now()), self.seal(place.tenant, event)
+        answer = await self.append(Append(
+            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence,
+            reserve=Reserve(id=entry.id, holds=holds) if holds else None,
+            settle=Settle(id=entry.id, actual=None) if holds else None,
+        ))  # fmt: skip
+        if isinstance(answer, Refused) and answer.reason == "budget":
+            # Recorded all the same, uncounted: it ends whose denials are used up, at a replay too.
+            node = answer.detail.rpartition(":")[0]
+            b.data = {**b.data, "capped": node}
+            await self.write(place.tenant, replace(event, facts={**facts, "capped": node}), fence=place.fence)
+        elif not isinstance(answer, Appended):
+            raise Superseded(refusal(answer)) if place.fence else refusal(answer)
         return b
 
     # parts of a record ---------------------------------------------------------------------------------------------

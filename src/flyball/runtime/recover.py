@@ -241,7 +241,7 @@ def blocked_again(decision: Opened) -> Blocked:
         cures=tuple(said.get("cures", facts["cures"])), action=decision.id, what=said.get("what", ""),
         why=said.get("why", ""), fix=said.get("fix", ""),
     )  # fmt: skip
-    told.data = {**told.data, **({"node": facts["node"]} if "node" in facts else {})}
+    told.data = {**told.data, **{name: facts[name] for name in ("node", "capped") if name in facts}}
     return told
 
 

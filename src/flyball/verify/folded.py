@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from flyball.core.budget import Amounts, minus, plus
+from msgspec.structs import replace
+
+from flyball.core.approval import unmet
+from flyball.core.budget import ZERO, Amounts, minus, plus
+from flyball.core.caps import APPROVAL, DENIAL, QUESTION
 from flyball.core.outcome import amounts_of
 from flyball.core.record import record_id
 from flyball.core.steps import bare
-from flyball.verify.leaf import Leaf, table, text
+from flyball.verify.leaf import Leaf, table, text, texts
 from flyball.verify.runs import DRIVEN
 
 _SETTLES: Final = frozenset({"rejected", "edited", "expired", "voided", "answered"})
@@ -25,7 +29,8 @@ _BEFORE: Final = DRIVEN - {"marker", "run_continued"}
 @dataclass(slots=True)
 class Run:
     """A run: its start and what followed. `since` are the least index, and one more than the greatest, after which
-    the records of its present generation begin; `parked` is the epoch of the driver that parked it."""
+    the records of its present generation begin; `parked` is the epoch of the driver that parked it; `asking` is what
+    is open counts as at its budget."""
 
     leaf: Leaf
     release: str
@@ -35,11 +40,12 @@ class Run:
     since: tuple[int, int] = (-1, 0)
     last: int = -1
     spent: Amounts = Amounts()
+    asking: Amounts = Amounts()
 
 
 @dataclass(slots=True)
 class Waits:
-    """Something that was asked, what people said, and how often that changed it."""
+    """Something that was asked, what people said, how often that changed it, and what it counts as while it is open."""
 
     leaf: Leaf
     given: list[dict[str, Any]] = field(default_factory=list)
@@ -47,6 +53,7 @@ class Waits:
     used: str = ""
     late: bool = False
     decided: int = 0
+    counts: Amounts = Amounts()
 
 
 class Intent(NamedTuple):
@@ -78,8 +85,8 @@ class Folded:
         self._by_kind: Mapping[str, Callable[[Leaf], None]] = {
             "run_started": self._started, "run_parked": self._parked, "run_moved": self._run_moved,
             "run_continued": self._continued,
-            "run_ended": self._ended, "intent": self._intent, "outcome": self._outcome, "late": self._late,
-            "resolution": self._resolution, "asked": self._asked, "approved": self._approved,
+            "run_ended": self._ended, "decision": self._denied, "intent": self._intent, "outcome": self._outcome,
+            "late": self._late, "resolution": self._resolution, "asked": self._asked, "approved": self._approved,
             **dict.fromkeys(_SETTLES, self._settled),
             "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
             "release_loaded": self._loaded,
@@ -116,6 +123,12 @@ class Folded:
         if leaf.run in self.runs:
             run = self.runs[leaf.run]
             run.reason, run.ended = text(leaf.facts, "reason"), leaf.time
+        for waits in self._asked_in.get(leaf.run, ()):
+            self._close(waits)
+
+    def _denied(self, leaf: Leaf) -> None:
+        if "capped" not in leaf.facts:
+            self._spend(leaf.run, DENIAL)
 
     def _intent(self, leaf: Leaf) -> None:
         reads = text(leaf.facts, "action_kind") in ("tool", "context")
@@ -148,7 +161,7 @@ class Folded:
         known = self._intents.get(intent)
         tainting = text(leaf.facts, "code") == "untrusted" and text(leaf.facts, "status") == "executed"
         if known is not None and known.reads and tainting:
-            for run in self._of(leaf.run):  # an action within a run taints that run too
+            for run in self.of(leaf.run):  # an action within a run taints that run too
                 self.tainted.update((f"taint:{run.leaf.run}", f"taint:{text(run.leaf.facts, 'parent')}"))
 
     def _resolution(self, leaf: Leaf) -> None:
@@ -166,19 +179,25 @@ class Folded:
 
     def _settle(self, intent: str, spent: Amounts) -> None:
         held = self.held.pop(intent, None)
-        for run in self._of(held.run) if held is not None else ():
+        if held is not None:
+            self._spend(held.run, spent)
+
+    def _spend(self, id: str, spent: Amounts) -> None:
+        for run in self.of(id):
             run.spent = plus(run.spent, spent)
 
-    def _of(self, id: str) -> Iterator[Run]:
-        # What an action within a run does, that run does besides the action's own.
+    def of(self, id: str) -> Iterator[Run]:
+        """A run, and the one that it acts within: what an action does, that run does besides the action's own."""
         run = self.runs.get(id)
         for one in (run, self.runs.get(text(run.leaf.facts, "parent")) if run is not None else None):
             if one is not None:
                 yield one
 
     def _asked(self, leaf: Leaf) -> None:
-        self.waits[text(leaf.facts, "pending")] = waits = Waits(leaf)
+        self.waits[text(leaf.facts, "pending")] = waits = Waits(leaf, counts=counted(text(leaf.facts, "kind")))
         self._asked_in.setdefault(leaf.run, []).append(waits)
+        for run in self.of(leaf.run):
+            run.asking = plus(run.asking, waits.counts)
         intent = record_id(leaf.run, bare(leaf.path), leaf.attempt, "intent")
         released = self._released.get(intent, Amounts())
         if contradicts(leaf) and released != Amounts():  # held again until somebody says whether it happened after all
@@ -189,11 +208,20 @@ class Folded:
         if waits is not None:
             waits.given.append({n: leaf.facts[n] for n in ("by", "cure", "key", "sig") if n in leaf.facts})
             waits.decided += 1
+            if not unmet(texts(table(waits.leaf.facts, "covers"), "cures"), waits.given):
+                self._close(waits)
+
+    def _close(self, waits: Waits) -> None:
+        for run in self.of(waits.leaf.run):
+            run.asking = minus(run.asking, waits.counts)
+            run.spent = plus(run.spent, replace(waits.counts, open_approvals=0))
+        waits.counts = ZERO
 
     def _settled(self, leaf: Leaf) -> None:
         waits = self.waits.get(text(leaf.facts, "pending"))
         if waits is not None:
             waits.settled, waits.decided = leaf.kind, waits.decided + 1
+            self._close(waits)
 
     def _key(self, leaf: Leaf) -> None:
         self._count("directory")
@@ -214,6 +242,11 @@ class Folded:
     def _loaded(self, leaf: Leaf) -> None:
         for digest in (text(leaf.facts, "digest"), *table(leaf.facts, "parts").values()):
             self.content[str(digest)] = leaf.id
+
+
+def counted(kind: str) -> Amounts:
+    """What something that is asked counts as at its run; what became of an action is asked whatever it counts as."""
+    return {"approval": APPROVAL, "question": QUESTION}.get(kind, ZERO)
 
 
 def contradicts(asked: Leaf) -> bool:

@@ -4,7 +4,8 @@ Rules:
 
 * A row is what its leaves make of it; a row without leaves, or leaves without their row, are differences.
 * What no leaf says is not compared: sessions, a run's inbox and wake time, the value of a business key, when a key was
-  made, and what a tenant or an agent has spent in all. They say what may happen next, never what happened.
+  made, and what a tenant or an agent has spent, asked and been denied in all. They say what may happen next, never what
+  happened.
 * Times in rows are the clock's before the record was sealed: they may differ by `SLACK_US`.
 """
 
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from flyball.core.approval import leaf_cure, unmet
-from flyball.core.budget import Amounts, plus
+from flyball.core.budget import ZERO, Amounts, plus
 from flyball.core.doubt import STANDS
 from flyball.core.errors import FlyballError
 from flyball.core.journal import (
@@ -36,7 +39,7 @@ from flyball.core.lifecycle import LIVE
 from flyball.core.note import VerifierKey, open_checkpoint
 from flyball.core.record import record_id
 from flyball.core.steps import bare
-from flyball.verify.folded import Folded, Intent, Run, Waits, contradicts
+from flyball.verify.folded import Folded, Intent, Run, Waits, contradicts, counted
 from flyball.verify.leaf import Leaf, number, table, text, texts
 from flyball.verify.tree import Tree
 
@@ -104,15 +107,18 @@ class Rows:
         return [id for id, intent in self._folded.held.items() if intent.reserved != Amounts()]
 
     def _budgets(self) -> Iterable[str]:
-        return self._reserved.keys() | {f"run/{id}" for id, run in self._folded.runs.items() if run.spent != Amounts()}
+        used = {f"run/{id}" for id, run in self._folded.runs.items() if (run.spent, run.asking) != (ZERO, ZERO)}
+        return self._reserved.keys() | used
 
     def _budget(self, row: BudgetRow, _: str) -> str:
-        if row.reserved != self._reserved.get(row.id, Amounts()):
+        held = self._reserved.get(row.id, ZERO)
+        kind, _, id = row.id.partition("/")
+        run = self._folded.runs.get(id) if kind == "run" else None
+        # Whether a tenant or an agent had a cap when something was asked no leaf says.
+        costs = replace(row.reserved, open_approvals=0, asks=0, denials=0)
+        if (row.reserved != plus(held, run.asking)) if run is not None else (costs != held):
             return "has reserved what no reservation says"
-        run = self._folded.runs.get(row.id.removeprefix("run/"))
-        if row.id.startswith("run/") and (run is None or run.spent != row.spent):
-            return "is not what its outcomes used"
-        return ""
+        return "is not what its outcomes used" if kind == "run" and (run is None or run.spent != row.spent) else ""
 
     def _checkpoint(self, row: CheckpointRow, _: str) -> str:
         try:
@@ -147,6 +153,7 @@ class Rows:
         # An end of the run, which is no decision about what waits, voids what is open.
         voided = row.state == "void" and not waits.settled
         same = same and row.version == 1 + waits.decided + voided
+        same = same and self._counts(row)
         intent, cures = waits.used, row.groups
         if row.kind != "approval":
             default = STANDS if contradicts(waits.leaf) else "deny"
@@ -155,6 +162,11 @@ class Rows:
             intent = record_id(row.run, bare(row.path), waits.leaf.attempt, "intent")
         same = same and row.intent == intent and self._is_asked_of(cures, waits)
         return not (same and self._stands(row, waits))
+
+    def _counts(self, row: PendingRow) -> bool:
+        amounts = counted(row.kind)
+        told = {hold.node: hold.amounts for hold in row.counts if hold.node.startswith("run/")}
+        return told == ({f"run/{run.leaf.run}": amounts for run in self._folded.of(row.run)} if amounts != ZERO else {})
 
     def _is_asked_of(self, cures: Sequence[str], waits: Waits) -> bool:
         if text(waits.leaf.facts, "kind") != "unknown":

@@ -33,6 +33,7 @@ from flyball.adapters.config_toml.shape import (
 from flyball.adapters.config_toml.text import key_lines, parsed, text_of
 from flyball.core.config import (
     FORMAT,
+    OPEN,
     Approvals,
     Config,
     Context,
@@ -60,6 +61,7 @@ from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 
 FILE_NAME: Final = "flyball.toml"
+_PER_DAY: Final = "_per_day"
 # Where the providers' own programs look for their keys.
 _KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
 
@@ -287,9 +289,18 @@ def _guard(name: str, table: dict[str, Any], root: At) -> GuardConfig:
 
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:
-    tenant = {key.removesuffix("_per_day"): value for key, value in table.get("tenant", {}).items()}
-    own = {name: Limits(**table.get(name, {})) for name in ("run", "agent", "step")}
-    return LimitSet(**own, tenant=Limits(**tenant))
+    agent = table.get("agent", {})
+    over_all = {key: value for key, value in agent.items() if key == OPEN or key.endswith(_PER_DAY)}
+    in_run = {key: value for key, value in agent.items() if key not in over_all}
+    return LimitSet(
+        run=Limits(**table.get("run", {})), agent=Limits(**in_run), step=Limits(**table.get("step", {})),
+        tenant=_by_day(table.get("tenant", {})), each_agent=_by_day(over_all),
+        agents={name: _by_day(own) for name, own in table.get("agents", {}).items()},
+    )  # fmt: skip
+
+
+def _by_day(table: dict[str, Any]) -> Limits:
+    return Limits(**{key.removesuffix(_PER_DAY): value for key, value in table.items()})
 
 
 def _in_ms(table: dict[str, Any], key: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from flyball.core.budget import micro_dollars
 from flyball.core.config import (
+    OPEN,
     Handle,
     NamedPolicy,
     OnExpiry,
@@ -298,6 +299,9 @@ _LIMITS: Final[dict[str, Reader]] = {
 }  # fmt: skip
 
 _CREDENTIAL: Final[dict[str, Reader]] = {"owner": _person}
+_CAPS: Final[dict[str, Reader]] = {"asks": _whole(0), "denials": _whole(0)}
+_OPEN: Final[dict[str, Reader]] = {OPEN: _whole(0)}
+_DAY: Final[dict[str, Reader]] = {f"{name}_per_day": read for name, read in (_LIMITS | _CAPS).items()} | _OPEN
 
 TABLES: Final[dict[str, Any]] = {
     "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _choice(NamedPolicy)},
@@ -310,7 +314,7 @@ TABLES: Final[dict[str, Any]] = {
     }),
     "keys": {"root": read_handle},
     "limits": {
-        "run": _LIMITS, "agent": _LIMITS, "tenant": {f"{name}_per_day": read for name, read in _LIMITS.items()},
+        "run": _LIMITS | _CAPS | _OPEN, "agent": _LIMITS | _DAY, "agents": Each(_DAY), "tenant": _DAY,
         # How long a step takes is its tool's timeout, and it is one step.
         "step": {name: _LIMITS[name] for name in ("tokens", "usd", "calls", "effects")},
     },

@@ -149,7 +149,11 @@ async def budget(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
         for row in office.budgets.list(tenant=caller.by.tenant)
     ]
     shown = {name: _limits(getattr(limits, name)) for name in ("run", "agent", "step", "tenant")}
-    return {"budgets": nodes, "limits": shown, "micro": MICRO, "prices": office.rooms.ports.prices.digest}
+    agents = {name: _limits(own) for name, own in {"": limits.each_agent, **limits.agents}.items()}
+    return {
+        "budgets": nodes, "limits": shown, "agents": {name: own for name, own in agents.items() if own},
+        "micro": MICRO, "prices": office.rooms.ports.prices.digest,
+    }  # fmt: skip
 
 
 def _limits(limits: Any) -> dict[str, Any]:

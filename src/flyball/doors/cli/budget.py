@@ -18,13 +18,17 @@ def command() -> None:
 @command.command("show")
 @pass_shell
 def show(shell: Shell) -> None:
-    """Show every budget: of tenants by day, of runs, of agents in runs."""
+    """Show every budget: of tenants and agents by day, of runs, of agents in runs."""
     told = ask(shell, "budget")
 
     def tell(screen: Screen) -> None:
         for name, limits in told["limits"].items():
             words = ", ".join(f"{key} {value}" for key, value in limits.items())
             screen.line(f"limits of each {name}: {words or 'none'}", "dim")
+        for name, limits in told["agents"].items():
+            words = ", ".join(f"{key} {value}" for key, value in limits.items())
+            who = f"agent {name}" if name else "each agent"
+            screen.line(f"limits of {who} over all runs, by day: {words}", "dim")
         screen.line(f"prices: table {told['prices']}", "dim")
         rows = [(b["node"], amounts(b["spent"]), amounts(b["reserved"])) for b in told["budgets"]]
         screen.table(("budget", "spent", "reserved"), rows)

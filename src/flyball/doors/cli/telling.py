@@ -40,7 +40,8 @@ def amounts(used: Mapping[str, int]) -> str:
 def _amount(name: str, value: int) -> str:
     if name == "usd":
         return dollars(value)
-    return f"{value / 1000:g} s" if name == "ms" else f"{value} {name if value != 1 else name.rstrip('s')}"
+    words = name.replace("_", " ")
+    return f"{value / 1000:g} s" if name == "ms" else f"{value} {words if value != 1 else words.rstrip('s')}"
 
 
 def short(value: Any, most: int = LONG) -> str:

@@ -23,6 +23,7 @@ import msgspec
 
 from flyball.core.approval import approvals, cure_names, filled, over, slots
 from flyball.core.attested import DECISIONS, key_objection, misstated, unapproved
+from flyball.core.caps import APPROVAL, counted_at, full
 from flyball.core.commitment import commit
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.guard import GUARD_BLOCKED
@@ -50,13 +51,11 @@ def nobody(_: str, __: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """How the project asks: expiry in milliseconds, caps per run, whether a directory of people is configured; `owners`
-    says whose credentials are, by tenant and names."""
+    """How the project asks: expiry in milliseconds, whether a directory of people is configured; `owners` says whose
+    credentials are, by tenant and names."""
 
     expires_ms: int = 48 * 3_600_000
     on_expiry: str = "deny"
-    most_open: int = 20
-    most_denials: int = 20
     directory: bool = False
     owners: Callable[[str, tuple[str, ...]], tuple[str, ...]] = nobody
 
@@ -85,7 +84,7 @@ class Approve:
         if ruled.decision.outcome != "require_approval":
             return False
         row = self._latest(ruled.proposal)
-        return (row is None or row.state == "void") and self._cap(ruled) is None
+        return (row is None or row.state == "void") and self._objection(ruled) is None
 
     async def lift(self, ruled: Ruled) -> Blocked | Pending | Again | tuple[Ruled, Lifted | None]:
         """Blocked, waiting, to be decided again, or free to go on (with the approval that T1 must use up)."""
@@ -123,7 +122,7 @@ class Approve:
 
     # asking ----------------------------------------------------------------------------------------------------------
     async def _ask(self, ruled: Ruled, before: PendingRow | None) -> Blocked | Pending:
-        objection = self._cap(ruled)
+        objection = self._objection(ruled)
         if objection is not None:
             return await self._block(ruled, objection)
         p, place = ruled.proposal, ruled.proposal.place
@@ -139,6 +138,7 @@ class Approve:
             id=row_id, run=place.run, path=place.path, kind="approval", state="open", over=over(covers),
             record=f"{place.run}/{place.path}#{number}/{p.attempt}/asked", groups=tuple(covers["cures"]),
             policies=tuple(ruled.decision.determining), expires=expires, default=self._asking.on_expiry,
+            counts=counted_at(place.holds, APPROVAL, self._record.clock.now()),
         )  # fmt: skip
         show, whose = shown(ruled, self._owners(p)), self._whose(p)
         event = Event(
@@ -154,6 +154,9 @@ class Approve:
             id=entry.id, tenant=place.tenant, fence=place.fence, put=(row,),
             entries=(entry,),
         ))  # fmt: skip
+        if isinstance(answer, Refused) and answer.reason == "budget":
+            what = full(answer.detail, row.counts, place.run)
+            return await self._block(ruled, Blocked("policy_denied", what=what))
         if not isinstance(answer, Appended):
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
             # Nothing is recorded: told as a refusal it would be another one at the next replay.
@@ -167,13 +170,10 @@ class Approve:
         """Whose credentials the action uses now, by pseudonym."""
         return sorted(self._record.person(p.place.tenant, name) for name in self._owners(p))
 
-    def _cap(self, ruled: Ruled) -> Blocked | None:
+    def _objection(self, ruled: Ruled) -> Blocked | None:
         p, place = ruled.proposal, ruled.proposal.place
         if critical(p, ruled.decision.arguments) in place.rejected:
             return Blocked("approval_rejected", what=f"{p.action.name} with these arguments was rejected in this run")
-        open_rows = self._record.journal.view(place.tenant).rows(PendingRow, run=place.run, state="open")
-        if len(open_rows) >= self._asking.most_open:
-            return Blocked("policy_denied", what=f"{len(open_rows)} approvals of this run are open already")
         if self._asking.directory and not self._eligible(ruled):
             return Blocked("policy_denied", what=f"nobody can approve {p.action.name}",
                            cures=cure_names(ruled.decision), fix="flyball key create NAME --group GROUP")  # fmt: skip

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from flyball.core.budget import TENANT, UNLIMITED, ZERO, Amounts, Limit, dated, left, plus, tightest
+from flyball.core.budget import NO_LIMIT, UNLIMITED, ZERO, Amounts, Limit, costless, left, of_agent, plus, tightest
 from flyball.core.doubt import outlives
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.guard import Screened
 from flyball.core.identity import Authority
-from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, Row, RunRow
+from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, Refused, Row, RunRow
 from flyball.core.origin import Origins, untrusted, with_output, with_request
 from flyball.core.outcome import Past
 from flyball.core.proposal import Performer, Place, Proposal
@@ -33,11 +33,11 @@ from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.snapshot import Snapshot, Trusted, handed_on, taken
+from flyball.runtime.flow.standing import Standing
 from flyball.runtime.flow.step import Halted, Suspended, lost
 
 Govern = Callable[[Proposal, Past], Awaitable[Governed[Any]]]
 MOST_STEPS = 10_000
-MOST_DENIALS = 20
 
 
 @dataclass(slots=True)
@@ -78,7 +78,8 @@ class Activation:
         self.agent_limit: Limit = UNLIMITED
         self.above: tuple[str, Limit] | None = None
         self.step_limit: Limit = UNLIMITED
-        self.tenant_limit: Limit = UNLIMITED
+        self.day_limits: Mapping[str, Limit] = {}
+        self.standing = Standing(record, tenant, row.id)
         self.charged_ms = row.active_ms
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
@@ -115,14 +116,18 @@ class Activation:
         """How long the run has been driven, parked time excluded."""
         return self.row.active_ms + (self.record.clock.now() - self.began) // 1000
 
-    def _tenant_ms(self) -> int:
-        """The tenant's time of this day: what parked and ended runs took, and this one since it was taken up."""
-        node = dated(TENANT, self.record.clock.now())
-        row = self.record.journal.view(self.tenant).row(BudgetRow, node)
-        return (row.spent.ms if row is not None else 0) + self.used_ms() - self.charged_ms
+    def uncharged_ms(self) -> int:
+        """How long it was driven without having told so to its tenant."""
+        return self.used_ms() - self.charged_ms
 
-    def check_limits(self) -> None:
-        """Raises Halted where the run may not take another step."""
+    def day_hold(self, agent: str) -> tuple[Hold, ...]:
+        """The node of an agent over all runs, where its day is limited."""
+        node = of_agent(agent)
+        limit = self.day_limits.get(node, self.day_limits.get(of_agent(""), UNLIMITED))
+        return (Hold(node=node, amounts=ZERO, limit=limit),) if limit != UNLIMITED else ()
+
+    def check_limits(self, branch: Branch) -> None:
+        """Raises Halted where the run may not take another step in this branch."""
         self.steps += 1
         if lost():
             raise Suspended  # the flow was told that this did not end in time, and has gone on
@@ -130,11 +135,10 @@ class Activation:
             raise self.halting
         if self.limit.ms >= 0 and self.used_ms() >= self.limit.ms:
             raise Halted("max_seconds", f"the run may take {self.limit.ms / 1000:g} s")
-        if self.tenant_limit.ms >= 0 and self._tenant_ms() >= self.tenant_limit.ms:
-            raise Halted("max_seconds", f"the tenant's runs may take {self.tenant_limit.ms / 1000:g} s a day")
+        self.standing.check(branch.holds, self.uncharged_ms())
         if self.steps > MOST_STEPS:
             raise Halted("max_steps", f"more than {MOST_STEPS} steps; use run.continue_as for long runs")
-        if len(self.denied) >= MOST_DENIALS:
+        if NO_LIMIT != self.limit.denials <= len(self.denied):
             raise Halted("policy_denied", f"{len(self.denied)} proposals of this run were denied")
 
     # acting ----------------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ class Activation:
         for check in past.checks:
             self._same(check, path, performer.requires.action if performer.requires else action, digest)
         if not past.records:
-            self.check_limits()
+            self.check_limits(branch)
             if 0 < branch.until <= self.record.clock.now():
                 raise Failed("max_seconds", f"{branch.authority.links[-1].agent} has used up its time")
         proposal = Proposal(
@@ -166,11 +170,16 @@ class Activation:
             self._wake(told)
             raise Suspended
         self._learn(path, action, performer, told)
-        if isinstance(told, Blocked) and str(told.data.get("node", "")).startswith(("run/", "tenant/")):
-            raise Halted(told.reason, told.what)  # no handler of the flow may spend on
-        if isinstance(told, Blocked) and told.reason == "auth_failed":
-            raise Halted(told.reason, told.what)  # a revoked person ends the run, whatever the flow would catch
+        if isinstance(told, Blocked):
+            self._end_by(told, branch)
         return told
+
+    def _end_by(self, told: Blocked, branch: Branch) -> None:
+        """What ends the run, whatever the flow would catch: a revoked person, a spent budget, too many denials."""
+        if told.reason == "auth_failed" or str(told.data.get("node", "")).startswith(("run/", "tenant/", "agents/")):
+            raise Halted(told.reason, told.what)
+        if "capped" in told.data:
+            self.standing.refuse(f"{told.data['capped']}:denials", branch.holds)
 
     def waits(self) -> list[str]:
         """What the run waits for, by id."""
@@ -249,7 +258,7 @@ class Activation:
         return own if self.above is None else tightest(own, self._left(*self.above))
 
     def _left(self, run: str, limit: Limit, ms: int = 0) -> Limit:
-        if limit == UNLIMITED:
+        if costless(limit):
             return UNLIMITED
         row = self.record.journal.row(self.tenant, BudgetRow, f"run/{run}") or BudgetRow(id="")
         return left(limit, plus(Amounts(ms=ms), plus(row.reserved, row.spent)))
@@ -306,13 +315,17 @@ class Activation:
 
     # writing ---------------------------------------------------------------------------------------------------------
     async def note(self, branch: Branch, *events: Event, rows: tuple[Row, ...] = ()) -> None:
-        """Appends records of the flow itself, with the markers that wait; a lost fence ends this driver."""
-        events = (*self.marker_events(branch), *events)
+        """Appends records of the flow itself, with the markers that wait; a lost fence ends this driver, a cap that
+        is used up ends the run."""
+        events, markers = (*self.marker_events(branch), *events), list(branch.markers)
         branch.markers.clear()
         entries = tuple(self.record.seal(self.tenant, e) for e in events)
         answer = await self.record.append(Append(
             id=f"{entries[0].id}@{self.row.epoch}", tenant=self.tenant, entries=entries, fence=self.fence, put=rows,
         ))  # fmt: skip
+        if isinstance(answer, Refused) and answer.reason == "budget":
+            branch.markers[:0] = markers
+            self.standing.refuse(answer.detail, [hold for row in rows for hold in getattr(row, "counts", ())])
         if not isinstance(answer, Appended):
             lost = FlyballError("conflict", f"another driver has run {self.row.id}", str(getattr(answer, "what", "")))
             raise Superseded(lost)

@@ -14,6 +14,7 @@ import msgspec
 
 from flyball.core.approval import leaf_cure, over, shown_group
 from flyball.core.attested import changed, misstated, moment
+from flyball.core.caps import QUESTION, counted_at
 from flyball.core.errors import Superseded
 from flyball.core.journal import PendingRow
 from flyball.core.jumps import ahead
@@ -42,7 +43,8 @@ async def ask_person(at: Activation, branch: Branch, path: str, shown: Mapping[s
     if answered is not None:
         return (answered.private or {})["value"]
     if asked is None:
-        at.check_limits()
+        at.check_limits(branch)
+        at.standing.check_ask(branch.holds)
         return await _ask(at, branch, path, shown, wanted)
     if expired is not None and expired.facts["pending"] == asked.facts["pending"]:
         return (asked.private or {}).get("default", wanted.default)
@@ -91,7 +93,7 @@ async def _ask(
     )  # fmt: skip
     row = PendingRow(
         id=row_id, run=at.row.id, path=path, kind="question", state="open", groups=(cure,), expires=expires,
-        record=event.id, over=event.facts["over"],
+        record=event.id, over=event.facts["over"], counts=counted_at(branch.holds, QUESTION, at.record.clock.now()),
     )  # fmt: skip
     ended = () if before is None else (before,)
     await at.note(branch, *(o.event for o in ended), event, rows=(*(o.row for o in ended), row))

@@ -106,11 +106,15 @@ def entered(value: Flow[Any, Any] | Agent[Any, Any], data: Any) -> Any:
 
 
 def confine(at: Activation, branch: Branch, agent: Agent[Any, Any]) -> None:
-    """Makes a branch the agent's: its authority is added, and its limits are those of the agent and of the project."""
+    """Makes a branch the agent's: its authority is added, and its limits are those of the agent in this run, of the
+    project, and of the agent over all runs."""
     limit = tightest(counted(agent.limits), at.agent_limit)
     node = f"agent/{at.row.id}/{branch.prefix}"
     branch.authority = branch.authority.through(agent.name, agent.role)
-    branch.holds = (*branch.holds, Hold(node=node, amounts=ZERO, limit=limit))
+    day = at.day_hold(agent.name)
+    branch.holds = (*branch.holds, *day, Hold(node=node, amounts=ZERO, limit=limit))
+    for hold in day:
+        at.standing.enter(branch.prefix, hold)
     if limit.ms != NO_LIMIT:
         branch.until = at.record.clock.now() + limit.ms * 1000
 
@@ -129,6 +133,8 @@ async def settle(at: Activation, branch: Branch, body: Any) -> Any:
             raise branch.travelling from None
         await _over(at, branch)
         raise
+    finally:
+        at.standing.leave(branch.prefix)
     if branch.travelling is not None:
         raise branch.travelling
     await _over(at, branch)

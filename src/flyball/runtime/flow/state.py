@@ -24,7 +24,7 @@ async def reduce(
     data = {"args": [to_json(a) for a in args], "named": {k: to_json(v) for k, v in kw.items()}}
     known = at.history.past(path).last("state")
     if known is None:
-        at.check_limits()
+        at.check_limits(branch)
         event = Event(
             kind="state", run=at.row.id, path=path, facts={"reducer": name}, private=data, subjects=at.subjects
         )

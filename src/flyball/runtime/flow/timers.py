@@ -50,7 +50,7 @@ async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Cal
                 "replay_diverged", f"step {path}: the log holds {timer.facts['what']}, the code now does {what}"
             )
         return _Timer(int(timer.facts["until"]), timer.time, span)
-    at.check_limits()
+    at.check_limits(branch)
     now = at.record.clock.now()
     until = when(now)
     await at.note(branch, Event(kind="timer", run=at.row.id, path=path, facts={"what": what, "until": until}))

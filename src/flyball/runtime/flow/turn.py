@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flyball.core.budget import NO_LIMIT, TENANT, UNLIMITED, Amounts, Limit, dated, tightest
+from flyball.core.budget import TENANT, UNLIMITED, Amounts, Limit, tightest
 from flyball.core.doubt import outlives
 from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
@@ -81,7 +81,7 @@ class Turn:
         at.limit = self._limit(private)
         at.agent_limit = self._limits.get("agent", Limit())
         at.step_limit = self._limits.get("step", Limit())
-        at.tenant_limit = self._limits.get("tenant", UNLIMITED)
+        at.day_limits = self._limits
         at.steps = at.history.steps()
         kin = kin_of(view, row, started, read)
         # What `continue_as` hands on is the flow's own, not the principal's request.
@@ -109,6 +109,8 @@ class Turn:
             holds.append(Hold(node=f"run/{at.above[0]}", amounts=none, limit=at.above[1]))
         if "tenant" in self._limits:
             holds.append(Hold(node=TENANT, amounts=none, limit=self._limits["tenant"]))
+        for link in at.authority.links:  # an agent that acts on somebody's behalf
+            holds += at.day_hold(link.agent)
         return Branch(prefix=root(at.history.generation), authority=at.authority, holds=tuple(holds))
 
     async def one(self, at: Activation) -> tuple[Activation | None, Ending]:
@@ -194,17 +196,12 @@ class Turn:
         row = msgspec.structs.replace(at.row, active_ms=at.used_ms(), since=size - 1)
         await at.note(branch, *_interrupted(at), event, rows=(row,))
         following = self.activation(at.tenant, row)
-        following.charged_ms = at.charged_ms
+        following.charged_ms, following.standing = at.charged_ms, at.standing
         return following
 
     def _time_used(self, at: Activation) -> tuple[Reserve | None, Settle | None]:
-        """What this activation adds to the tenant's seconds of the day: told when it parks or ends, never refused."""
-        used = Amounts(ms=max(0, at.used_ms() - at.charged_ms))
-        if at.tenant_limit.ms == NO_LIMIT or not used.ms:
-            return None, None
-        id = f"{at.row.id}/time/{at.row.epoch}"
-        node = dated(TENANT, self._record.clock.now())
-        return Reserve(id=id, holds=(Hold(node=node, amounts=used),)), Settle(id=id, actual=used)
+        tenant = at.day_limits.get(TENANT, UNLIMITED)
+        return at.standing.time_used(f"{at.row.id}/time/{at.row.epoch}", tenant, at.uncharged_ms())
 
     # parking and ending ----------------------------------------------------------------------------------------------
     async def _park(self, at: Activation, branch: Branch) -> RunRow | None:

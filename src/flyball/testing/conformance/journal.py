@@ -452,6 +452,30 @@ async def a_reservation_is_granted_by_all_nodes_or_none(store: Store) -> None:
         done(await journal.append(reserving("d")))
 
 
+async def what_waits_counts_while_it_is_open(store: Store) -> None:
+    """No concurrency passes a cap on it; the append with which it is open no more gives it back."""
+    limit = Limit(open_approvals=2, asks=3)
+
+    def asked(id: str, state: str = "open", version: int = 1) -> PendingRow:
+        hold = Hold(node="acme", amounts=Amounts(asks=1, open_approvals=1), limit=limit)
+        return PendingRow(
+            id=id, run="r", path=id, kind="approval", state=state, version=version, counts=(hold,)
+        )  # fmt: skip
+
+    async with opened(store) as journal:
+        answers = await asyncio.gather(*(journal.append(append(f"ask {n}", put=(asked(str(n)),))) for n in range(5)))
+        assert sorted(type(answer).__name__ for answer in answers) == ["Appended"] * 2 + ["Refused"] * 3
+        first, _ = journal.view(TENANT).rows(PendingRow)
+        done(await journal.append(append("void", put=(asked(first.id, "void", 2),))))
+        done(await journal.append(append("again", put=(asked("x"),))))
+        assert (
+            refused(await journal.append(append("more", put=(asked("y"),))), "budget").detail == "acme:open_approvals"
+        )
+    async with opened(store) as journal:
+        held, spent = Amounts(asks=2, open_approvals=2), Amounts(asks=1)
+        assert journal.view(TENANT).rows(BudgetRow) == [BudgetRow(id="acme", reserved=held, spent=spent)]
+
+
 # neighbours ----------------------------------------------------------------------------------------------------------
 async def a_bad_append_hurts_only_itself(store: Store) -> None:
     """Malformed, not storable, in conflict or over budget, in the middle of others."""
@@ -503,6 +527,6 @@ PROMISES: Final[tuple[Promise, ...]] = (
     an_ended_run_takes_no_more, a_parked_run_is_woken, parking_with_a_newer_inbox_makes_ready,
     a_moved_epoch_is_a_conflict, a_claim_has_one_owner, every_text_can_be_a_key,
     an_approval_is_consumed_once, a_decision_expects_a_version,
-    a_reservation_is_granted_by_all_nodes_or_none, a_bad_append_hurts_only_itself, a_cancelled_waiter_hurts_nobody,
-    indexes_have_no_gap,
+    a_reservation_is_granted_by_all_nodes_or_none, what_waits_counts_while_it_is_open,
+    a_bad_append_hurts_only_itself, a_cancelled_waiter_hurts_nobody, indexes_have_no_gap,
 )  # fmt: skip

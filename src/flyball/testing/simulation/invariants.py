@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from flyball.core.budget import DIMENSIONS
+from flyball.core.budget import COSTS, DIMENSIONS
 from flyball.core.limits import counted
 from flyball.core.record import Opened
 from flyball.core.result import Completed
@@ -144,7 +144,8 @@ def budgets_conserved(played: Played) -> Broken:
         if (run, path) not in doubtful and not _contradicted(steps(played)[run, path]):
             yield f"the reservation {id} was never settled"
     for row in played.budgets:
-        reserved = [h.amounts for hold in played.holds for h in hold.holds if h.node == row.id]
+        open_rows = [pending.counts for pending in played.pending if pending.state == "open"]
+        reserved = [h.amounts for held in (*(hold.holds for hold in played.holds), *open_rows) for h in held]
         for dimension in DIMENSIONS:
             if getattr(row.reserved, dimension) != sum(getattr(a, dimension) for a in reserved):
                 yield f"{row.id}: {dimension} reserved is not what is held"
@@ -165,7 +166,7 @@ def _spent(played: Played, held: set[str]) -> Broken:
         intents = {r.id: r for r in mine if r.kind == "intent"}
         resolved = {str(r.facts["intent"]): r for r in mine if r.kind == "resolution"}
         late = {(bare(r.path), r.attempt): r for r in mine if r.kind == "late" and r.facts["status"] == "executed"}
-        for dimension in DIMENSIONS:
+        for dimension in COSTS:
             used = 0
             for outcome in (r for r in mine if r.kind == "outcome"):
                 id = outcome.id.removesuffix("outcome") + "intent"
