@@ -33,6 +33,7 @@ from flyball.core.journal import (
     Conflict,
     Consume,
     Entry,
+    Hold,
     Indeterminate,
     Refused,
     Reserve,
@@ -322,11 +323,10 @@ class Recorder:
             private={**private, "told": told}, subjects=p.place.subjects,
         )  # fmt: skip
         b.action = event.id
-        holds, entry = counted_at(place.holds, DENIAL, self.clock.now()), self.seal(place.tenant, event)
+        entry = self.seal(place.tenant, event)
+        reserve, settle = _counted(entry.id, counted_at(place.holds, DENIAL, self.clock.now()))
         answer = await self.append(Append(
-            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence,
-            reserve=Reserve(id=entry.id, holds=holds) if holds else None,
-            settle=Settle(id=entry.id, actual=None) if holds else None,
+            id=entry.id, tenant=place.tenant, entries=(entry,), fence=place.fence, reserve=reserve, settle=settle
         ))  # fmt: skip
         if isinstance(answer, Refused) and answer.reason == "budget":
             # Recorded all the same, uncounted: it ends whose denials are used up, at a replay too.
@@ -370,6 +370,10 @@ class Recorder:
 
 def _facts(stored: Stored) -> Mapping[str, Any]:
     return msgspec.json.decode(stored.leaf)["facts"]  # type: ignore[no-any-return]
+
+
+def _counted(id: str, holds: tuple[Hold, ...]) -> tuple[Reserve | None, Settle | None]:
+    return (Reserve(id=id, holds=holds), Settle(id=id, actual=None)) if holds else (None, None)
 
 
 def _closes(append: Append) -> bool:
