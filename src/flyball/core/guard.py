@@ -187,7 +187,8 @@ def enforced(action: Act, mode: Mode) -> Act:
 
 def strictest(actions: Iterable[Act]) -> Act:
     """Of several answers the one that counts."""
-    return max(actions, key=lambda action: STRICTNESS[action], default="pass")
+    found = tuple(actions)
+    return max(found, key=lambda action: STRICTNESS[action]) if found else "pass"
 
 
 # edits ----------------------------------------------------------------------------------------------------------------
