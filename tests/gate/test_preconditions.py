@@ -25,6 +25,7 @@ from flyball import (
     tool,
 )
 from flyball.core.steps import bare
+from flyball.runtime.flow.history import History
 from flyball.runtime.replay import precondition_differences
 from flyball.testing import Crash, Lab
 
@@ -132,6 +133,7 @@ async def test_where_policy_denies_the_read_the_call_is_denied_with_that() -> No
         assert isinstance(ended, Stopped) and ended.reason == "policy_denied" and "ship.requires" in ended.detail
         assert told(bench) == ["1.1 decision policy_denied", "1 decision policy_denied"] and not there.asked
         assert of(bench, "decision", "1").facts["precondition"] == of(bench, "decision", "1.1").id
+        assert History(bench.records("k")).denials() == {"1": "ship"}  # what policies see as denied, after a crash too
         assert await sound(bench)
 
 

@@ -244,8 +244,9 @@ class Approve:
         same = all(msgspec.json.encode(private[k]) == msgspec.json.encode(v) for k, v in now.items())
         prints = asked.facts["prints"]
         kept = all(ruled.fingerprints.get(policy) == print_ for policy, print_ in prints.items())
-        kept = kept and list(asked.facts.get("owners", ())) == self._whose(ruled.proposal)
-        return not (same and kept and asked.facts["covers"]["schema"] == ruled.proposal.action.schema_digest)
+        # What was used up covers its attempts, whoever owns the credential by now.
+        whose = row.state == "consumed" or list(asked.facts.get("owners", ())) == self._whose(ruled.proposal)
+        return not (same and kept and whose and asked.facts["covers"]["schema"] == ruled.proposal.action.schema_digest)
 
     def _still(self, ruled: Ruled, row: PendingRow) -> Pending | None:
         asked = self._asked(ruled.proposal, row)
