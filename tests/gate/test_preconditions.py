@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from flyball import (
     resource,
     tool,
 )
+from flyball.core.policy import Source
 from flyball.core.steps import bare
 from flyball.runtime.flow.history import History
 from flyball.runtime.replay import precondition_differences
@@ -47,6 +48,7 @@ class Yard:
 
     def __init__(self, *says: Any) -> None:
         self.says, self.asked, self.shipped = list(says), list[tuple[int, str]](), list[int]()
+        self.meanwhile: list[Callable[[], Awaitable[Any]]] = []
 
     def open(self, n: int, key: str) -> str | None:
         self.asked.append((n, key))
@@ -70,7 +72,10 @@ async def ship(call: Call, n: Critical[int]) -> str:
 
 @ship.requires
 async def is_open(call: Call, n: int) -> str | None:
-    return call.get(yard).open(n, call.key)
+    there = call.get(yard)
+    if there.meanwhile:
+        await there.meanwhile.pop()()
+    return there.open(n, call.key)
 
 
 @flow
@@ -143,6 +148,21 @@ async def test_what_policy_takes_from_the_call_the_read_does_not_see_either() ->
     async with lab(there, POLICY + drop + "when { context.input.n > 5 };") as bench:
         assert isinstance(await bench.run(shipping, 8, key="k"), Completed)
         assert [n for n, _ in there.asked] == there.shipped == [5] and await sound(bench)
+
+
+async def test_arguments_that_a_new_policy_changes_meanwhile_are_asked_about_again() -> None:
+    few = '@id("few") @modify("clamp:/n:5") forbid (principal, action == Action::"ship", resource)\n'
+    source = Source(layer="project", name="lab", files={"lab.cedar": POLICY + few + "when { context.input.n > 5 };"})
+    there = Yard()
+    async with lab(there) as bench:
+
+        async def activated() -> None:
+            policies = (await bench._bench.ready()).rooms.policies
+            await policies.activate("local", policies.check(source), FAY)
+
+        there.meanwhile.append(activated)
+        assert isinstance(await bench.run(shipping, 8, key="k"), Completed)
+        assert [n for n, _ in there.asked] == [8, 5] and there.shipped == [5] and await sound(bench)
 
 
 async def test_a_tool_that_policy_denies_is_not_asked_what_it_requires() -> None:

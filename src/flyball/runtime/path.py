@@ -81,7 +81,7 @@ async def govern(s: Stations, proposal: Proposal, past: Past = NOTHING) -> Gover
 
 async def _attempt(s: Stations, proposal: Proposal, checks: Checks) -> Ended | Governed[Any]:
     """The gate, T1, the effect and T2 of one attempt."""
-    required: str | None = None
+    ready, required, about = False, "", None
     for _ in range(MAX_ROUNDS):
         admitted = await _admit(s, proposal, checks)
         if isinstance(admitted, Again):
@@ -89,17 +89,19 @@ async def _attempt(s: Stations, proposal: Proposal, checks: Checks) -> Ended | G
         if isinstance(admitted, (Blocked, Pending)):
             return admitted
         ruled, lifted = admitted
-        if required is None:
-            decided = s.record.clock.now()
+        decided = s.record.clock.now()
+        if not ready:
             objection = await s.broker.objection(ruled)
             if objection is not None:
                 return await s.record.block(ruled, objection)
+            ready = True  # its place under the rate is taken
+        if about is None or about != ruled.decision.arguments:
             asked = await _require(s, ruled, checks)
             if not isinstance(asked, str):
                 return asked
-            required = asked  # its place under the rate is taken, and what it requires was so just now
-            if s.record.clock.now() - decided > FRESH_US:
-                continue
+            required, about = asked, ruled.decision.arguments
+        if s.record.clock.now() - decided > FRESH_US:
+            continue
         answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted, required)
         if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)
