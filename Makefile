@@ -9,6 +9,7 @@ MATRIX ?= --pairs 200
 PART ?= 1
 
 VENV := .venv
+GUARDS := presidio guardrails nemo
 PY := $(VENV)/bin/python
 DOJO := .venv-agentdojo
 PEERS := .venv-peers
@@ -16,7 +17,7 @@ LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test matrix check lint types typing layers house promises histories wheel agentdojo bench lock format clean help
+.PHONY: demo test matrix check lint types typing layers house promises histories wheel agentdojo guards bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +28,7 @@ help:
 	@echo "make check      lint, format, types, negative typing tests, layers, house rules (make -k check: all of them)"
 	@echo "make wheel      build the wheel, install it outside the repository, run the demo with it"
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
+	@echo "make guards     the guards of foreign libraries against the real ones, each in an environment of its own"
 	@echo "make bench      what everything costs, beside DBOS and LangGraph, which get an environment of their own;"
 	@echo "                QUICK=1: a minute instead of six; python -m benchmarks.NAME: one section"
 	@echo "make promises   write into docs/promises.md which tests hold each promise"
@@ -89,6 +91,10 @@ wheel: $(VENV)/.dev
 agentdojo: $(DOJO)/.installed
 	@$(DOJO)/bin/python -m $(AGENTDOJO)
 
+guards: $(GUARDS:%=.venv-%/.installed)
+	@for g in $(GUARDS); do \
+		.venv-$$g/bin/python -m pytest --noconftest -q -W ignore -rs tests/adapters/test_guard_libraries.py || exit 1; done
+
 bench: $(VENV)/.dev $(PEERS)/.installed
 	@$(PY) -m benchmarks --json bench.json $(if $(QUICK),--quick)
 
@@ -101,7 +107,7 @@ lock:
 	@$(compile) --output-file requirements/peers.txt requirements/peers.in
 
 clean:
-	@rm -rf $(VENV) $(DOJO) $(PEERS) $(LOCK) .bench bench.json dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(DOJO) $(PEERS) $(GUARDS:%=.venv-%) $(LOCK) .bench bench.json dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # set-up: each step leaves a stamp, so it is done once and again when what it read has changed --------------------------
@@ -124,6 +130,11 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 $(DOJO)/.installed: $(DOJO)/.made requirements/agentdojo.txt pyproject.toml
 	@$(DOJO)/bin/python $(PIP) install --require-hashes -r requirements/agentdojo.txt
 	@$(DOJO)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-%/.installed: pyproject.toml
+	@test -d $(@D) || { echo "setting up $(@D) (once)"; $(PYTHON) -m venv $(@D); }
+	@$(@D)/bin/python $(PIP) install --editable ".[$*]" pytest pytest-asyncio
 	@touch $@
 
 $(PEERS)/.installed: $(PEERS)/.made requirements/peers.txt

@@ -22,6 +22,7 @@ from flyball.core.caps import of_run
 from flyball.core.config import STARTER, Config
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
+from flyball.core.guard import GuardConfig
 from flyball.core.limits import counted
 from flyball.core.model import ModelConfig, nearest
 from flyball.core.policy import GUARDS, Finding, Layer, PolicyError, Source
@@ -135,7 +136,12 @@ def _model(config: ModelConfig) -> ModelPort:
 
 def guards_of(config: Config, but: Container[str] = ()) -> dict[str, Guard]:
     """The guards of a configuration, opened, `but` for these."""
-    return {name: adapter(f"guard.{g.adapter}")(g) for name, g in config.guards.items() if name not in but}
+    return {name: _guard(guard) for name, guard in config.guards.items() if name not in but}
+
+
+def _guard(config: GuardConfig) -> Guard:
+    key = adapter("model.key")(config.key) if config.key else None
+    return adapter(f"guard.{config.adapter}")(config, key)  # type: ignore[no-any-return]
 
 
 def seen_by_policy(config: Config, project: Project) -> dict[str, Mapping[str, object]]:

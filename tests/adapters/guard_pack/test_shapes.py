@@ -21,6 +21,7 @@ PATTERNS = {
         f"{m.__name__}.{name}": value for m in (find, shapes)
         for name, value in vars(m).items() if isinstance(value, re.Pattern)
     },
+    **{f"phones.{n}": pattern for n, (pattern, _) in enumerate(find._PHONES)},
 }  # fmt: skip
 
 

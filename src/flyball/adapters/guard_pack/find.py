@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from flyball.adapters.guard_pack.normal import invisible, plain_form
+from flyball.adapters.guard_pack.normal import INVISIBLE, invisible, plain_form
 from flyball.adapters.guard_pack.numbers import CARD_DIGITS, IBAN_LENGTHS, card, iban
 from flyball.adapters.guard_pack.shapes import PEM_HEAD, PEM_MOST, PEM_TAIL, SHAPES, WORD, bits, random_word
 
@@ -40,12 +40,43 @@ _DOMAIN: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
 )
 _DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9])*")
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}")
+# A pattern that begins with what is rare is looked for fast: what must not stand before it is said behind it.
+_IBAN: Final = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9]")
+_REST: Final = r"[0-9](?:[ .-]?[0-9]){5,9}(?![0-9])"
+_PHONES: Final[tuple[tuple[re.Pattern[str], int], ...]] = (
+    (re.compile(r"\+(?<![\w+]\+)[1-9](?:[ ()./-]{0,2}[0-9]){7,14}(?![0-9])"), 800),
+    (re.compile(r"00(?<![\w+]00)[1-9](?:[ ()./-]{0,2}[0-9]){7,14}(?![0-9])"), 800),
+    (re.compile(rf"\((?<![\w+]\()[0-9]{{2,5}}\) ?{_REST}"), 600),
+    (re.compile(rf"0(?<![\w+]0)[0-9]{{2,4}}[ /-]{_REST}"), 600),
+    (re.compile(rf"[2-9](?<![\w+][2-9])[0-9]{{2}}[-.]{_REST}"), 600),
+)
+_ENCODED: Final = 24
+
+
+class Found(NamedTuple):
+    """Something found: `[start, end)` of the plain form, its kind, a word for what it is, thousandths of certainty."""
+
+    start: int
+    end: int
+    kind: str
+    reason: str
+    score: int
+
+
+Detector = Callable[[str], Iterator[Found]]
+
+_LOCAL: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
+_DOMAIN: Final = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
+)
+_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9])*")
+# A pattern that begins with what is rare is looked for fast: what must not stand before it is said behind it.
+_IBAN: Final = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9]")
 _INTERNATIONAL: Final = re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[ ()./-]{0,2}[0-9]){7,14}(?![0-9])")
 _NATIONAL: Final = re.compile(
     r"(?<![\w+])(?:\([0-9]{2,5}\)[ ]?|0[0-9]{2,4}[ /-]|[2-9][0-9]{2}[-.])[0-9](?:[ .-]?[0-9]){5,9}(?![0-9])"
 )
-_ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{24,4096}={0,2}|[A-Za-z0-9_-]{24,4096}={0,2}")
+_ENCODED: Final = re.compile(r"[A-Za-z0-9+/_-]{24,4096}={0,2}")
 
 
 def emails(text: str) -> Iterator[Found]:
@@ -88,9 +119,10 @@ def _cards_in(text: str, start: int, end: int) -> Iterator[Found]:
 def ibans(text: str) -> Iterator[Found]:
     """Account numbers, in groups with a blank between them or without."""
     for head in _IBAN.finditer(text):
-        end = _account_end(text, head.start(), IBAN_LENGTHS.get(head.group()[:2].upper(), 0))
-        if end and iban(text[head.start() : end].replace(" ", "").upper()):
-            yield Found(head.start(), end, "iban", "iban", 970)
+        start = head.start() - 2
+        end = _account_end(text, start, IBAN_LENGTHS.get(text[start : start + 2].upper(), 0))
+        if end and iban(text[start:end].replace(" ", "").upper()):
+            yield Found(start, end, "iban", "iban", 970)
 
 
 def _account_end(text: str, start: int, length: int) -> int:
@@ -108,7 +140,7 @@ def _account_end(text: str, start: int, length: int) -> int:
 
 def phones(text: str) -> Iterator[Found]:
     """Telephone numbers: with a country's code, or written as nobody writes an amount."""
-    for pattern, score in ((_INTERNATIONAL, 800), (_NATIONAL, 600)):
+    for pattern, score in _PHONES:
         for match in pattern.finditer(text):
             yield Found(match.start(), match.end(), "phone", "phone", score)
 
@@ -179,10 +211,10 @@ def hidden(text: str) -> Iterator[Found]:
     """
     if text.isascii():
         return
-    for at, char in enumerate(text):
-        if invisible(char) and not _needed(text, at, char):
-            word, score = _named(char)
-            yield Found(at, at + 1, "hidden", word, score)
+    for match in INVISIBLE.finditer(text):
+        if not _needed(text, match.start(), match.group()):
+            word, score = _named(match.group())
+            yield Found(match.start(), match.end(), "hidden", word, score)
 
 
 def _needed(text: str, at: int, char: str) -> bool:

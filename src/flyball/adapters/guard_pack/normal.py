@@ -14,20 +14,22 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-# Zero-width and joining characters, soft hyphen, fillers, bidirectional controls, the byte order mark.
-_INVISIBLE: Final = frozenset(
-    map(chr, (
-        0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F,
-        0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0x3164, 0xFEFF, 0xFFA0,
-        *range(0x202A, 0x202F), *range(0x2066, 0x2070), *range(0x180B, 0x180E), *range(0xFE00, 0xFE10),
-        *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080), *range(0xE0100, 0xE01F0),
-    ))
+# Zero-width and joining characters, soft hyphen, fillers, bidirectional controls, the byte order mark, tags.
+_RANGES: Final = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180E),
+    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x2064), (0x2066, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F), (0xE0100, 0xE01EF),
 )  # fmt: skip
+_INVISIBLE: Final = frozenset(chr(point) for first, last in _RANGES for point in range(first, last + 1))
+INVISIBLE: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in _RANGES)}]")
+# Characters that a text in its compatibility form may have all the same and that are read as others here.
+_ODD: Final = re.compile(rf"%|(?![0-9])\d|{INVISIBLE.pattern}")
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
@@ -52,7 +54,7 @@ def invisible(char: str) -> bool:
 
 def plain_form(text: str) -> Plain:
     """The plain form of a text."""
-    if text.isascii() and "%" not in text:
+    if (text.isascii() and "%" not in text) or (unicodedata.is_normalized("NFKC", text) and not _ODD.search(text)):
         return Plain(text)
     chars: list[str] = []
     starts: list[int] = []

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -121,10 +121,10 @@ def _bad(what: str, fix: str) -> FlyballError:
     return FlyballError("config_value", f"a guard's settings: {what}", fix=fix)
 
 
-def open_pack(config: GuardConfig, settings: Mapping[str, Any] | None = None) -> Pack:
+def open_pack(config: GuardConfig, _: object = None) -> Pack:
     """The pack of one `[guards.NAME]`; raises FlyballError `config_value`, `guard_pattern` or `guard_extra`."""
     try:
-        made = msgspec.convert(config.settings if settings is None else settings, Settings)
+        made = msgspec.convert(config.settings, Settings)
     except msgspec.ValidationError as bad:
         raise FlyballError("config_value", f"[guards.{config.name}.settings]", str(bad)) from None
     return Pack(made)
