@@ -50,32 +50,6 @@ _PHONES: Final[tuple[tuple[re.Pattern[str], int], ...]] = (
     (re.compile(rf"0(?<![\w+]0)[0-9]{{2,4}}[ /-]{_REST}"), 600),
     (re.compile(rf"[2-9](?<![\w+][2-9])[0-9]{{2}}[-.]{_REST}"), 600),
 )
-_ENCODED: Final = 24
-
-
-class Found(NamedTuple):
-    """Something found: `[start, end)` of the plain form, its kind, a word for what it is, thousandths of certainty."""
-
-    start: int
-    end: int
-    kind: str
-    reason: str
-    score: int
-
-
-Detector = Callable[[str], Iterator[Found]]
-
-_LOCAL: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
-_DOMAIN: Final = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
-)
-_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9])*")
-# A pattern that begins with what is rare is looked for fast: what must not stand before it is said behind it.
-_IBAN: Final = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9]")
-_INTERNATIONAL: Final = re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[ ()./-]{0,2}[0-9]){7,14}(?![0-9])")
-_NATIONAL: Final = re.compile(
-    r"(?<![\w+])(?:\([0-9]{2,5}\)[ ]?|0[0-9]{2,4}[ /-]|[2-9][0-9]{2}[-.])[0-9](?:[ .-]?[0-9]){5,9}(?![0-9])"
-)
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/_-]{24,4096}={0,2}")
 
 
