@@ -41,6 +41,14 @@ def test_what_may_still_become_something_is_held_back() -> None:
     assert window.end() == "more words"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"), [("one 12 34 ", "one "), ("one 12 34 y xxx", "one [n] y "), ("one xxx", "one ")]
+)
+def test_nothing_that_was_found_is_cut_in_two(text: str, shown: str) -> None:
+    window = Window(scan, overlap=2)
+    assert window.feed(text) == shown
+
+
 def test_nothing_is_let_out_within_a_word() -> None:
     window = Window(scan, overlap=2)
     assert window.feed("one " + "y" * 20) == "one "
