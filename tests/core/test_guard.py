@@ -21,7 +21,6 @@ from flyball.core.guard import (
     passages,
     redacted,
     rewritten,
-    strictest,
 )
 
 TEXT = ("0123456789",)
@@ -33,13 +32,6 @@ def edit(start: int, end: int, text: str = "#", passage: int = 0) -> Edit:
 
 def looked(guard: str = "pii", verdict: str = "pass", score: int = 0, enforced: Any = "pass") -> Looked:
     return Looked(guard=guard, version="1", stage="tool_args", verdict=verdict, enforced=enforced, score=score)
-
-
-@pytest.mark.promise("gate-guard-strictest-wins")
-def test_of_several_answers_the_strictest_counts() -> None:
-    assert strictest(["pass", "redact", "escalate", "block", "pass"]) == "block"
-    assert strictest(["redact", "escalate"]) == "escalate"
-    assert strictest([]) == "pass"
 
 
 def test_in_shadow_nothing_is_enforced() -> None:

@@ -240,6 +240,24 @@ async def test_an_escalation_is_decided_by_its_group() -> None:
     assert (await bench.verify()).ok
 
 
+BY_STRICTNESS = {
+    ("pass", "redact"): "executed", ("redact", "escalate"): "waiting", ("escalate", "redact"): "waiting",
+    ("escalate", "block"): "blocked", ("block", "redact"): "blocked",
+}  # fmt: skip
+
+
+@pytest.mark.promise("gate-guard-strictest-wins")
+@pytest.mark.parametrize("said", BY_STRICTNESS, ids="-".join)
+async def test_of_several_answers_the_strictest_is_enforced(said: tuple[str, str]) -> None:
+    edits = (Edit(passage=0, start=0, end=1, text="#"),)
+    guards = {n: Says(Verdict(action=each, edits=edits)) for n, each in zip("ab", said, strict=True)}  # type: ignore[arg-type]
+    configs = {n: GuardConfig(name=n, stages=("tool_args",)) for n in guards}
+    made = msgspec.structs.replace(Config.bare("lab", "/x", home="/x"), guards=configs)
+    told = await Lab(policies=PERMIT, by=KIM, config=made, guards=guards).act(note, {"text": "hello"}, call_id="1")
+    ends = {Executed: "executed", Pending: "waiting", Blocked: "blocked"}
+    assert ends[type(told)] == BY_STRICTNESS[said]  # type: ignore[index]
+
+
 async def test_a_result_cannot_be_escalated_and_is_withheld() -> None:
     bench = lab(stages=("tool_output",), settings={"action": "escalate"})
     told = await bench.act(look, {"name": "Pat"}, call_id="1")

@@ -185,12 +185,6 @@ def enforced(action: Act, mode: Mode) -> Act:
     return "pass" if mode == "shadow" else action
 
 
-def strictest(actions: Iterable[Act]) -> Act:
-    """Of several answers the one that counts."""
-    found = tuple(actions)
-    return max(found, key=lambda action: STRICTNESS[action]) if found else "pass"
-
-
 # edits ----------------------------------------------------------------------------------------------------------------
 def merged(edits: Iterable[Edit]) -> list[Edit]:
     """Edits of one passage in order, those that overlap as one: what the first of them writes stands for all."""

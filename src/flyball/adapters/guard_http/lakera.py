@@ -75,11 +75,8 @@ class Lakera:
         joined = Joined(subject.passages)
         if not joined.text.strip():
             return Verdict()
-        body = {
-            "messages": [{"role": ROLES[subject.stage], "content": joined.text}],
-            "breakdown": True,
-            "payload": True,
-        }
+        messages = [{"role": ROLES[subject.stage], "content": joined.text}]
+        body: dict[str, Any] = {"messages": messages, "breakdown": True, "payload": True}
         if self._settings.project:
             body["project_id"] = self._settings.project
         return self._verdict(msgspec.convert(await self._service.ask(body), _Answer), joined)
