@@ -86,7 +86,7 @@ class _Log:
         self.rows: dict[RowKey, Row] = {}
         self.shared = False
         self.records: list[Stored] = []
-        self.steps: set[str] = set()
+        self.steps: dict[str, int] = {}
         self.runs: dict[str, list[int]] = {}
         self.nodes: dict[tuple[int, int], bytes] = {}
         self.bodies: dict[str, bytes] = {}
@@ -95,7 +95,7 @@ class _Log:
     def copy(self) -> _Log:
         other = _Log()
         other.id, other.frontier, other.latest = self.id, self.frontier, self.latest
-        other.rows, other.records, other.steps = dict(self.rows), list(self.records), set(self.steps)
+        other.rows, other.records, other.steps = dict(self.rows), list(self.records), dict(self.steps)
         other.runs = {run: list(indexes) for run, indexes in self.runs.items()}
         other.nodes, other.bodies, other.answers = dict(self.nodes), dict(self.bodies), dict(self.answers)
         return other
@@ -129,7 +129,7 @@ class _Log:
                 index=len(self.records), id=entry.id, kind=entry.kind, run=entry.run, path=entry.path,
                 attempt=entry.attempt, time=entry.time, leaf=entry.leaf, payload=entry.payload,
             ))  # fmt: skip
-            self.steps.add(entry.id)
+            self.steps[entry.id] = len(self.records) - 1
             self.latest = max(self.latest, entry.time)
             for mac, body in entry.bodies:
                 self.bodies.setdefault(mac, body)
@@ -170,6 +170,11 @@ class MemoryView:
             return self._log.records[max(0, after + 1) : min(size, max(0, after + 1) + limit)]
         indexes = [index for index in self._log.runs.get(run, ()) if after < index < size]
         return [self._log.records[index] for index in indexes[:limit]]
+
+    def record(self, id: str) -> Stored | None:
+        """One record by its id."""
+        index = self._log.steps.get(id, self._frontier.size)
+        return self._log.records[index] if index < self._frontier.size else None
 
     def body(self, mac: str) -> bytes | None:
         """A sealed shared body."""

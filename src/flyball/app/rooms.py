@@ -30,7 +30,7 @@ from flyball.core.identity import Principal
 from flyball.core.journal import BudgetRow, KeyRow, PendingRow, RunRow
 from flyball.core.limits import Limits
 from flyball.core.note import parse_vkey
-from flyball.core.record import NO_RUN, Event, Opened
+from flyball.core.record import NO_RUN, Event, Opened, record_id
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
 from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
@@ -171,8 +171,9 @@ class Runs:
         if row.state != "ended":
             people, now = self._rooms.people.pending(tenant, run=row.id), self._rooms.ports.clock.now()
             return Waiting(row.id, (*people, *timers_of(row, self.records(row.id, tenant=tenant), now)))
-        last = self.records(row.id, tenant=tenant, kind="run_ended")[-1]
-        private = last.private or {}
+        view = self._rooms.ports.journal.view(tenant)
+        ended = view.record(record_id(row.id, "", 0, "run_ended"))
+        private = (None if ended is None else self._rooms.record.open(tenant, ended, view).private) or {}
         if row.reason == "completed":
             return Completed(row.id, from_json(private.get("result"), self._type(row)))
         return Stopped(row.id, row.reason, str(private.get("detail", "")))  # type: ignore[arg-type]

@@ -33,6 +33,10 @@ class View(Protocol):
         """Records with an index above `after`, in order; of one run, or of the whole tenant."""
         ...
 
+    def record(self, id: str) -> Stored | None:
+        """One record by its id."""
+        ...
+
     def latest(self) -> int:
         """The greatest time of a record, in microseconds; 0 where there is none."""
         ...

@@ -104,12 +104,10 @@ class Ledger:
     # reading ---------------------------------------------------------------------------------------------------------
     def index_of(self, tenant: str, record: str) -> int:
         """A record's index by its id; raises FlyballError `unknown_record`."""
-        run = record.partition("/")[0]
-        view = self._record.journal.view(tenant)
-        for stored in view.records(run=run, limit=1_000_000):
-            if stored.id == record:
-                return stored.index
-        raise FlyballError("unknown_record", f"there is no record {record!r}", fix="flyball show RUN lists them")
+        stored = self._record.journal.view(tenant).record(record)
+        if stored is None:
+            raise FlyballError("unknown_record", f"there is no record {record!r}", fix="flyball show RUN lists them")
+        return stored.index
 
     def disclosures(self, tenant: str, run: str, disclose: Any) -> Iterator[tuple[str, str, bytes, bytes]]:
         """Every private field of a run that can still be opened: record, field, salt, exact stored bytes."""

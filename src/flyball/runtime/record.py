@@ -261,14 +261,15 @@ class Recorder:
 
     async def _late(self, p: Proposal, event: Event, ended: Ended) -> Answered | None:
         place, intent = p.place, event.id.removesuffix("outcome") + "intent"
-        found = {s.id: s for s in self.journal.view(place.tenant).records(run=place.run, limit=1_000_000)}
-        if event.id not in found:
+        view = self.journal.view(place.tenant)
+        closed, begun = view.record(event.id), view.record(intent)
+        if closed is None or begun is None:
             return None  # no outcome yet: whoever records it finds this one
-        first, begun = _facts(found[event.id]), found[intent]
+        first = _facts(closed)
         means = meaning(first["status"], ended.status, effect=p.action.effect if p.action.kind == "tool" else "read")
         entries = [self._storable(place.tenant, replace(event, kind="late", path=f"{event.path}~{self.clock.now()}"))]
         row, asked = question(p, after=first["status"])
-        asks = means == "asks" and asked.id not in found
+        asks = means == "asks" and view.record(asked.id) is None
         if asks:
             entries.append(self._storable(place.tenant, asked))
         reserved, charged = amounts_of(_facts(begun)["reserved"]), amounts_of(first["usage"])

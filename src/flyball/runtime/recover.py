@@ -208,9 +208,8 @@ class Recover:
         if p.action.effect == "read" or p.action.idempotency != "key" or window is None:
             return False
         place, first = p.place, record_id(p.place.run, p.place.path, 1, "intent")
-        stored = self._record.journal.view(place.tenant).records(run=place.run, limit=1_000_000)
-        begun = next((s.time for s in stored if s.id == first), None)
-        return begun is not None and self._record.clock.now() + wait >= begun + window // timedelta(microseconds=1)
+        begun = self._record.journal.view(place.tenant).record(first)
+        return begun is not None and self._record.clock.now() + wait >= begun.time + window // timedelta(microseconds=1)
 
     def _row(self, p: Proposal) -> PendingRow | None:
         name = f"{p.place.run}/{p.place.path}?{p.attempt}"

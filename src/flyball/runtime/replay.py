@@ -150,6 +150,10 @@ class _Until:
         found = self._view.records(run=run, after=after, limit=limit)
         return [s for s in found if s.index < self._before and s.id not in self._hidden]
 
+    def record(self, id: str) -> Stored | None:
+        found = self._view.record(id)
+        return found if found is None or (found.index < self._before and id not in self._hidden) else None
+
     def row(self, kind: type[R], id: str) -> R | None:
         return self._view.row(kind, id)
 

@@ -48,6 +48,11 @@ WHERE place IN (SELECT :start + first FROM used WHERE log = :log AND id > :run |
     AND first > :after ORDER BY first LIMIT :limit)
 ORDER BY place
 
+-- name: record
+-- One record by its id.
+SELECT place, run, path, attempt, kind, time, leaf, payload FROM record
+WHERE place = (SELECT :start + first FROM used WHERE log = :log AND id = :id AND what = 0)
+
 -- name: leaf
 -- One leaf.
 SELECT leaf FROM record WHERE place = ?

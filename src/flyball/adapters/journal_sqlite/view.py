@@ -164,6 +164,11 @@ class SqliteView:
             found = self._lease.all(SQL["records_of_run"], which)
         return [_stored(start, row) for row in found]
 
+    def record(self, id: str) -> Stored | None:
+        """One record by its id."""
+        found = self._lease.all(SQL["record"], {"start": self._number * PLACE, "log": self._number, "id": id})
+        return _stored(self._number * PLACE, found[0]) if found else None
+
     def body(self, mac: str) -> bytes | None:
         """A sealed shared body."""
         found = self._lease.all(SQL["body"], (self._number, mac))

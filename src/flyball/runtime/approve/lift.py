@@ -210,7 +210,7 @@ class Approve:
 
     def _asked(self, p: Proposal, row: PendingRow) -> Opened | None:
         view = self._record.journal.view(p.place.tenant)
-        found = next((s for s in self._records(p, view) if s.id == row.record), None)
+        found = view.record(row.record)
         opened = self._record.open(p.place.tenant, found, view) if found is not None else None
         return opened if opened is not None and opened.private is not None else None
 

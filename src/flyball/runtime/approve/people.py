@@ -35,6 +35,7 @@ from flyball.core.record import Event, Opened
 from flyball.core.result import Pending
 from flyball.core.signature import plain
 from flyball.core.steps import bare
+from flyball.ports.journal import View
 from flyball.ports.recording import Recording
 from flyball.runtime.approve.show import pending_of
 
@@ -69,8 +70,7 @@ class People:
         row = view.row(PendingRow, pending)
         if row is None:
             raise FlyballError("unknown_pending", f"nothing waits as {pending!r}", fix="flyball approvals")
-        stored = next(s for s in view.records(run=row.run, limit=ALL) if s.id == row.record)
-        asked = self._record.open(tenant, stored, view)
+        asked = self._opened(tenant, row.record, view)
         return pending_of(row, asked.private or {}, asked.facts), row, asked
 
     # deciding --------------------------------------------------------------------------------------------------------
@@ -307,6 +307,13 @@ class People:
     def _reserved(self, tenant: str, row: PendingRow) -> Amounts:
         held = self._record.journal.view(tenant).row(HoldRow, row.intent)
         return held.holds[0].amounts if held is not None and held.holds else Amounts()
+
+    def _opened(self, tenant: str, id: str, view: View) -> Opened:
+        stored = view.record(id)
+        if stored is None:
+            why, fix = f"the log holds no {id}, which a row names", "restore a backup; do not repair the file by hand"
+            raise FlyballError("journal_corrupt", "the journal is damaged", why, fix)
+        return self._record.open(tenant, stored, view)
 
     def _subjects(self, tenant: str, run: str) -> tuple[str, ...]:
         view = self._record.journal.view(tenant)

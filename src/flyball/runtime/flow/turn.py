@@ -27,7 +27,7 @@ from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.kin import kin_of
-from flyball.runtime.flow.snapshot import ALL, Trusted, generation_records
+from flyball.runtime.flow.snapshot import Trusted, generation_records
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
@@ -260,10 +260,9 @@ def _interrupted(at: Activation) -> list[Event]:
     if not starts:
         return []
     view = at.record.journal.view(at.tenant)
-    there = {s.id for s in view.records(run=at.row.id, after=at.row.since, limit=ALL)}
     halted = Ended(status="interrupted", code=HALTED)
     made = [
         (record_id(at.row.id, path, attempt, "intent"), outcome_event(at.place(path), attempt, halted, final=True))
         for path, attempt in starts.items()
     ]  # fmt: skip
-    return [event for intent, event in made if intent in there and event.id not in there]
+    return [event for intent, event in made if view.record(intent) is not None and view.record(event.id) is None]

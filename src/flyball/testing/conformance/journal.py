@@ -201,6 +201,18 @@ async def records_come_in_pages(store: Store) -> None:
         assert view.records(after=9) == [] == view.records(run="r")
 
 
+async def a_record_is_found_by_its_id(store: Store) -> None:
+    """As it is in the snapshot: not by what its id begins with, and not before it is there."""
+    async with opened(store) as journal:
+        done(await journal.append(append("a1", entry("r-1", "1"), entry("r-1", "10"))))
+        view = journal.view(TENANT)
+        done(await journal.append(append("a2", entry("r-1", "2"))))
+        (_, second) = view.records()
+        assert view.record(second.id) == second
+        assert [view.record(entry("r-1", path).id) for path in ("2", "100")] == [None, None]
+        assert journal.view("other").record(second.id) is None
+
+
 async def a_step_is_recorded_once(store: Store) -> None:
     """The second append with a step key is told which, in one batch and in later ones."""
     async with opened(store) as journal:
@@ -520,7 +532,8 @@ async def indexes_have_no_gap(store: Store) -> None:
 PROMISES: Final[tuple[Promise, ...]] = (
     an_appended_record_is_read_back, an_unknown_tenant_is_empty, tenants_do_not_see_each_other,
     the_tree_is_that_of_the_leaves, a_log_is_opened_under_the_id_it_is_given, there_is_no_node_beyond_the_tree,
-    records_come_in_pages, a_step_is_recorded_once, a_body_is_kept_once, a_view_is_a_snapshot,
+    records_come_in_pages, a_record_is_found_by_its_id, a_step_is_recorded_once, a_body_is_kept_once,
+    a_view_is_a_snapshot,
     a_row_alone_is_what_was_last_answered, rows_are_found_by_their_columns, a_known_append_changes_nothing,
     a_conflict_writes_nothing,
     what_was_answered_is_durable, a_closed_journal_refuses, only_the_driver_appends, one_of_two_drivers_wins,
