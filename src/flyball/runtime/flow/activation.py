@@ -95,6 +95,7 @@ class Activation:
         self.steps = 0
         self.lasting: dict[str, int] = {}
         self.seen_inbox = row.inbox
+        self.fresh = False  # is it sure that nothing was reserved yet?
 
     @property
     def fence(self) -> Fence:
@@ -111,6 +112,10 @@ class Activation:
     def own(self) -> bool:
         """Is this the run's own task?"""
         return asyncio.current_task() in self.tasks
+
+    def may_ask(self) -> bool:
+        """Can there be something of this run that waits for people? What is still at work may just be asking."""
+        return bool(self.pending) or self.history.asked() or any(not task.done() for task in self.tasks)
 
     def used_ms(self) -> int:
         """How long the run has been driven, parked time excluded."""
@@ -160,6 +165,7 @@ class Activation:
             arguments=arguments, origins=self.origins, extra=extra or {}, digest=digest,
             problem=problem, screened=screened,
         )  # fmt: skip
+        self.fresh = self.fresh and performer.lasting  # this one reserves
         if branch.markers:
             await self.note(branch)  # durable before the step that follows: appends are first in, first out
         self._enter(proposal, past)
@@ -260,7 +266,8 @@ class Activation:
     def _left(self, run: str, limit: Limit, ms: int = 0) -> Limit:
         if costless(limit):
             return UNLIMITED
-        row = self.record.journal.row(self.tenant, BudgetRow, f"run/{run}") or BudgetRow(id="")
+        found = None if self.fresh else self.record.journal.row(self.tenant, BudgetRow, f"run/{run}")
+        row = found or BudgetRow(id="")
         return left(limit, plus(Amounts(ms=ms), plus(row.reserved, row.spent)))
 
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:

@@ -134,7 +134,10 @@ class Driver:
         ))  # fmt: skip
         if isinstance(answer, Appended) and not answer.repeated:
             self._poll(tenant)
-            self._drive((tenant, run), self._activate(tenant, row))
+            # Nobody else knows the id yet of what has no key: no stop or action within it can be in the log.
+            alone = not wanted.key and not wanted.parent
+            begun = _as_read(event, answer.first, now) if alone else None
+            self._drive((tenant, run), self._activate(tenant, row, begun))
             return run
         return self._known(answer, wanted, run, claims)
 
@@ -274,11 +277,12 @@ class Driver:
             for key in starved:
                 self._wake_if_due(*key)
 
-    async def _activate(self, tenant: str, row: RunRow) -> None:
-        key = (tenant, row.id)
+    async def _activate(self, tenant: str, row: RunRow, started: Opened | None = None) -> None:
+        key, at_once = (tenant, row.id), not self._slots.locked()
         async with self._slots:
             ended: Ending = None
-            at: Activation | None = self._turn.activation(tenant, row)
+            # Who waited for a slot may have been stopped meanwhile.
+            at: Activation | None = self._turn.activation(tenant, row, started if at_once else None)
             while at is not None:
                 self._driven[key].at = at
                 try:
@@ -357,6 +361,15 @@ class Driver:
         tasks = [*(driven.task for driven in self._driven.values()), *own]
         await _called_off(tasks)
         await _called_off([task for left in self._left.values() for task in left])
+
+
+def _as_read(event: Event, index: int, time: int) -> Opened:
+    """A record that was just written, as it would be read: numbers, lists and texts of its JSON."""
+    private = msgspec.json.decode(msgspec.json.encode(event.private))
+    return Opened(
+        index=index, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=time,
+        facts=event.facts, commits={}, private=private,
+    )  # fmt: skip
 
 
 def _lying(record: Recording, tenant: str) -> list[RunRow]:

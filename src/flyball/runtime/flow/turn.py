@@ -17,6 +17,7 @@ from flyball.core.errors import FlyballError, Superseded, recordable, said
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
 from flyball.core.lifecycle import LIVE
+from flyball.core.origin import Origins, with_request
 from flyball.core.outcome import HALTED, Ended, amounts_of, outcome_event
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
@@ -26,7 +27,7 @@ from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern
 from flyball.runtime.flow.history import History
-from flyball.runtime.flow.kin import kin_of
+from flyball.runtime.flow.kin import kin_of, request_of
 from flyball.runtime.flow.snapshot import Trusted, generation_records
 from flyball.runtime.flow.step import Continued, Halted, Suspended
 
@@ -61,9 +62,31 @@ class Turn:
         """`deep`: what lies inside finished agents and flows is read too, because somebody folds it again."""
         self._record, self._govern, self._body, self._unproven = record, govern, body, unproven
         self._trusted, self._limits, self._deep = trusted, limits, deep
+        self._logs: dict[str, str] = {}
 
-    def activation(self, tenant: str, row: RunRow) -> Activation:
-        """A run with its history read from the log, ready to be driven."""
+    def _begun(self, tenant: str, row: RunRow, started: Opened) -> Activation:
+        if tenant not in self._logs:  # a log's id stays with it for good
+            self._logs[tenant] = self._record.journal.view(tenant).tree()[0]
+        at = Activation(self._record, self._govern, tenant, row, History([started]), self._trusted, self._logs[tenant])
+        self._rest_on(at, started.private or {})
+        at.origins, at.fresh = with_request(Origins(), request_of(started)), True
+        return at
+
+    def _rest_on(self, at: Activation, private: Mapping[str, Any]) -> None:
+        at.authority = authority_of(msgspec.convert(private["principal"], Principal))
+        at.subjects = (private["subject"],)
+        at.limit = self._limit(private)
+        at.agent_limit = self._limits.get("agent", Limit())
+        at.step_limit = self._limits.get("step", Limit())
+        at.day_limits = self._limits
+
+    def activation(self, tenant: str, row: RunRow, started: Opened | None = None) -> Activation:
+        """A run with its history read from the log, ready to be driven.
+
+        Of one that was started just now, within no other, `started` is all that there is to read.
+        """
+        if started is not None:
+            return self._begun(tenant, row, started)
         view = self._record.journal.view(tenant)
 
         def read(run: RunRow) -> list[Opened]:
@@ -75,13 +98,7 @@ class Turn:
         if started.private is None:
             at.halting = Halted("subject_erased", "the run's subject was erased")
             return at
-        private = started.private
-        at.authority = authority_of(msgspec.convert(private["principal"], Principal))
-        at.subjects = (private["subject"],)
-        at.limit = self._limit(private)
-        at.agent_limit = self._limits.get("agent", Limit())
-        at.step_limit = self._limits.get("step", Limit())
-        at.day_limits = self._limits
+        self._rest_on(at, started.private)
         at.steps = at.history.steps()
         kin = kin_of(view, row, started, read)
         # What `continue_as` hands on is the flow's own, not the principal's request.
@@ -219,6 +236,11 @@ class Turn:
             raise Superseded(FlyballError("not_parked", f"run {at.row.id} could not be parked", str(answer)))
         return answer.run or self._record.journal.row(at.tenant, RunRow, at.row.id)
 
+    def _waiting(self, at: Activation) -> list[PendingRow]:
+        if not at.may_ask():
+            return []
+        return self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
+
     async def _end(
         self, at: Activation, branch: Branch | None, reason: str, detail: str, *, value: Any = None,
         error: BaseException | None = None,
@@ -240,8 +262,7 @@ class Turn:
         answer: Any = None
         reserve, settle = self._time_used(at)
         for _ in range(MAX_ROUNDS):
-            rows = self._record.journal.view(at.tenant).rows(PendingRow, run=at.row.id, state="open")
-            gone = (r for r in rows if not outlives(r))
+            gone = (r for r in self._waiting(at) if not outlives(r))
             void = tuple(msgspec.structs.replace(r, state="void", version=r.version + 1) for r in gone)
             answer = await self._record.append(Append(
                 id=f"{event.id}@{at.row.epoch}", tenant=at.tenant, entries=entries, fence=at.fence, put=(row, *void),
