@@ -93,6 +93,10 @@ MINE = Fence("r", 1)
 
 
 # the append alone ---------------------------------------------------------------------------------------------------
+def test_ids_in_any_script_are_well_formed() -> None:
+    assert malformed(Append(id="ä", tenant="t", entries=(entry("1", run="läuft"),))) is None
+
+
 def test_a_whole_append_is_well_formed() -> None:
     hold = Hold(node="acme", amounts=Amounts(usd=1))
     assert malformed(Append(

@@ -33,6 +33,10 @@ AMOUNTS = st.builds(Amounts, **dict.fromkeys(DIMENSIONS, SOME))
 LIMITS = st.builds(Limit, **{d: st.just(NO_LIMIT) | SOME for d in DIMENSIONS})
 
 
+def test_dimensions_are_named_in_the_order_of_the_fields() -> None:
+    assert Amounts.__struct_fields__ == Limit.__struct_fields__ == DIMENSIONS
+
+
 @given(AMOUNTS, AMOUNTS)
 def test_what_is_added_can_be_taken_away(a: Amounts, b: Amounts) -> None:
     assert minus(plus(a, b), b) == a

@@ -12,6 +12,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.merkle import (
     EMPTY_ROOT,
     Frontier,
+    NewNode,
     NodeGetter,
     consistency_proof,
     frontier_at,
@@ -22,6 +23,9 @@ from flyball.core.merkle import (
     root_from_leaves,
     verify_consistency,
     verify_inclusion,
+)
+from flyball.core.merkle import (
+    grown as grown_by,
 )
 from tests import vectors
 
@@ -108,6 +112,17 @@ def test_the_new_nodes_of_all_appends_are_the_complete_subtrees_once_each(size: 
         frontier, new = new_nodes(frontier, leaf)
         found += [(level, index) for level, index, _ in new]
     assert sorted(found) == [(level, index) for level in range(9) for index in range(size >> level)]
+
+
+def test_several_leaves_at_once_grow_the_tree_as_one_by_one() -> None:
+    frontier, found = Frontier(), list[NewNode]()
+    for leaf in LEAVES[:11]:
+        frontier, new = new_nodes(frontier, leaf)
+        found += new
+    first, earlier = grown_by(Frontier(), LEAVES[:3])
+    assert grown_by(first, ()) == (first, [])
+    second, later = grown_by(first, LEAVES[3:11])
+    assert (second, earlier + later) == (frontier, found)
 
 
 @pytest.mark.parametrize(("size", "count"), [(-1, 1), (0, 1), (3, 1), (4, 2)])

@@ -197,3 +197,16 @@ def test_what_the_proposal_did_not_name_is_the_declared_default() -> None:
 )
 def test_text_that_nobody_vouches_for_taints(output: Any, taints: bool) -> None:
     assert untrusted(output, frozenset({"/id"})) is taints
+
+
+@pytest.mark.parametrize(
+    ("output", "taints"),
+    [({"a": {"b": ["", "x"]}}, True), ({"a": ["", 5, None], "b": {}}, False), (("x",), True), ("", False), (5, False)],
+)
+def test_where_nothing_is_vouched_for_every_text_taints(output: Any, taints: bool) -> None:
+    assert untrusted(output, frozenset()) is taints
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_a_whole_number_reads_as_the_decimal_of_its_value(number: int) -> None:
+    assert normal(number) == normal(Decimal(number)) == normal(Decimal(f"{number}.00"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -353,6 +353,10 @@ class Box(msgspec.Struct):
 WHOLE = {"sku": "a", "count": 1, "note": None}
 
 
+class Colour(StrEnum):
+    RED = "red"
+
+
 @pytest.mark.promise("gate-defaults-before-policy")
 @pytest.mark.parametrize(
     ("data", "kind", "written"),
@@ -364,6 +368,7 @@ WHOLE = {"sku": "a", "count": 1, "note": None}
         ({"x": {"sku": "a"}}, dict[str, Piece], {"x": WHOLE}),
         ({"one": {"sku": "a"}}, Box, {"one": WHOLE}),
         ({"sku": "a", "count": 2}, Piece, {**WHOLE, "count": 2}),
+        ("red", Colour, "red"),
     ],
 )
 def test_defaults_inside_an_argument_are_materialised_too(data: Any, kind: Any, written: Any) -> None:

@@ -49,6 +49,18 @@ async def paying(run: Run, cents: int) -> str:
     return await run.call(pay, cents)
 
 
+async def test_a_run_that_was_stopped_before_its_turn_came_does_nothing() -> None:
+    bench = lab()
+    app = await bench._bench.ready(paying)
+    slots = app.rooms.driver._slots = asyncio.Semaphore(0)
+    handle = await app.start(paying, 50, by=KIM)
+    stopping = asyncio.create_task(app.runs.stop(handle.id, "enough", by=KIM))
+    await asyncio.sleep(0.01)
+    slots.release()
+    assert (await stopping).detail == "enough"
+    assert [r.kind for r in app.runs.records(handle.id)] == ["run_started", "run_stopped", "run_ended"]
+
+
 async def test_a_stop_that_could_not_be_recorded_is_told_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = lab()
     assert isinstance(await bench.run(paying, 500, key="k"), Waiting)

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from flyball.ports.clock import Jump
 
@@ -17,9 +18,8 @@ PORTION = 4096
 STEP = 5_000_000
 
 
-def _steady() -> int:
-    # Where there is one: the clock that nobody can set and that goes on while the machine sleeps.
-    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+# Where there is one: the clock that nobody can set and that goes on while the machine sleeps.
+_steady = partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SystemClock:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from flyball.core.model import ModelConfig, nearest
 from flyball.core.policy import GUARDS, Finding, Layer, PolicyError, Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
-from flyball.core.result import Governed
 from flyball.core.signing import check_log
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.guard import Guard
@@ -188,10 +188,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     bodies = Bodies(project, thinking)
     ledger = Ledger(record, ports.signer, config.project.name)
 
-    async def step(proposal: Proposal, past: Any) -> Governed[Any]:
-        return await govern(stations, proposal, past)
-
-    turn = Turn(record, step, bodies, bodies.unproven, bodies.trusted, run_limits(config))
+    turn = Turn(record, partial(govern, stations), bodies, bodies.unproven, bodies.trusted, run_limits(config))
     driver = Driver(record, turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(

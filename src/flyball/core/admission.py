@@ -94,7 +94,9 @@ def malformed(append: Append) -> Refused | None:
     """What is wrong with an append whatever is stored (`too_large` or `invalid`); None where nothing is."""
     size, seen = 0, set[str]()
     for entry in append.entries:
-        size += len(entry.leaf) + len(entry.payload or b"") + sum(len(body) for _, body in entry.bodies)
+        size += len(entry.leaf) + len(entry.payload or b"")
+        if entry.bodies:
+            size += sum(len(body) for _, body in entry.bodies)
         wrong = "its step key comes twice" if entry.id in seen else _wrong_entry(entry)
         if wrong:
             return Refused(reason="invalid", detail=f"record {entry.id}: {wrong}")
@@ -173,12 +175,16 @@ def _wrong_entry(entry: Entry) -> str:
 def _wrong_request(append: Append) -> str:
     if not append.id or not append.tenant or not _is_text(append.id) or not _is_text(append.tenant):
         return "an append needs an id and a tenant"
-    if any("|" in claim.scope for claim in append.claims):
+    if append.claims and any("|" in claim.scope for claim in append.claims):
         return "a claim's scope holds |"
     if append.reserve is not None and any(_out_of_range(hold.amounts) for hold in append.reserve.holds):
         return "a reservation is negative or too large"
     if append.settle is not None and append.settle.actual is not None and _out_of_range(append.settle.actual):
         return "a settlement is negative or too large"
+    return _wrong_rows(append) if append.put else ""
+
+
+def _wrong_rows(append: Append) -> str:
     for row in append.put:
         if type(row) in OWNED:
             return f"rows of {row.TABLE} are the writer's own"
@@ -192,6 +198,8 @@ def _wrong_request(append: Append) -> str:
 
 
 def _is_text(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:  # a lone surrogate

@@ -11,6 +11,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from flyball.core.errors import FlyballError
 
@@ -86,12 +87,8 @@ def plus(a: Amounts, b: Amounts) -> Amounts:
 
 def minus(a: Amounts, b: Amounts) -> Amounts:
     """The difference, never below zero: what was released twice does not become credit."""
-    return Amounts(
-        steps=max(0, a.steps - b.steps), calls=max(0, a.calls - b.calls), effects=max(0, a.effects - b.effects),
-        tokens=max(0, a.tokens - b.tokens), usd=max(0, a.usd - b.usd), ms=max(0, a.ms - b.ms),
-        open_approvals=max(0, a.open_approvals - b.open_approvals), asks=max(0, a.asks - b.asks),
-        denials=max(0, a.denials - b.denials),
-    )  # fmt: skip
+    rest = [x - y if x > y else 0 for x, y in zip(astuple(a), astuple(b), strict=True)]
+    return Amounts(**dict(zip(DIMENSIONS, rest, strict=True)))
 
 
 def exceeded(limit: Limit, used: Amounts, wanted: Amounts) -> str | None:
@@ -99,9 +96,8 @@ def exceeded(limit: Limit, used: Amounts, wanted: Amounts) -> str | None:
 
     A dimension that is not wanted never refuses: a settlement above its reservation must not block what is free.
     """
-    for dimension in DIMENSIONS:
-        most, more = getattr(limit, dimension), getattr(wanted, dimension)
-        if most != NO_LIMIT and more > 0 and getattr(used, dimension) + more > most:
+    for dimension, most, held, more in zip(DIMENSIONS, astuple(limit), astuple(used), astuple(wanted), strict=True):
+        if more > 0 and most != NO_LIMIT and held + more > most:
             return dimension
     return None
 
@@ -113,10 +109,8 @@ def costless(limit: Limit) -> bool:
 
 def left(limit: Limit, used: Amounts) -> Limit:
     """What remains of each limited dimension."""
-    return Limit(**{
-        d: NO_LIMIT if getattr(limit, d) == NO_LIMIT else max(0, getattr(limit, d) - getattr(used, d))
-        for d in DIMENSIONS
-    })  # fmt: skip
+    pairs = zip(astuple(limit), astuple(used), strict=True)
+    return _limit([most if most == NO_LIMIT else max(0, most - held) for most, held in pairs])
 
 
 def tightest(a: Limit, b: Limit) -> Limit:
@@ -125,7 +119,11 @@ def tightest(a: Limit, b: Limit) -> Limit:
     def least(x: int, y: int) -> int:
         return y if x == NO_LIMIT else x if y == NO_LIMIT else min(x, y)
 
-    return Limit(**{d: least(getattr(a, d), getattr(b, d)) for d in DIMENSIONS})
+    return _limit([least(x, y) for x, y in zip(astuple(a), astuple(b), strict=True)])
+
+
+def _limit(each: list[int]) -> Limit:
+    return Limit(**dict(zip(DIMENSIONS, each, strict=True)))
 
 
 def micro_dollars(value: str | Decimal | int) -> int:

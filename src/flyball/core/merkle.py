@@ -67,15 +67,23 @@ class Frontier(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_nodes(frontier: Frontier, leaf: bytes) -> tuple[Frontier, list[NewNode]]:
     """The frontier after ``leaf`` (a leaf hash), and each subtree it completed: the leaf itself first, then upwards."""
-    hashes, index, level = list(frontier.hashes), frontier.size, 0
-    nodes = [(0, index, leaf)]
-    while index & 1:
-        leaf = node_hash(hashes.pop(), leaf)
-        index >>= 1
-        level += 1
-        nodes.append((level, index, leaf))
-    hashes.append(leaf)
-    return Frontier(size=frontier.size + 1, hashes=tuple(hashes)), nodes
+    return grown(frontier, (leaf,))
+
+
+def grown(frontier: Frontier, leaves: Sequence[bytes]) -> tuple[Frontier, list[NewNode]]:
+    """As `new_nodes` for several leaf hashes, one after the other."""
+    hashes = list(frontier.hashes)
+    nodes: list[NewNode] = []
+    for at, leaf in enumerate(leaves, frontier.size):
+        index, level, digest = at, 0, leaf
+        nodes.append((0, at, leaf))
+        while index & 1:
+            digest = node_hash(hashes.pop(), digest)
+            index >>= 1
+            level += 1
+            nodes.append((level, index, digest))
+        hashes.append(digest)
+    return Frontier(size=frontier.size + len(leaves), hashes=tuple(hashes)), nodes
 
 
 def frontier_at(size: int, node: NodeGetter) -> Frontier:

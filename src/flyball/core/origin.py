@@ -24,6 +24,7 @@ APPROVER: Final = "approver"
 MODIFIED: Final = "policy"
 SEVERAL: Final = "several"
 MIN_TOKEN: Final = 8
+_SMALL: Final = 2**63  # what is larger is rare, and Python does not print what is very large
 _TOKEN = re.compile(r"[^\s,;<>()\[\]{}\"'`]+")
 
 
@@ -37,6 +38,10 @@ def normal(value: Any) -> str | None:
     """The form in which two leaves are compared; None for what says nothing (null, booleans, empty text, NaN)."""
     if value is None or isinstance(value, bool):
         return None
+    if type(value) is int and -_SMALL < value < _SMALL:
+        digits = str(abs(value))
+        kept = digits.rstrip("0")
+        return f"n:{'-' if value < 0 else ''}{kept}e{len(digits) - len(kept)}" if kept else "n:0"
     if isinstance(value, (int, float, Decimal)):
         return _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
     text = str(value)
@@ -112,7 +117,17 @@ def untrusted(value: Any, trusted: frozenset[str]) -> bool:
     """Does the output hold text that no system of record vouches for? That taints the run."""
     if isinstance(value, str):
         return value != "" and "" not in trusted
+    if not trusted:
+        return _says(value)
     return any(isinstance(leaf, str) and leaf != "" and not _covered(at, trusted) for at, leaf in leaves(value))
+
+
+def _says(value: Any) -> bool:
+    if isinstance(value, str):
+        return value != ""
+    if isinstance(value, Mapping):
+        return any(_says(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(_says(item) for item in value)
 
 
 def _covered(at: str, trusted: frozenset[str]) -> bool:

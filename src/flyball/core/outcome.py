@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.doubt import meaning
@@ -236,7 +237,7 @@ def taints(p: Proposal, ended: Ended) -> bool:
 
 def amounts_data(amounts: Amounts) -> dict[str, int]:
     """Amounts as plain data, without zeros."""
-    return {d: getattr(amounts, d) for d in DIMENSIONS if getattr(amounts, d)}
+    return {name: amount for name, amount in zip(DIMENSIONS, astuple(amounts), strict=True) if amount}
 
 
 def amounts_of(data: Mapping[str, int]) -> Amounts:

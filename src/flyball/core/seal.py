@@ -111,7 +111,7 @@ def combined_key(keys: Iterable[bytes]) -> bytes:
     Raises `FlyballError` ``bad_seal`` without keys, or for a key that has not 32 bytes.
     """
     distinct = sorted(set(keys))
-    if not distinct or any(len(key) != KEY_BYTES for key in distinct):
+    if not distinct or {*map(len, distinct)} != {KEY_BYTES}:
         raise _bad_seal(f"it takes keys of {KEY_BYTES} bytes, at least one")
     if len(distinct) == 1:
         return distinct[0]
@@ -146,18 +146,17 @@ def seal_payload(
     """
     if not data:
         return Sealed(None, ())
-    tenant_key = keys.pseudonym(tenant)
-    named = tuple(sorted({pseudonym(tenant_key, name) for name in subjects})) or (pseudonym(tenant_key, NOBODY),)
+    named = _named(keys.pseudonym(tenant), tuple(subjects))
     key = combined_key([keys.subject(tenant, name) for name in named])
     cipher, at = _cipher(key), place(tenant, record_id)
-    nonces = entropy(NONCE_BYTES * len(data))
+    nonces, bound = entropy(NONCE_BYTES * len(data)), _FIELD + at
     fields: dict[str, bytes] = {}
     large: dict[str, bytes] = {}
     bodies: dict[str, bytes] = {}
     for number, (field, value) in enumerate(data.items()):
         nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
         if len(value) <= MAX_INLINE:
-            fields[field] = seal_field(cipher, at, field, salts[field], nonce, value)
+            fields[field] = _seal(cipher, bound + field.encode(), salts[field], nonce, value)
             continue
         mac = body_mac(key, value)
         large[field] = _seal(cipher, _REFERENCE + at + field.encode(), salts[field], nonce, mac)
@@ -191,6 +190,11 @@ def open_payload(
         data = _decrypt(cipher, stored, _BODY + _bound(tenant.encode(), mac), field)
         opened[field] = Opening(salt, data)
     return opened
+
+
+@lru_cache(maxsize=1024)  # the same few people, again and again
+def _named(tenant_key: bytes, subjects: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({pseudonym(tenant_key, name) for name in subjects})) or (pseudonym(tenant_key, NOBODY),)
 
 
 @lru_cache(maxsize=256)

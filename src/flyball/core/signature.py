@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import inspect
 import types
@@ -40,6 +41,7 @@ from flyball.core.marks import Mark, Ref
 
 _DEEPEST: Final = 8
 _SCALARS: Final = (str, int, float, bool, type(None))
+_PLAIN: Final = frozenset(_SCALARS)
 _LISTS: Final = (list, tuple, set, frozenset, Collection, Sequence, MutableSequence, Set, MutableSet)
 _WRAPPERS: Final = (Required, NotRequired, ReadOnly, Final)
 
@@ -264,28 +266,52 @@ def whole(value: Any) -> Any:
     msgspec leaves a default that was not given to the class; written out again, it would be missing: in what policy
     sees, in what an approver signs, and in the record.
     """
-    if isinstance(value, _SCALARS):
-        return value
-    if isinstance(value, Mapping):
-        inner: Iterable[Any] = value.values()
-    elif isinstance(value, _LISTS):
-        inner = value
-    elif isinstance(value, msgspec.Struct):
-        inner = (getattr(value, name) for name in value.__struct_fields__)
-    elif dataclasses.is_dataclass(value):
-        inner = [held for f in dataclasses.fields(value) if (held := _held(value, f.name)) is not None]
-    else:
-        return value
-    for each in inner:
-        whole(each)
+    kind = type(value)
+    if kind not in _PLAIN:
+        for each in _inside(kind)(value):
+            if type(each) not in _PLAIN:
+                whole(each)
     return value
 
 
-def _held(value: Any, name: str) -> Any:
-    held = getattr(value, name, None)
-    if hasattr(value, "__dict__") and hasattr(value, name):
-        vars(value).setdefault(name, held)
-    return held
+def _found_inside(kind: type) -> Callable[[Any], Iterable[Any]]:
+    """What gives the parts of a value of this class, after a dataclass holds its defaults."""
+    if issubclass(kind, _SCALARS):
+        return _nothing
+    if issubclass(kind, Mapping):
+        return _values
+    if issubclass(kind, _LISTS):
+        return iter
+    if issubclass(kind, msgspec.Struct):
+        return functools.partial(_fields_of, kind.__struct_fields__)
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_held, tuple(f.name for f in dataclasses.fields(kind)))
+    return _nothing
+
+
+# Asked for every value of every call, and the same for a class for good.
+_inside: Final[Callable[[Any], Callable[[Any], Iterable[Any]]]] = functools.lru_cache(maxsize=1024)(_found_inside)
+
+
+def _nothing(_: Any) -> Iterable[Any]:
+    return ()
+
+
+def _values(value: Mapping[Any, Any]) -> Iterable[Any]:
+    return value.values()
+
+
+def _fields_of(names: tuple[str, ...], value: Any) -> Iterable[Any]:
+    return [getattr(value, name) for name in names]
+
+
+def _held(names: tuple[str, ...], value: Any) -> Iterable[Any]:
+    own = getattr(value, "__dict__", None)
+    if own is not None:
+        for name in names:
+            if name not in own and hasattr(value, name):
+                own[name] = getattr(value, name)
+    return [getattr(value, name, None) for name in names]
 
 
 def _encode(value: Any) -> Any:

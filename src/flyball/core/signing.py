@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from flyball.core.errors import FlyballError
-from flyball.core.merkle import HASH_BYTES, Frontier, NodeGetter, frontier_at
+from flyball.core.merkle import HASH_BYTES, Frontier, NodeGetter, frontier_at, grown
 from flyball.core.note import Checkpoint
 
 PORTION: Final = 4096
@@ -100,6 +100,5 @@ def _extended(own: Frontier, size: int, leaves: Callable[[int, int], Sequence[by
         shown = leaves(own.size, end)
         if len(shown) != end - own.size or any(len(leaf) != HASH_BYTES for leaf in shown):
             return None
-        for leaf in shown:
-            own = own.append(leaf)
+        own, _ = grown(own, shown)
     return own

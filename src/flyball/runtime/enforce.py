@@ -39,7 +39,7 @@ from flyball.ports.policy import Compiled
 
 # Epochs that every verdict reads, besides the run's own taint.
 EPOCHS = ("policy", "kill", "directory", "brake", "release")
-MOST_TAINTS = 10_000
+MOST_TAINTS = 2_000
 MOST_SHAPES = 10_000
 LoadEntity = Callable[[Proposal, str, str], Awaitable[Entity]]
 Given = Callable[[Proposal], Mapping[str, tuple[str, ...]]]

@@ -13,6 +13,8 @@ from flyball.core.proposal import Proposal
 def label(proposal: Proposal) -> Proposal:
     """The proposal with the origin of each argument."""
     labels = trace(proposal.arguments, proposal.origins, proposal.given)
+    if not proposal.edited:
+        return replace(proposal, labels=labels)
     origins = Origins({**proposal.origins.known, **dict.fromkeys(proposal.typed, APPROVER)})
     for name in proposal.edited & labels.keys():
         value = proposal.arguments[name]

@@ -87,24 +87,19 @@ class Recorder:
 
     def seal(self, tenant: str, event: Event, time: int | None = None) -> Entry:
         """The entry of an event: commitments in the leaf, private fields sealed under its subjects' keys."""
-        now = self.clock.now() if time is None else time
+        now, id = self.clock.now() if time is None else time, event.id
         data = {name: msgspec.json.encode(value) for name, value in event.private.items()}
-        salts = self._salts(event)
+        salts = _salts(event, self._entropy)
         raw = leaf(event, tenant, now, commitments(data, salts))
         sealed = Sealed(None, ())
         if data:
             sealed = seal_payload(
-                self._keyring, tenant, event.id, event.subjects, data, salts, self._entropy.bytes
+                self._keyring, tenant, id, event.subjects, data, salts, self._entropy.bytes
             )  # fmt: skip
         return Entry(
-            id=event.id, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=now, leaf=raw,
+            id=id, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=now, leaf=raw,
             hash=leaf_hash(raw), payload=sealed.payload, bodies=sealed.bodies,
         )  # fmt: skip
-
-    def _salts(self, event: Event) -> dict[str, bytes]:
-        fresh = self._entropy.bytes(SALT_BYTES * len(event.private))  # at once: each call takes a lock
-        parts = (fresh[at : at + SALT_BYTES] for at in range(0, len(fresh), SALT_BYTES))
-        return dict(zip(event.private, parts, strict=True)) | dict(event.salts)
 
     def open(self, tenant: str, stored: Stored, view: View) -> Opened:
         """A stored record with its private fields; they are None where the subject was erased."""
@@ -133,6 +128,12 @@ class Recorder:
         """Appends. Where nobody can say whether it is durable, or a driver has lost its run, nothing may go on:
         raises Superseded in a run, FlyballError elsewhere."""
         answer = await self.journal.append(append)
+        if isinstance(answer, Appended):
+            for hint in self.hints:
+                hint.set()
+            if self._jumps.get(append.tenant, 0) < len(self.clock.jumps()):
+                await self._note_jumps(append.tenant)
+            return answer
         error = _final(answer)
         of_run = append.fence is not None or append.settle is not None or _closes(append)
         if error is not None and of_run:
@@ -141,11 +142,6 @@ class Recorder:
             raise Superseded(refusal(answer))  # the run stands where its log stands, until there is room again
         if isinstance(answer, Indeterminate):
             raise error or FlyballError("indeterminate", "not durable")
-        if isinstance(answer, Appended):
-            for hint in self.hints:
-                hint.set()
-            if self._jumps.get(append.tenant, 0) < len(self.clock.jumps()):
-                await self._note_jumps(append.tenant)
         return answer
 
     async def _note_jumps(self, tenant: str) -> None:
@@ -171,9 +167,9 @@ class Recorder:
     async def intend(self, ruled: Ruled, reserve: Reserve, lifted: Lifted | None, required: str = "") -> Answered:
         """T1: everything before the effect, in one transaction. `required`: the record that says that it may go on."""
         p, facts, private = ruled.proposal, self._facts(ruled), self._private(ruled)
-        place, key = p.place, call_key(p)
+        place, key, now = p.place, call_key(p), self.clock.now()
         facts |= {
-            "key": key, "idempotency": p.action.idempotency, "deadline": self.clock.now() + p.action.timeout_ms * 1000,
+            "key": key, "idempotency": p.action.idempotency, "deadline": now + p.action.timeout_ms * 1000,
             "isolation": self.isolation(p), **p.performer.facts,
             "reserved": amounts_data(reserve.holds[0].amounts if reserve.holds else Amounts()),
         }  # fmt: skip
@@ -192,11 +188,11 @@ class Recorder:
             )  # fmt: skip
             if lifted.first:
                 consume = Consume(pending=lifted.row.id, version=lifted.row.version, intent=event.id)
-        entry = self.seal(place.tenant, event)
+        entry = self.seal(place.tenant, event, now)
         return await self._begin(p, Append(
             id=f"{entry.id}@{place.fence.epoch if place.fence else 0}", tenant=place.tenant, entries=(entry,),
             fence=place.fence, epochs=tuple(Seen(n, v) for n, v in ruled.epochs.items()), claims=self._claims(p),
-            reserve=replace(reserve, id=event.id) if reserve.holds else None, consume=consume,
+            reserve=replace(reserve, id=entry.id) if reserve.holds else None, consume=consume,
             relaxed=p.action.pure_read,
         ))  # fmt: skip
 
@@ -351,7 +347,8 @@ class Recorder:
 
     def _facts(self, ruled: Ruled) -> dict[str, Any]:
         d = ruled.decision
-        facts = self._base(ruled.proposal) | {
+        facts = self._base(ruled.proposal)
+        facts |= {
             "outcome": d.outcome, "reason": d.reason, "bundles": list(ruled.bundles), "policies": list(d.determining),
             "cures": list(cure_names(d)), "modifiers": [f"{c.layer}/{c.policy}" for c in d.modifiers],
         }  # fmt: skip
@@ -366,7 +363,7 @@ class Recorder:
             private["proposed"] = p.arguments
         if ruled.decision.errors:
             private["errors"] = list(ruled.decision.errors)
-        return private | dict(p.extra)
+        return {**private, **p.extra} if p.extra else private
 
 
 def _facts(stored: Stored) -> Mapping[str, Any]:
@@ -375,6 +372,12 @@ def _facts(stored: Stored) -> Mapping[str, Any]:
 
 def _counted(id: str, holds: tuple[Hold, ...]) -> tuple[Reserve | None, Settle | None]:
     return (Reserve(id=id, holds=holds), Settle(id=id, actual=None)) if holds else (None, None)
+
+
+def _salts(event: Event, entropy: Entropy) -> dict[str, bytes]:
+    fresh = entropy.bytes(SALT_BYTES * len(event.private))  # at once: each call takes a lock
+    salts = {name: fresh[at * SALT_BYTES : (at + 1) * SALT_BYTES] for at, name in enumerate(event.private)}
+    return {**salts, **event.salts} if event.salts else salts
 
 
 def _closes(append: Append) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from flyball.core.budget import ZERO, dated, plus
-from flyball.core.journal import Reserve
+from flyball.core.journal import Hold, Reserve
 from flyball.core.outcome import own_amounts
 from flyball.core.proposal import Ruled
 from flyball.ports.clock import Clock
@@ -23,5 +21,5 @@ class Reserving:
         if p.performer.lasting:  # an agent or flow costs what its steps cost
             return Reserve(id="", holds=())
         wanted, now = plus(own_amounts(p), p.performer.reserved or ZERO), self._clock.now()
-        holds = (replace(h, node=dated(h.node, now), amounts=wanted) for h in p.place.holds)
-        return Reserve(id="", holds=tuple(holds))
+        holds = tuple([Hold(node=dated(h.node, now), amounts=wanted, limit=h.limit) for h in p.place.holds])
+        return Reserve(id="", holds=holds)

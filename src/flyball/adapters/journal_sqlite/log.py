@@ -7,8 +7,8 @@ dropped when a batch is rolled back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Final, TypeVar, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 from flyball.adapters.journal_sqlite.queries import PLACE, SQL, TABLES, Head, head_of, id_list
 from flyball.core.admission import Admitted, RowKey
@@ -22,7 +22,7 @@ from flyball.core.journal import (
     Row,
     RunRow,
 )
-from flyball.core.merkle import new_nodes
+from flyball.core.merkle import grown
 
 R = TypeVar("R", bound=Row)
 
@@ -55,7 +55,6 @@ class Batch:
 
     def __init__(self) -> None:
         self.records: list[tuple[object, ...]] = []
-        self.nodes: list[tuple[object, ...]] = []
         self.bodies: list[tuple[object, ...]] = []
         self.used: list[tuple[object, ...]] = []
         self.logs: dict[str, Log] = {}
@@ -63,10 +62,11 @@ class Batch:
     def write(self, connection: sqlite3.Connection) -> None:
         """Every row of the batch; rows changed several times are written once."""
         some = connection.executemany
+        nodes = [node for log in self.logs.values() for node in log.grow()]
         some(SQL["put_log"], [log.head().values() for log in self.logs.values()])
         some(SQL["add_record"], self.records)
-        if self.nodes:
-            some(SQL["add_node"], self.nodes)
+        if nodes:
+            some(SQL["add_node"], nodes)
         if self.bodies:
             some(SQL["add_body"], self.bodies)
         some(SQL["use"], self.used)
@@ -90,6 +90,7 @@ class Log:
         self.frontier, self.latest = head.frontier, head.latest
         self._kept: dict[RowKey, Row | None] = {}
         self._changed: dict[RowKey, Row | None] = {}
+        self._leaves: list[bytes] = []
         self._steps: set[str] = set()
         self._answers: dict[str, Appended] = {}
         self._looked: set[str] = set()
@@ -102,25 +103,28 @@ class Log:
     def row(self, kind: type[R], id: str) -> R | None:
         """One row, the batch's changes first."""
         key: RowKey = (kind, id)
-        if key in self._changed:
-            return cast("R | None", self._changed[key])
-        if key in self._kept:
-            return cast("R | None", self._kept[key])
-        if key in self._ahead:
-            return cast("R | None", self._ahead[key])
-        row: R | None = None
-        if self.number:
-            table = TABLES[kind]
-            found = self._execute(table.one, (self.number, id)).fetchone()
-            row = table.row(found[0]) if found is not None else None
-        if kind in KEPT:
-            self._kept[key] = row
-        return row
+        row: Any = self._changed.get(key, _ASK)
+        if row is _ASK:
+            row = self._kept.get(key, _ASK)
+        if row is _ASK:
+            row = self._ahead.get(key, _ASK)
+        if row is _ASK:
+            row = self._stored(kind, id)
+            if kind in KEPT:
+                self._kept[key] = row
+        return row  # type: ignore[no-any-return]  # the key names the kind
+
+    def _stored(self, kind: type[R], id: str) -> R | None:
+        if not self.number:
+            return None
+        table = TABLES[kind]
+        found = self._execute(table.one, (self.number, id)).fetchone()
+        return table.row(found[0]) if found is not None else None
 
     def known(self, kind: type[R], id: str) -> tuple[bool, R | None]:
         """Whether a row is among those that are kept, and the row as it was last committed."""
-        row = self._kept.get((kind, id), _ASK)
-        return (False, None) if row is _ASK else (True, cast("R | None", row))
+        row: Any = self._kept.get((kind, id), _ASK)
+        return (False, None) if row is _ASK else (True, row)
 
     def has_record(self, id: str) -> bool:
         """Whether a step is recorded, in the file or in the batch."""
@@ -146,7 +150,7 @@ class Log:
         if not self.number or len(appends) < FEW:
             return
         ids = [append.id for append in appends] + [entry.id for append in appends for entry in append.entries]
-        wanted = {*ids, *(_named_after(append.id)[0] for append in appends)}
+        wanted = {*ids, *[_named_after(append.id)[0] for append in appends]}
         for id, what, first, size, named in self._execute(SQL["used"], (self.number, id_list(list(wanted)))):
             if what == _RECORD:
                 self._steps.add(id)
@@ -168,17 +172,15 @@ class Log:
 
     def apply(self, append: Append, admitted: Admitted, batch: Batch) -> Appended:
         """Assigns indexes and nodes, and adds what is to be written to the batch."""
-        first = self.frontier.size
-        for entry in append.entries:
-            index = self.frontier.size
-            self.frontier, nodes = new_nodes(self.frontier, entry.hash)
-            for level, position, hash in nodes[1:]:
-                batch.nodes.append((self.number, level, position, hash))
+        first = self._size()
+        after = _suffix(append.id, append.entries[0].id) if append.entries else None
+        for index, entry in enumerate(append.entries, first):
+            self._leaves.append(entry.hash)
             batch.records.append((
                 self.number * PLACE + index, self.number, entry.run, entry.path, entry.attempt, entry.kind, entry.time,
                 entry.leaf, entry.payload,
             ))  # fmt: skip
-            named = _suffix(append.id, entry.id) if index == first else None
+            named = after if index == first else None
             batch.used.append((
                 self.number, entry.id, _RECORD, index, first + len(append.entries) if named is not None else 0, named
             ))  # fmt: skip
@@ -188,12 +190,21 @@ class Log:
             for mac, body in entry.bodies:
                 batch.bodies.append((self.number, mac, body))
         self._changed.update(admitted.changes)
-        answer = Appended(first=first, size=self.frontier.size, run=admitted.run)
+        answer = Appended(first=first, size=self._size(), run=admitted.run)
         self._answers[append.id] = answer
-        if not append.entries or _suffix(append.id, append.entries[0].id) is None:
+        if after is None:
             batch.used.append((self.number, append.id, _APPEND, first, answer.size, None))
         batch.logs[self.tenant] = self
         return answer
+
+    def _size(self) -> int:
+        return self.frontier.size + len(self._leaves)
+
+    def grow(self) -> Iterator[tuple[object, ...]]:
+        """Takes the leaves of the batch into the tree; the subtrees that they complete."""
+        self.frontier, nodes = grown(self.frontier, self._leaves)
+        self._leaves.clear()
+        return ((self.number, level, position, hash) for level, position, hash in nodes if level)
 
     def head(self) -> Head:
         """The log's row."""
@@ -203,8 +214,8 @@ class Log:
         self, put: dict[type[Row], list[tuple[object, ...]]], gone: dict[type[Row], list[tuple[object, ...]]]
     ) -> None:
         """The rows to write and to delete, by kind."""
-        for (type_, id), row in self._changed.items():
-            kind = cast("type[Row]", type_)
+        kind: Any
+        for (kind, id), row in self._changed.items():
             if row is None:
                 gone.setdefault(kind, []).append((self.number, id))
             else:
@@ -215,7 +226,9 @@ class Log:
         if len(self._kept) > KEPT_ROWS:
             self._kept.clear()
         for key, row in self._changed.items():
-            if key[0] in KEPT:
+            if row is None:  # nobody asks for what is settled, and there would be more of it than of all the rest
+                self._kept.pop(key, None)
+            elif key[0] in KEPT:
                 self._kept[key] = row
         self._changed.clear()
         self._steps.clear()

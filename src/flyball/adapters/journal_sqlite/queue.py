@@ -35,10 +35,11 @@ class Job:
         self.loop = loop
         self.future: asyncio.Future[Answered] = loop.create_future()
         self.accepted = False
-        self.size = sum(
-            len(entry.leaf) + len(entry.payload or b"") + sum(len(body) for _, body in entry.bodies)
-            for entry in append.entries
-        )
+        self.size = 0
+        for entry in append.entries:
+            self.size += len(entry.leaf) + len(entry.payload or b"")
+            for _, body in entry.bodies:
+                self.size += len(body)
 
 
 class Queue:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ from flyball.runtime.broker.apart import Apart, Unfit
 from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.inside import code_of
 from flyball.runtime.broker.left import Keep, Left, bounded, threaded
-from flyball.runtime.broker.reach import CallReach, Heard, Resources, resources_of
+from flyball.runtime.broker.reach import CallReach, Heard, Resources
 from flyball.runtime.broker.throttle import Throttle
 
 Screen = Callable[[Proposal, Ended], Awaitable[Ended]]
@@ -73,15 +73,16 @@ class Broker:
         exposed = await self._apart.objection(p)
         if exposed is not None:
             return exposed
-        left = self._throttle.broken(tenant, _throttled(p), self._clock.now())
+        now = self._clock.now()
+        left = self._throttle.broken(tenant, _throttled(p), now)
         if left:
             return Blocked("breaker_open", what=f"{action.name} failed repeatedly; it rests {left / 1e6:.0f} s more")
         most = action.timeout_ms * 1000
-        wait = self._throttle.wait(tenant, action, self._clock.now(), most)
+        wait = self._throttle.wait(tenant, action, now, most)
         if wait > most > 0:
             return Blocked("rate_limited", what=f"{action.name} is over its rate for {wait / 1e6:.0f} s")
         if wait:
-            await self._clock.wait(self._clock.now() + wait)
+            await self._clock.wait(now + wait)
         return None
 
     async def perform(self, p: Proposal, arguments: Any) -> Ended:
@@ -114,7 +115,7 @@ class Broker:
         if p.performer.lasting:
             return ended
         good = ended.status == "executed"
-        self._throttle.ended(p.place.tenant, _throttled(p), self._clock.now(), good=good)
+        self._throttle.ended(p.place.tenant, _throttled(p), 0 if good else self._clock.now(), good=good)
         return ended
 
     def _not_done(self, told: NotDone) -> Ended:
@@ -191,6 +192,8 @@ class Broker:
 
     def follow(self, p: Proposal, keep: Callable[[Proposal, Ended], Awaitable[None]]) -> None:
         """Hands over what an attempt that was given up on comes to, once it ends."""
+        if not self._left.any:
+            return
 
         async def tell() -> None:
             late = await self.late(p)
@@ -221,27 +224,40 @@ class Broker:
         keep: Keep = lambda _: None,
     ) -> Any:  # fmt: skip
         """Calls a function of the tool with its resources open, the parsed arguments, and a time limit."""
-        performer, place = p.performer, p.place
-        tenant = self._tenants(place.tenant)
-        limit = self._clock.now() + int((seconds or 0) * 1_000_000)
+        place, limit = p.place, self._clock.now() + int((seconds or 0) * 1_000_000)
         if seconds is not None and self._apart.wanted(p):
             return await self._apart.call(p, function, arguments, seconds, limit, self._listener(place))
+        wanted = self._resources.wanted(p.performer.functions)
+        if not wanted:
+            return await self._timed(p, function, self._call(p, limit, {}), arguments, seconds, keep)
         async with AsyncExitStack() as stack:
-            wanted = resources_of(performer.functions)
             try:
                 found = await self._resources.ready(wanted, place.tenant, stack, max(seconds or 0, OPEN_SECONDS))
             except Exception as bad:  # a station boundary: the call has not begun, whatever it raised
                 raise NotDone(f"a resource could not be opened: {self._hidden.said(bad)}") from bad
-            heard = self._listener(place)
-            call = Call(
-                key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
-                attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC),
-                reach=CallReach(found, self._resources, tenant, p.action.credentials, heard),
-            )  # fmt: skip
-            if performer.signature is None:
-                async with asyncio.timeout(seconds):
-                    return await _call(performer, function, call, arguments)
-            return await bounded(_call(performer, function, call, arguments), seconds, keep)
+            return await self._timed(p, function, self._call(p, limit, found), arguments, seconds, keep)
+
+    def _call(self, p: Proposal, limit: int, found: Mapping[int, Any]) -> Call:
+        place = p.place
+        reach = CallReach(
+            found, self._resources, place.tenant, self._tenants, p.action.credentials, self._listener(place)
+        )
+        return Call(
+            key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
+            attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC), reach=reach,
+        )  # fmt: skip
+
+    @staticmethod
+    async def _timed(
+        p: Proposal, function: Callable[..., Any], call: Call, arguments: Any, seconds: float | None, keep: Keep
+    ) -> Any:
+        work = _call(p.performer, function, call, arguments)
+        if p.performer.signature is not None:
+            return await bounded(work, seconds, keep)
+        if seconds is None:
+            return await work
+        async with asyncio.timeout(seconds):
+            return await work
 
 
 async def _call(performer: Performer, function: Callable[..., Any], call: Call, arguments: Any) -> Any:
@@ -257,9 +273,12 @@ async def _called(performer: Performer, function: Callable[..., Any], call: Call
         return await given if inspect.isawaitable(given) else given
     parsed = from_json(arguments, performer.signature.arguments)
     names = {name: getattr(parsed, name) for name in performer.signature.names}
-    if inspect.iscoroutinefunction(function):
+    if _is_async(function):
         return await function(call, **names)
     return await threaded(function, call, names)
+
+
+_is_async = lru_cache(maxsize=1024)(inspect.iscoroutinefunction)  # of the same few tools, at every call
 
 
 def _throttled(p: Proposal) -> str:

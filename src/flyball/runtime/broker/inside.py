@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
@@ -107,7 +108,7 @@ async def _carried_out(order: Order, line: Line) -> Told:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(resources.close)
             ready = await resources.ready(resources_of(_functions(tool)), order.tenant, stack)
-            reach = CallReach(ready, resources, _tenant(order, order.tenant), order.credentials, _teller(line))
+            reach = CallReach(ready, resources, order.tenant, partial(_tenant, order), order.credentials, _teller(line))
             call = Call(
                 key=order.key, principal=order.principal, tenant=order.tenant, run=order.run, attempt=order.attempt,
                 deadline=datetime.fromtimestamp(order.deadline / 1_000_000, UTC), reach=reach,

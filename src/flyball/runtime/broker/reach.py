@@ -57,12 +57,19 @@ class Resources:
         self._tenants = tenants
         self._given = {id(use.resource): use.value for use in uses}
         self._open: dict[tuple[int, str], Any] = {}
+        self._wanted: dict[tuple[Callable[..., Any], ...], tuple[Resource[Any], ...]] = {}
         self._stack = AsyncExitStack()
         self._opening: dict[tuple[int, str], asyncio.Lock] = {}
 
     def stood_in(self, resource: Resource[Any]) -> bool:
         """Does something else stand for this resource (`use`)?"""
         return id(resource) in self._given
+
+    def wanted(self, functions: tuple[Callable[..., Any], ...]) -> tuple[Resource[Any], ...]:
+        """The resources that these functions name, looked for once while the project is open."""
+        if functions not in self._wanted:
+            self._wanted[functions] = tuple(resources_of(functions))
+        return self._wanted[functions]
 
     async def ready(
         self, wanted: Iterable[Resource[Any]], tenant: str, stack: AsyncExitStack, seconds: float | None = None
@@ -141,16 +148,17 @@ class CallReach:
     """What one call may reach."""
 
     def __init__(
-        self, found: Mapping[int, Any], resources: Resources, tenant: Tenant, secrets: tuple[str, ...], heard: Heard
-    ) -> None:
-        self._found, self._resources, self._tenant = found, resources, tenant
+        self, found: Mapping[int, Any], resources: Resources, tenant: str, tenants: Callable[[str], Tenant],
+        secrets: tuple[str, ...], heard: Heard,
+    ) -> None:  # fmt: skip
+        self._found, self._resources, self._tenant, self._tenants = found, resources, tenant, tenants
         self._secrets, self._heard = secrets, heard
 
     def get(self, resource: Resource[T], /) -> T:
         """The open resource."""
         if id(resource) in self._found:
             return self._found[id(resource)]  # type: ignore[no-any-return]
-        return self._resources.at_once(resource, self._tenant.id)
+        return self._resources.at_once(resource, self._tenant)
 
     def secret(self, name: str, /) -> Secret:
         """A secret that the tool declared."""
@@ -158,7 +166,7 @@ class CallReach:
             raise FlyballError(
                 "undeclared_secret", f"the tool did not declare the secret {name!r}", fix=f'credentials=["{name}"]'
             )
-        return self._tenant.secret(name)
+        return self._tenants(self._tenant).secret(name)
 
     def progress(self, message: str, done: float | None, /) -> None:
         """Tells whoever watches."""

@@ -53,7 +53,7 @@ class Branch:
     marks: int = 0
     markers: list[tuple[str, Any]] = field(default_factory=list)
     travelling: BaseException | None = None
-    steps: list[Any] = field(default_factory=list)
+    steps: dict[str, Any] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
 
     def next(self) -> str:
@@ -260,7 +260,7 @@ class Activation:
 
     def left(self) -> Limit:
         """What remains of the run's limits, and of those of the run that it acts within."""
-        own = self._left(self.row.id, self.limit, self.used_ms())
+        own = self._left(self.row.id, self.limit, self.used_ms() if self.limit.ms >= 0 else 0)
         return own if self.above is None else tightest(own, self._left(*self.above))
 
     def _left(self, run: str, limit: Limit, ms: int = 0) -> Limit:
@@ -274,7 +274,9 @@ class Activation:
         if isinstance(told, Blocked):
             self.denied[path] = action.name
         elif isinstance(told, Executed) and action.kind in ("tool", "context") and performer.signature is not None:
-            self._did(action.name, to_json(told.value), performer.signature.trusted)
+            trusted = performer.signature.trusted
+            # Of a tainted run a result that nobody vouches for says nothing more.
+            self._did(action.name, to_json(told.value) if trusted or not self.tainted else None, trusted)
 
     def _did(self, name: str, data: Any, trusted: frozenset[str]) -> None:
         self.did.add(name)

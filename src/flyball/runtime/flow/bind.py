@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -36,13 +37,14 @@ def bound(tool: Tool[..., Any], args: Sequence[Any], kw: Mapping[str, Any]) -> d
     names = tool.signature.positional
     if len(args) > len(names):
         raise FlyballError("bad_arguments", f"{tool.name} takes {len(names)} positional arguments, not {len(args)}")
-    given = dict(zip(names, args, strict=False))
-    twice = given.keys() & kw.keys()
+    given = dict(zip(names, args, strict=False)) if args else {}
+    twice = given.keys() & kw.keys() if given else ()
     if twice:
         raise FlyballError("bad_arguments", f"{tool.name} got {', '.join(sorted(twice))} twice")
-    return {name: to_json(value) for name, value in (given | dict(kw)).items()}
+    return {name: to_json(value) for name, value in (*given.items(), *kw.items())}
 
 
+@lru_cache(maxsize=1024)
 def tool_performer(tool: Tool[..., Any]) -> Performer:
     """How a tool's action is carried out."""
     functions = tuple(
@@ -154,6 +156,6 @@ async def _staying(body: Any) -> Any:
 async def _over(at: Activation, branch: Branch) -> None:
     if branch.markers:
         await at.note(branch)  # durable before the outcome, behind which nobody makes them again
-    for step in branch.steps:
+    for step in tuple(branch.steps.values()):
         if not step.awaited and not at.history.past(step.path).records:
             await at.note(branch, Event(kind="not_awaited", run=at.row.id, path=step.path, facts={"what": step.what}))

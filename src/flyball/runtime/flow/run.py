@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, cast, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, overload
 from uuid import UUID
 
 from typing_extensions import TypeForm, TypeVar
@@ -88,14 +88,7 @@ class Run(Generic[S]):
     def call(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[R]:
         """Proposes a tool call; gives its value or raises Blocked or Failed."""
         attempt = self._attempt(tool, bound(tool, args, kw))
-
-        async def work() -> R:
-            told = await attempt()
-            if isinstance(told, Executed):
-                return cast("R", told.value)
-            raise told
-
-        return self._step(tool.name, work, path=attempt.path)
+        return self._step(tool.name, attempt.value, path=attempt.path)
 
     def attempt(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[Executed[R] | Blocked | Failed]:
         """Proposes a tool call; gives Executed, Blocked or Failed as a value."""
@@ -188,6 +181,7 @@ class Run(Generic[S]):
         if step.awaited:  # gathered or timed twice: its effect would happen twice
             raise FlyballError("awaited_twice", f"step {step.path} {step.what} was awaited before")
         step.awaited = True
+        self._steps.pop(step.path, None)  # of a long run none is kept
         return await step.work()
 
     async def enter(self, step: Step[T], /) -> T:
@@ -318,7 +312,7 @@ class Run(Generic[S]):
 
     def _step(self, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, path: str) -> Step[T]:
         step = Step(self, path, what, work)
-        self._steps.append(step)
+        self._steps[path] = step
         return step
 
 
@@ -332,9 +326,15 @@ class _Attempt:
         self.path, self._screened = branch.next(), screened
         self._activation, self._branch, self._tool, self._arguments = activation, branch, tool, arguments
 
-    async def __call__(self) -> Executed[Any] | Blocked | Failed:
+    async def value(self) -> Any:
+        told = await self()
+        if isinstance(told, Executed):
+            return told.value
+        raise told
+
+    def __call__(self) -> Coroutine[Any, Any, Executed[Any] | Blocked | Failed]:
         performer = tool_performer(self._tool)
-        return await self._activation.act(
+        return self._activation.act(
             self._branch, self.path, self._tool.action, performer, self._arguments, screened=self._screened
         )
 
