@@ -52,10 +52,11 @@ def generation_records(
 
     With `trusted` a finished agent or flow is folded: of what lies inside only that is opened which decisions read.
     """
-    first = view.records(run=row.id, limit=1)
-    rest = view.records(run=row.id, after=max(row.since, first[0].index), limit=ALL) if first else []
-    folded = _Folded(rest, trusted) if trusted is not None else None
-    return [(folded.leaf(s) if folded else None) or record.open(tenant, s, view) for s in (*first, *rest)]
+    records = view.records(run=row.id, limit=ALL if row.since < 0 else 1)
+    if records and row.since >= 0:
+        records += view.records(run=row.id, after=max(row.since, records[0].index), limit=ALL)
+    folded = _Folded(records, trusted) if trusted is not None else None
+    return [(folded.leaf(s) if folded else None) or record.open(tenant, s, view) for s in records]
 
 
 class _Folded:
