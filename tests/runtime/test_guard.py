@@ -166,6 +166,19 @@ async def test_a_model_is_shown_what_was_redacted(monkeypatch: pytest.MonkeyPatc
     assert await replayed(bench, done.run) == []
 
 
+async def test_a_reply_in_the_provider_s_own_form_goes_where_a_part_of_it_was_redacted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complete = LabModel.complete
+
+    async def signed(self: LabModel, request: ModelRequest) -> ModelReply:
+        return msgspec.structs.replace(await complete(self, request), echo=f"signed: {MAIL}")
+
+    monkeypatch.setattr(LabModel, "complete", signed)
+    bench = lab(models={"clerk": [propose(note, text=f"to {MAIL}"), Say(f"done, {MAIL}")]})
+    assert isinstance(await bench.run(clerk, "go"), Completed) and MAIL not in kept(bench)
+
+
 async def test_a_result_is_redacted_before_anybody_has_it() -> None:
     bench = lab(stages=("tool_output",))
     told = await bench.act(look, {"name": "Pat"}, call_id="1")
