@@ -19,13 +19,23 @@ settings.load_profile("flyball")
 
 # Thousands of runs through the same lines: what they reach is counted where it has tests of its own, and a tracer would
 # make them twice as long.
-UNCOUNTED = ("tests/simulation/", "tests/tamper/", "tests/histories/", "tests/gate/test_laws.py")
+UNCOUNTED = (
+    "tests/simulation/", "tests/tamper/", "tests/histories/", "tests/faults/", "tests/gate/test_laws.py",
+    "examples/proposal_desk/tests/test_desk_demo.py", "examples/proposal_desk/tests/test_desk_model.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(UNCOUNTED):
             item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.fixture(autouse=True)
+def _processes_uncounted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are the processes that such a test starts traced."""
+    if request.node.get_closest_marker("no_cover") is not None:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
