@@ -62,6 +62,7 @@ def test_values_are_seen_under_their_types(value: Any, schema: Any, seen: Any) -
         (float("inf"), NUMBER, "finite"),
         (1e18, NUMBER, "larger"),
         ("a", {"type": "array", "items": TEXT}, "not a list"),
+        (["a", 1], {"type": "array", "items": TEXT}, "not text"),
         ([1], PERSON, "not an object"),
         ({"name": "a", "other": 1}, PERSON, "x/other"),
         ({"name": "a", "__extn": 1}, PERSON, "declared"),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import cedarpy
 import orjson
 import pytest
 from hypothesis import given
@@ -120,3 +121,15 @@ def test_another_link_another_context_and_other_policies_are_other_questions() -
     bundle, request = over(), asking("send", SENT | {"discount": 11})
     assert bundle.evaluate(request).determining == bundle.evaluate_plain(request).determining == ("project/over",)
     assert bundle.evaluate(asking("send", SENT | {"discount": 10})).allow
+
+
+def test_policies_are_parsed_when_they_are_compiled_and_by_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, real, given = over(), cedarpy.is_authorized, list[Any]()
+
+    def watched(request: Any, policies: Any, *rest: Any) -> Any:
+        given.append(policies)
+        return real(request, policies, *rest)
+
+    monkeypatch.setattr(cedarpy, "is_authorized", watched)
+    assert [bundle.evaluate(asking("send", SENT | {"discount": n})).errors for n in range(3)] == [()] * 3
+    assert len(given) == 3 and isinstance(given[0], cedarpy.PolicySet) and all(each is given[0] for each in given)
