@@ -124,7 +124,7 @@ def test_a_newer_file_is_not_guessed_at(file: Path) -> None:
     assert code(lambda: open_signer(file, "desk")) == "signer_newer"
 
 
-@pytest.mark.parametrize("private", ["", "zz", "00"])
+@pytest.mark.parametrize("private", ["", "zz", "00", "AB" * 32])
 def test_a_damaged_key_is_never_shown(file: Path, private: str) -> None:
     rewrite(made(file), private=private)
     assert code(lambda: open_signer(file, "desk")) == "signer_corrupt"
@@ -136,6 +136,12 @@ def test_a_damaged_key_is_never_shown(file: Path, private: str) -> None:
 def test_a_damaged_state_signs_nothing(file: Path, change: dict[str, Any]) -> None:
     logs = json.loads(made(file).read_text())["logs"]
     rewrite(file, logs={LOG: {**logs[LOG], **change}})
+    assert code(lambda: sign(open_signer(file, "desk"), 9)) == "signer_corrupt"
+
+
+def test_no_letter_of_what_was_signed_may_be_changed(file: Path) -> None:
+    logs = json.loads(made(file).read_text())["logs"]
+    rewrite(file, logs={LOG: {**logs[LOG], "hashes": [one.upper() for one in logs[LOG]["hashes"]]}})
     assert code(lambda: sign(open_signer(file, "desk"), 9)) == "signer_corrupt"
 
 

@@ -19,42 +19,44 @@ counts. This page is written from the same tables (`python -m tests.tamper.page`
 The whole is about 84 000 cases, shared by as many processes as there are processors. By a sample, an edit of a row
 takes 73 ms of processor time and a byte 10 ms: about 20 minutes of processor time in all. `--part N` takes, in order,
 every N-th edit of each table and every N-th byte of each kind of file, and all cases and forgeries; `--seed S` decides
-which byte and bit an edit of a column flips and which other row it takes a value from. The whole has not been run to
-its end in one go. What has, on 20 November 2026, with none silent: `--part 12 --seed 5` (commit `ca41b01`), 7066 cases;
-and this, of verification by short views (commit `86d419d`, by the tests of `33c159e`):
+which byte and bit an edit of a column flips and which other row it takes a value from. On 20 November 2026 the whole
+was run to its end (`--part 1 --jobs 1`, commit `6bac4af`, 17 minutes of one core):
 
 ```text
-python -m tests.tamper --part 150 --seed 9 --jobs 1
 tamper matrix                                cases  refused   found  stated  silent
 cases                                           37       12      21       4       0
 forged histories, nothing else known            20        0      16       4       0
 forged histories, a checkpoint was kept         20        0      20       0       0
-rows of blob                                     2        0       2       0       0
-rows of body                                     1        0       1       0       0
-rows of budget                                   1        0       1       0       0
-rows of bundle                                   1        0       1       0       0
-rows of checkpoint                               2        0       0       2       0
-rows of claim                                    1        0       1       0       0
-rows of epoch                                    1        0       1       0       0
-rows of hold                                     1        0       1       0       0
-rows of key                                      1        0       1       0       0
-rows of log                                      1        1       0       0       0
-rows of node                                     5        0       5       0       0
-rows of pending                                  2        0       2       0       0
-rows of record                                  12        2      10       0       0
-rows of run                                      3        0       2       1       0
-rows of used                                    10        0       5       5       0
-bytes of checkpoint                              2        0       2       0       0
-bytes of checkpoints                            14        0      14       0       0
-bytes of disclosures                            61        0      61       0       0
-bytes of manifest.json                          41        0      41       0       0
-bytes of policies                              108        0     108       0       0
-bytes of releases                               53        0      53       0       0
-bytes of tile                                  258        0     258       0       0
-bytes of vkey                                    1        0       1       0       0
-bytes of the signer                              4        4       0       0       0
-663 cases, 0 silent, seed 9, 770 s
+rows of blob                                   242       32     192      18       0
+rows of body                                    37        0      32       5       0
+rows of budget                                 103       14      89       0       0
+rows of bundle                                  18        3      14       1       0
+rows of checkpoint                             221       30     151      40       0
+rows of claim                                   16        3      11       2       0
+rows of epoch                                   60       10      44       6       0
+rows of hold                                    14        2      12       0       0
+rows of key                                     54        4      46       4       0
+rows of log                                     19       16       3       0       0
+rows of node                                   536       48     488       0       0
+rows of pending                                247       16     225       6       0
+rows of record                                1725      116    1609       0       0
+rows of run                                    351       16     259      76       0
+rows of used                                  1407        0    1052     277      78
+bytes of checkpoint                            164        0     164       0       0
+bytes of checkpoints                          1966        0    1966       0       0
+bytes of disclosures                          8926        0    8926       0       0
+bytes of manifest.json                        6078        0    6078       0       0
+bytes of policies                            16172        0   16172       0       0
+bytes of releases                             7925        0    7925       0       0
+bytes of tile                                38613        0   38613       0       0
+bytes of vkey                                   59        0      59       0       0
+bytes of the signer                            598      557      20       0      21
+85628 cases, 99 silent, seed 1, 1035 s
 ```
+
+The 99 that passed were of two kinds. A signer's file with letters of its key or its tree in capitals was read as the
+same: it is refused now. Where an append ended (`used.size`), which decides only how it is answered when it is sent
+again, was not stated to be out of reach: it is below. Both lines were run again after that, whole: none silent.
 
 Three answers count as caught: a check of `flyball verify` or `flyball ledger verify` fails (the command ends with 5),
 opening is refused before anything runs, or the signer refuses to sign. An edit that passes is a violation, unless it is

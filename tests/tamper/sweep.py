@@ -33,6 +33,7 @@ STATED: Final = {
     "run[[]waiting[]].wake_at": "when to look at the run again",
     "used[[]record[]].named": "how an append that is sent again is answered; what was answered before carries out "
     "nothing, and the step key itself is compared",
+    "used[[]record[]].size": "how an append that is sent again is answered: as one that carries out nothing",
     "used[[]append[]].*": "how an append that is sent again is answered: as one that carries out nothing",
 }
 

@@ -156,7 +156,7 @@ def _parse(path: Path, raw: bytes) -> _State:
 
 def _key(path: Path, state: _State) -> VerifierKey:
     try:
-        return VerifierKey(name=state.name, public=public_key(bytes.fromhex(state.private)))
+        return VerifierKey(name=state.name, public=public_key(_bytes(state.private)))
     except (ValueError, FlyballError):
         raise _corrupt(path, "it holds no key") from None
 
@@ -166,12 +166,20 @@ def _signed(path: Path, state: _State, log: str) -> Signed:
     if found is None:
         return Signed()
     try:
-        frontier = Frontier(size=found.size, hashes=tuple(bytes.fromhex(one) for one in found.hashes))
+        frontier = Frontier(size=found.size, hashes=tuple(map(_bytes, found.hashes)))
     except (ValueError, FlyballError):
         raise _corrupt(path, "what it signed is no tree") from None
     if frontier.root().hex() != found.root or any(len(one) != 32 for one in frontier.hashes):
         raise _corrupt(path, "the root it signed is another one")
     return Signed(origin=found.origin, frontier=frontier)
+
+
+def _bytes(text: str) -> bytes:
+    """What is written in hexadecimal as a signer writes it; raises ValueError where somebody else did."""
+    value = bytes.fromhex(text)
+    if value.hex() != text:
+        raise ValueError("it is not in small letters")
+    return value
 
 
 def _origins(state: _State) -> Mapping[str, str]:
