@@ -44,15 +44,17 @@ def bound(tool: Tool[..., Any], args: Sequence[Any], kw: Mapping[str, Any]) -> d
     return {name: to_json(value) for name, value in (*given.items(), *kw.items())}
 
 
-@lru_cache(maxsize=1024)
 def tool_performer(tool: Tool[..., Any]) -> Performer:
     """How a tool's action is carried out."""
-    functions = tuple(
-        f for f in (tool.function, tool.probe_function, tool.requires_function) if f is not None
-    )  # fmt: skip
+    return _performer(tool, tool.function, tool.probe_function, tool.requires_function)
+
+
+@lru_cache(maxsize=1024)  # by its functions, too: a test may put others in their place
+def _performer(tool: Tool[..., Any], *functions: Callable[..., Any] | None) -> Performer:
+    there = tuple(f for f in functions if f is not None)
     return Performer(
-        perform=tool.function, signature=tool.signature, requires=precondition(tool, functions),
-        probe=tool.probe_function, functions=functions,
+        perform=tool.function, signature=tool.signature, requires=precondition(tool, there),
+        probe=tool.probe_function, functions=there,
     )  # fmt: skip
 
 
