@@ -12,6 +12,7 @@ from flyball.adapters.journal_memory import MemoryJournal
 from flyball.adapters.journal_sqlite.journal import SqliteJournal
 from flyball.ports.journal import Journal
 from flyball.testing.conformance.journal import PROMISES, Promise
+from flyball.testing.conformance.writers import TwoWriters
 
 
 class Chance:
@@ -26,6 +27,12 @@ class MemoryStore:
     def open(self) -> Journal:
         self.journal = self.journal.reopened()
         return self.journal
+
+
+class SharedStore(MemoryStore):
+    def open(self) -> Journal:
+        self.journal = self.journal.reopened()
+        return TwoWriters(self.journal, self.journal.beside())
 
 
 class SqliteStore:
@@ -68,3 +75,9 @@ def test_the_journal_in_memory_promises(promise: Promise) -> None:
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 def test_the_journal_in_sqlite_promises(promise: Promise, tmp_path: Path) -> None:
     asyncio.run(promise(SqliteStore(tmp_path / "journal.db")))
+
+
+@pytest.mark.promise("journal-two-writers")
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_two_writers_over_one_content_promise(promise: Promise) -> None:
+    asyncio.run(promise(SharedStore()))

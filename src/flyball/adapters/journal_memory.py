@@ -1,10 +1,12 @@
 """The journal in memory: the same admission, no thread and no file. What was appended is durable as long as the object.
 
-A view shares the rows until the next append copies them, so looking twice costs one copy at most.
+A view shares the rows until the next append copies them, so looking twice costs one copy at most. It is also the model
+of a database with several writers: one that lost a race while it decided decides again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -26,7 +28,7 @@ class MemoryJournal:
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
         self._logs: dict[str, _Log] = {}
-        self._closed = False
+        self._closed = self._shared = False
 
     async def append(self, append: Append) -> Answered:
         """All or nothing; never raises for what an append says."""
@@ -36,7 +38,12 @@ class MemoryJournal:
         if wrong is not None:
             return wrong
         log = self._logs.get(append.tenant) or _Log()
-        admission = admit(append, log)
+        seen, admission = log.appends, admit(append, log)
+        if self._shared:
+            await asyncio.sleep(0)  # where a writer of a database waits for it, and another one comes first
+            log = self._logs.get(append.tenant) or log
+            if log.appends != seen:
+                admission = admit(append, log)
         if not isinstance(admission, Admitted):
             return admission
         try:
@@ -69,6 +76,12 @@ class MemoryJournal:
         """Later appends are refused; what is there can still be read."""
         self._closed = True
 
+    def beside(self) -> MemoryJournal:
+        """Another writer over the same content. From here on each decides, waits, and decides again if it lost a race."""
+        other = MemoryJournal(self._entropy)
+        other._logs, self._shared, other._shared = self._logs, True, True
+        return other
+
     def reopened(self) -> MemoryJournal:
         """Another journal with what is durable in this one now; from here on they go separate ways."""
         other = MemoryJournal(self._entropy)
@@ -99,6 +112,10 @@ class _Log:
         other.runs = {run: list(indexes) for run, indexes in self.runs.items()}
         other.nodes, other.bodies, other.answers = dict(self.nodes), dict(self.bodies), dict(self.answers)
         return other
+
+    @property
+    def appends(self) -> int:
+        return len(self.answers)
 
     def log(self) -> str:
         return self.id

@@ -61,17 +61,19 @@ def _again(name: str, seed: int, faults: Sequence[Fault]) -> int:
 
 def _matrix(told: argparse.Namespace) -> int:
     begun, counted = time.monotonic(), Counted()
-    for part in _parts(told):
+    for name, mode, part in _parts(told):
         for command, wrong in part.failures:
             _say("\n".join([command, *(f"    {broken}" for broken in wrong)]))
+        cases, broken = sum(part.cases.values()), sum(part.broken.values())
+        _say(f"{name} {mode}: {cases} cases, {broken} violations, at {time.monotonic() - begun:.0f} s")
         counted.add(part)
-    _say(table(counted))
+    _say("\n" + table(counted))
     _say(f"{sum(counted.cases.values())} cases, {sum(counted.broken.values())} violations, "
          f"{time.monotonic() - begun:.0f} s")  # fmt: skip
     return 1 if counted.failures else 0
 
 
-def _parts(told: argparse.Namespace) -> Iterator[Counted]:
+def _parts(told: argparse.Namespace) -> Iterator[tuple[str, str, Counted]]:
     wanted = [(name, mode) for name in told.scenario or SCENARIOS for mode in told.modes.split(",")]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(told.workers, mp_context=spawn) as pool:
@@ -81,11 +83,13 @@ def _parts(told: argparse.Namespace) -> Iterator[Counted]:
             found = cases.result()
             if mode == "recoveries" and 0 < told.recoveries < len(found):
                 found = found[:: -(-len(found) // told.recoveries)]
-            for start in range(0, len(found), CHUNK):
-                part = found[start : start + CHUNK]
-                counting.append(pool.submit(run_cases, name, mode, told.seed, part))
-        for each in counting:
-            yield each.result()
+            parts = [found[start : start + CHUNK] for start in range(0, len(found), CHUNK)]
+            counting.append((name, mode, [pool.submit(run_cases, name, mode, told.seed, part) for part in parts]))
+        for name, mode, playing in counting:
+            counted = Counted()
+            for each in playing:
+                counted.add(each.result())
+            yield name, mode, counted
 
 
 if __name__ == "__main__":
