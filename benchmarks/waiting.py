@@ -30,6 +30,7 @@ def measure(size: Size, folder: Path) -> list[Row]:
     return [
         row(NAME, f"{what}: parked per second", [size.waiting / parked["seconds"]], "1/s"),
         row(NAME, f"{what}: more memory where they were parked", [parked["memory"] * MB], "MB", most=20),
+        row(NAME, "and what the first ones took of memory, once", [parked["once"] * MB], "MB"),
         row(NAME, f"{what}: more memory after a restart", [(b["resident"] - a["resident"]) * MB for a, b in pairs],
             "MB", most=20),
         row(NAME, f"{what}: restart, from the start of the process to an open project", [b["open"] for _, b in pairs],

@@ -77,7 +77,7 @@ class MemoryJournal:
         self._closed = True
 
     def beside(self) -> MemoryJournal:
-        """Another writer over the same content. From here on each decides, waits, and decides again if it lost a race."""
+        """Another writer over the same content: from here on each decides again where it lost a race."""
         other = MemoryJournal(self._entropy)
         other._logs, self._shared, other._shared = self._logs, True, True
         return other

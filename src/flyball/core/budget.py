@@ -25,7 +25,7 @@ _MOST: Final = 2**63 - 1
 _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
-class Amounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Amounts(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """How much of each dimension; `usd` in micro-dollars, `ms` in milliseconds."""
 
     steps: int = 0
@@ -39,7 +39,7 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     denials: int = 0
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Limit(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The most of each dimension; NO_LIMIT where there is none."""
 
     steps: int = NO_LIMIT

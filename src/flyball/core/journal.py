@@ -1,7 +1,8 @@
 """What an append carries, the rows a journal keeps, and what an append is answered.
 
 An append belongs to one tenant and is one transaction: all of it is durable or none of it is there. Row types are
-frozen records; a journal stores them as they are and indexes the columns named in `INDEXED`.
+frozen records; a journal stores them as they are and indexes the columns named in `INDEXED`. They hold nothing that
+could lead back to them, so the collector of cycles need not look at them (`gc=False`): each action makes some twenty.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from flyball.core.budget import UNLIMITED, ZERO, Amounts, Limit
 from flyball.core.kinds import Kind
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One record to append: its leaf, sealed and hashed by the caller; the writer assigns index and nodes.
 
     `id` is `run/path/attempt/kind` (tenant records: `-/name/0/kind`) and unique in the tenant: that is the step key.
@@ -34,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     bodies: tuple[tuple[str, bytes], ...] = ()
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class Stored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A record as read back: the entry's parts with its index in the tenant's log."""
 
     index: int
@@ -49,21 +50,21 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # preconditions --------------------------------------------------------------------------------------------------------
-class Fence(msgspec.Struct, frozen=True):
+class Fence(msgspec.Struct, frozen=True, gc=False):
     """Only the driver that holds this epoch of the run may append."""
 
     run: str
     epoch: int
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """An epoch that the verdict read: kill, policy, directory, brake, release, `taint:<run>`; absent rows are 0."""
 
     name: str
     value: int
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A key unique in (tenant, scope): idempotency and business keys, run keys. `digest` is of what it stands for."""
 
     scope: str
@@ -72,7 +73,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Hold(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A reservation at one node of the budget path."""
 
     node: str
@@ -80,14 +81,14 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: Limit = UNLIMITED
 
 
-class Reserve(msgspec.Struct, frozen=True, kw_only=True):
+class Reserve(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A reservation under an intent's id, at every node or at none."""
 
     id: str
     holds: tuple[Hold, ...]
 
 
-class Settle(msgspec.Struct, frozen=True, kw_only=True):
+class Settle(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an intent really used (None: what was reserved at each node); the rest of its reservation is released.
     Settling twice changes nothing."""
 
@@ -95,7 +96,7 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     actual: Amounts | None = ZERO
 
 
-class Consume(msgspec.Struct, frozen=True, kw_only=True):
+class Consume(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Uses up a granted approval for an intent; `version` is the one the gate read."""
 
     pending: str
@@ -104,7 +105,7 @@ class Consume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # rows -----------------------------------------------------------------------------------------------------------------
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A run's mutable part. Everything that is personal lives in the payload of its `run_started` record.
 
     `inbox` counts what arrived for the run; `wake_at` (microseconds, 0: none) is when a timer wants it. The records of
@@ -130,7 +131,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     since: int = -1
 
 
-class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
+class PendingRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Something a run waits for: an approval, a person's answer, a timer, an unknown outcome.
 
     `groups` holds the cures still needed as `layer/group[:n]`; `given` the signed-off parts as plain data
@@ -156,7 +157,7 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[Hold, ...] = ()
 
 
-class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A budget node: what is reserved and what is spent."""
 
     TABLE: ClassVar[str] = "budget"
@@ -165,7 +166,7 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     spent: Amounts = ZERO
 
 
-class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+class HoldRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An open reservation; the row goes when it is settled."""
 
     TABLE: ClassVar[str] = "hold"
@@ -173,7 +174,7 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[Hold, ...]
 
 
-class ClaimRow(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A claimed key; `id` is `scope|key`."""
 
     TABLE: ClassVar[str] = "claim"
@@ -182,7 +183,7 @@ class ClaimRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
 
 
-class EpochRow(msgspec.Struct, frozen=True, kw_only=True):
+class EpochRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A counter that verdicts read."""
 
     TABLE: ClassVar[str] = "epoch"
@@ -190,7 +191,7 @@ class EpochRow(msgspec.Struct, frozen=True, kw_only=True):
     value: int
 
 
-class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+class KeyRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A person's or service's public key in the project's directory. `person` is sealed by nobody: it is what an
     operator typed into the directory, needed to show who can approve; leaves only ever hold the key id."""
 
@@ -203,7 +204,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     revoked: int = 0
 
 
-class BundleRow(msgspec.Struct, frozen=True, kw_only=True):
+class BundleRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The policy bundle in force for a layer; `id` is the layer, `blob` the digest of the stored Bundle."""
 
     TABLE: ClassVar[str] = "bundle"
@@ -213,7 +214,7 @@ class BundleRow(msgspec.Struct, frozen=True, kw_only=True):
     activated: int
 
 
-class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
+class CheckpointRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A signed checkpoint of the tenant's log; `id` is the size, zero-padded to 16 digits."""
 
     TABLE: ClassVar[str] = "checkpoint"
@@ -222,7 +223,7 @@ class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
     time: int
 
 
-class BlobRow(msgspec.Struct, frozen=True, kw_only=True):
+class BlobRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Operator-authored content by its SHA-256: bundles, release parts, price tables."""
 
     TABLE: ClassVar[str] = "blob"
@@ -242,7 +243,7 @@ INDEXED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class Append(msgspec.Struct, frozen=True, kw_only=True):
+class Append(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One transaction. `id` is deterministic: an append with a known id changes nothing and is answered as before.
 
     `unclaim` gives back claims of the same owner: what they stood for certainly did not happen.
@@ -274,7 +275,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # answers --------------------------------------------------------------------------------------------------------------
-class Appended(msgspec.Struct, frozen=True, kw_only=True):
+class Appended(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Durable (or accepted, where relaxed). `first` is the index of the first entry; `run` the run's new row, if any.
 
     `repeated`: this append's id was there already.
@@ -286,7 +287,7 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False
 
 
-class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+class Conflict(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Something the append relied on has moved: `what` is log, fence, epoch:NAME, step, claim, pending, ended; `held`
     names who holds it (the owner of a claim, the record that is there)."""
 
@@ -295,14 +296,14 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """It may not be: `reason` is budget, too_large, disk_full, read_only, closed or invalid; `detail` says which."""
 
     reason: str
     detail: str = ""
 
 
-class Indeterminate(msgspec.Struct, frozen=True, kw_only=True):
+class Indeterminate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Nobody can say whether it is durable: start no effect, acknowledge nothing, reopen and look the id up."""
 
     detail: str
