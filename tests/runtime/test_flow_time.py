@@ -14,6 +14,7 @@ from flyball import Call, Completed, NotDone, Run, Stopped, Waiting, flow, tool
 from flyball.core.errors import FlyballError
 from flyball.core.journal import Append, PendingRow, RunRow
 from flyball.runtime.flow import drive
+from flyball.runtime.flow.step import TIMED, Timed
 from flyball.testing import Lab
 from flyball.testing.clock import VirtualClock
 from tests.runtime.till import FAY, KIM, Drawer, lab, look, pay
@@ -133,6 +134,11 @@ async def test_work_that_is_done_in_time_wins_over_its_timer() -> None:
     bench = lab()
     done = await bench.run(hurried, 4)
     assert isinstance(done, Completed) and done.value == 4 and (await bench.verify()).ok
+
+
+async def test_a_run_that_was_started_within_work_which_lost_its_timer_goes_on() -> None:
+    TIMED.set(Timed(None, lost=True))
+    assert isinstance(await lab().run(looking, 1), Completed)
 
 
 async def test_quick_work_wins_and_the_timer_is_forgotten() -> None:

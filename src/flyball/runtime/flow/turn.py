@@ -29,7 +29,7 @@ from flyball.runtime.flow.activation import Activation, Branch, Govern
 from flyball.runtime.flow.history import History
 from flyball.runtime.flow.kin import kin_of, request_of
 from flyball.runtime.flow.snapshot import Trusted, generation_records
-from flyball.runtime.flow.step import Continued, Halted, Suspended
+from flyball.runtime.flow.step import TIMED, Continued, Halted, Suspended
 
 Ending = RunRow | Superseded | None
 # How often an end is tried again because somebody decided an approval meanwhile.
@@ -142,6 +142,7 @@ class Turn:
         if at.doubted:  # what the run was told may be wrong: it goes on once a person has said what is true
             return None, await self._park(at, branch)
         input = self._input(at, (at.history.run[0].private or {})["input"])
+        TIMED.set(None)  # whoever started or woke this run may be a tool within another one's time limit
         work = at.spawn(self._body(at, branch, at.row.kind, at.row.what, input))
         try:
             value = await work

@@ -112,7 +112,8 @@ class Client:
         loop, due = asyncio.get_running_loop(), 0.0
         while self._size() == before and not again:
             row = self._app.runs.row(self._story.run)
-            moves = row.state != "waiting" or 0 < row.wake_at <= self._process.now()
+            nothing = not row.wake_at and not result.pending
+            moves = row.state != "waiting" or nothing or 0 < row.wake_at <= self._process.now()
             due = due or (loop.time() if moves else 0.0)
             if moves and loop.time() - due > PATIENCE_S:
                 return self._deaf(row)
