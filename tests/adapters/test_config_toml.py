@@ -16,6 +16,7 @@ from flyball.adapters.config_toml.shape import TABLES, Each
 from flyball.adapters.config_toml.text import key_lines
 from flyball.core.config import Config, Credential, Handle, Prices, described
 from flyball.core.errors import FlyballError
+from flyball.core.signals import Scale
 
 HOME = {"HOME": "/home/kim"}
 HEAD = 'flyball = 1\n[project]\nname = "desk"\n'
@@ -71,6 +72,10 @@ key = "env:GUARD_KEY"
 [guards.pii.settings]
 find = ["email"]
 patterns = { ticket = "TCK-[0-9]{6}" }
+[signals.quality]
+[signals.degrees]
+least = -40
+most = 120.5
 [env.prod.guards.pii]
 mode = "shadow"
 [env.prod.journal]
@@ -144,6 +149,9 @@ policies = "/etc/p"
 fay = ["finance"]
 [input]
 max_bytes = 9
+[signals.smtp]
+least = -1.5
+most = 2
 [guards.smtp]
 adapter = "pack"
 stages = ["context"]
@@ -189,6 +197,24 @@ def test_a_guard_is_read_with_its_settings_and_an_overlay(tmp_path: Path) -> Non
     assert guard.key == "env:GUARD_KEY"
     assert guard.settings == {"find": ["email"], "patterns": {"ticket": "TCK-[0-9]{6}"}}
     assert read(tmp_path, FULL, "prod").config.guards["pii"].mode == "shadow"
+
+
+def test_a_signal_goes_from_nothing_to_one_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert read(tmp_path, FULL).config.signals == {"quality": Scale(), "degrees": Scale(least=-40, most=120.5)}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[signals.Quality]\n",
+        "[signals.quality]\nleast = 1\n",
+        "[signals.quality]\nmost = inf\n",
+        '[signals.quality]\nmost = "1"\n',
+        "".join(f"[signals.s{n}]\n" for n in range(65)),
+    ],
+)
+def test_a_signal_that_no_policy_could_read_is_refused(tmp_path: Path, more: str) -> None:
+    assert refused(tmp_path, HEAD + more).code in ("config_value", "config_type")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig
-from flyball.core.policy import Source
+from flyball.core.policy import SIGNALS, Source
+from flyball.core.signals import Scale
 from flyball.testing.engine import cedar
 from tests.app.shop import Shop
 
@@ -84,8 +85,11 @@ when { resource has vendor && resource.vendor == "evil" };
 forbid (principal, action == Action::"flow", resource == Flow::"handle") when { principal == User::"eve" };
 @id("no-clerk")
 forbid (principal, action == Action::"agent", resource == Agent::"clerk") when { principal == User::"eve" };
+@id("doubted") forbid (principal, action == Action::"mail", resource)
+when { context.run.signals has quality && context.run.signals.quality.lessThan(decimal("0.7")) };
 @id("env") forbid (principal, action == Action::"look", resource) when { context.env == "prod" };
 """
+SCALES = {"quality": Scale()}
 KIM = {"id": "user:kim", "groups": ["staff"]}
 PLAIN: dict[str, Any] = {
     "name": "a case", "tool": "mail", "by": KIM, "input": {"to": "C-1", "text": "hello"},
@@ -102,11 +106,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def there(project: Project) -> Setting:
     config = adapter("config").bare("shop", project.directory, environ={"HOME": "/nowhere"}).config
     compiled = cedar().compile(
-        Source(layer="project", name="p", files={"p.cedar": POLICY}), project.actions, project.attributes
-    )
+        Source(layer="project", name="p", files={"p.cedar": POLICY}), project.actions,
+        {**project.attributes, SIGNALS: SCALES},
+    )  # fmt: skip
     made_ = setting(config, project, [compiled])
     models = {"default": ModelConfig(name="default"), "evil": ModelConfig(name="evil", vendor="evil")}
-    return Setting(project=project, models=models, force=made_.force)
+    return Setting(project=project, models=models, force=made_.force, signals=SCALES)
 
 
 def judged(there: Setting, **changes: Any) -> list[str]:
@@ -154,6 +159,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "tainted": {"run": {"tainted": True}, "expect": "deny", "because": ["tainted"]},
     "did": {"run": {"did": ["mail"]}, "expect": "deny", "because": ["again"]},
     "denied": {"run": {"denied": ["look"]}, "expect": "deny", "because": ["refused"]},
+    "a low score": {"run": {"signals": {"quality": 0.6999}}, "expect": "deny", "because": ["doubted"]},
+    "a good score": {"run": {"signals": {"quality": 0.7}}},
     "origin": {"origin": {"text": "several"}, "expect": "deny", "because": ["origin"]},
     "invalid input": {"input": {"to": "C-1", "text": 5}, "expect": "deny", "because": []},
     "an action that is a tool": {"tool": None, "action": "look", "input": {}, "resource": None},
@@ -241,6 +248,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "precondition": ({"tool": "look.requires"}, "look requires nothing"),
     "tool": ({"tool": "mall"}, "there is no tool mall. Did you mean mail?"),
     "agent": ({"through": ["clark"]}, "there is no agent clark. Did you mean clerk?"),
+    "signal": ({"run": {"signals": {"qualty": 0.5}}}, "there is no signal 'qualty'"),
+    "range": ({"run": {"signals": {"quality": 7}}}, "it goes from 0 to 1"),
     "model": ({"tool": None, "model": "x"}, "there is no model x. There are default, evil."),
     "origin": ({"origin": {"texd": "request"}}, "origin.texd: mail has no such argument. Did you mean text?"),
     "entity": ({"resource": None}, "mail acts on a Customer, and the case does not say what it is like"),

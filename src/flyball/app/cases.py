@@ -7,8 +7,8 @@ Rules:
   a run would have found out is said outright; no loader, tool or model is called, and no journal is needed.
 * `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `flow`, `model`; `by {id, groups, tenant, ...}`;
   `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
-  `{attrs, parents}`); `run {did, denied, tainted}`; `guard {NAME = {score, verdict}}`; `approvals`; `at` (a date and
-  time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
+  `{attrs, parents}`); `run {did, denied, tainted, signals}`; `guard {NAME = {score, verdict}}`; `approvals`; `at` (a
+  date and time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
 * `because` is exact: the forbids that ask for approvals, that modify, or that deny; the permits of what is allowed.
 """
 
@@ -18,7 +18,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from flyball.core.policy_context import Facts
 from flyball.core.policy_subject import chain, merged, resource_uid
 from flyball.core.proposal import Inputs, Performer, Place, Proposal
 from flyball.core.result import Blocked
+from flyball.core.signals import Scale, amount
 from flyball.ports.policy import Compiled
 from flyball.runtime.enforce import InForce, decide_again, layers_of, revalidated, shape_of
 from flyball.runtime.flow.bind import precondition, tool_performer
@@ -58,7 +59,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "guard", "approvals", "at", "expect",
          "groups", "because", "arguments"),
     "by": ("id", "groups", "tenant", "issuer", "scopes", "on_behalf_of", "assurance"),
-    "run": ("did", "denied", "tainted"),
+    "run": ("did", "denied", "tainted", "signals"),
 }  # fmt: skip
 _HEAD: Final = re.compile(r"^\s*\[\[\s*case\s*\]\]", re.M)
 
@@ -81,6 +82,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     denied: frozenset[str] = frozenset()
     tainted: bool = False
     guard: Mapping[str, Signal] = {}
+    signals: Mapping[str, float] = {}
     approvals: tuple[str, ...] = ()
     at: datetime = NOON
     groups: tuple[str, ...] | None = None
@@ -111,6 +113,7 @@ class Setting:
     force: InForce
     env: str = ""
     max_bytes: int = 1_048_576
+    signals: Mapping[str, Scale] = field(default_factory=dict)
 
 
 # reading --------------------------------------------------------------------------------------------------------------
@@ -261,8 +264,16 @@ def _inputs(case: Case, p: Proposal, s: Setting) -> Inputs:
         facts=Facts(
             origin=labels, did=tuple(sorted(case.did)), denied=tuple(sorted(case.denied)), tainted=case.tainted,
             env=s.env, now=int(case.at.timestamp() * 1000), guard=case.guard,
+            signals=_signals(case, s),
         ),
     )  # fmt: skip
+
+
+def _signals(case: Case, s: Setting) -> Mapping[str, int]:
+    try:
+        return {name: amount(s.signals, name, value) for name, value in case.signals.items()}
+    except FlyballError as bad:
+        raise _bad(case.where, bad.what, bad.why, bad.fix) from bad
 
 
 def _arguments_exist(case: Case, p: Proposal) -> None:
@@ -429,5 +440,5 @@ def setting(config: Config, project: Project, force: Sequence[Compiled]) -> Sett
     """What cases are decided in under these bundles."""
     return Setting(
         project=project, models=config.models, force=layers_of(force), env=config.env or "",
-        max_bytes=config.input.max_bytes,
+        max_bytes=config.input.max_bytes, signals=config.signals,
     )  # fmt: skip

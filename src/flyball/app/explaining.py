@@ -22,6 +22,7 @@ from flyball.core.journal import RunRow
 from flyball.core.policy import LAYERS, Bundle, Layer, Uid
 from flyball.core.record import NO_RUN, Opened
 from flyball.core.result import Blocked
+from flyball.core.signals import number
 from flyball.ports.journal import View
 from flyball.runtime.enforce import InForce, answers
 
@@ -48,7 +49,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict and everything it rests on. `recorded` is what the log says became of it, where it is in a log: a later
-    station may have refused what policy let through. `bundles` by layer."""
+    station may have refused what policy let through. `signals` are what policies read of them; `bundles` by layer."""
 
     action: str
     resource: str
@@ -66,6 +67,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
     said: tuple[Said, ...] = ()
     policies: tuple[Told, ...] = ()
+    signals: Mapping[str, float] = {}
     bundles: Mapping[str, str] = {}
 
 
@@ -147,6 +149,7 @@ def explain(asked: Asked, force: InForce) -> Explained:
         approvals=tuple(shown_group(f"{layer}/{g}") for layer, given in inputs.approvals.items() for g in given),
         groups=groups(decision), because=because(decision), cures=tuple(shown_group(c) for c in cure_names(decision)),
         rounds=decision.rounds, errors=decision.errors, said=said, policies=tuple(_policies(named, force)),
+        signals={name: float(number(value)) for name, value in inputs.facts.signals.items()},
         bundles={c.bundle.layer: c.bundle.digest for c in force.layers},
     )  # fmt: skip
 

@@ -161,7 +161,10 @@ class Refold:
 
         answers = _Answers(rooms, deep=deep)
         limits = run_limits(rooms.config)
-        turn = Turn(cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, limits, deep=deep)
+        turn = Turn(
+            cast("Recording", log), answers, body, bodies.unproven, bodies.trusted, limits, deep=deep,
+            scales=rooms.config.signals,
+        )  # fmt: skip
         at = turn.activation(self._tenant, msgspec.structs.replace(row, since=part.since))
         await turn.one(at)
         return Folded(

@@ -26,7 +26,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import GuardConfig
 from flyball.core.limits import counted
 from flyball.core.model import ModelConfig, nearest
-from flyball.core.policy import GUARDS, Finding, Layer, PolicyError, Source
+from flyball.core.policy import GUARDS, SIGNALS, Finding, Layer, PolicyError, Source
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.signing import check_log
@@ -145,9 +145,9 @@ def _guard(config: GuardConfig) -> Guard:
 
 
 def seen_by_policy(config: Config, project: Project) -> dict[str, Mapping[str, object]]:
-    """What policies may speak of besides actions: the attributes of entities, and the guards by name."""
-    guards: dict[str, Mapping[str, object]] = {GUARDS: dict.fromkeys(config.guards, "")} if config.guards else {}
-    return {**project.attributes, **guards}
+    """What policies may speak of besides actions: the attributes of entities, guards and signals by name."""
+    named = {GUARDS: config.guards, SIGNALS: config.signals}
+    return {**project.attributes, **{word: dict.fromkeys(names, "") for word, names in named.items() if names}}
 
 
 def _placed(config: Config, ports: Ports) -> Guards | None:
@@ -188,7 +188,10 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     bodies = Bodies(project, thinking)
     ledger = Ledger(record, ports.signer, config.project.name)
 
-    turn = Turn(record, partial(govern, stations), bodies, bodies.unproven, bodies.trusted, run_limits(config))
+    turn = Turn(
+        record, partial(govern, stations), bodies, bodies.unproven, bodies.trusted, run_limits(config),
+        scales=config.signals,
+    )  # fmt: skip
     driver = Driver(record, turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(

@@ -27,6 +27,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.signals import Scale
 
 FORMAT: Final = 1
 STARTER: Final = "flyball/starter"
@@ -172,6 +173,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     input: Input = Input()
     context: Context = Context()
     guards: Mapping[str, GuardConfig] = {}
+    signals: Mapping[str, Scale] = {}
 
     def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
         """Whose these credentials are in a tenant, each person once, in order."""
@@ -289,6 +291,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "context": _plain(config.context),
         "input": _plain(config.input),
         "guards": {name: _guard(guard) for name, guard in config.guards.items()},
+        "signals": {name: _plain(scale) for name, scale in config.signals.items()},
     }
     yield from _leaves((), plain)
 

@@ -1,6 +1,6 @@
 """The kinds of record a log may hold. A kind that is not here is refused; kinds are added, never renamed.
 
-`score`, `label`, `feedback`, `signal`, `turn` and `run_moved` are reserved for evaluation and sessions: they have a
+`score`, `label`, `feedback` and `turn` are reserved for evaluation and sessions: they have a
 name so that an old verifier meets a word it knows.
 """
 
@@ -19,9 +19,9 @@ Kind = Literal[
     # people
     "asked", "approved", "rejected", "edited", "answered", "expired", "voided",
     # a flow
-    "delivered", "state", "marker", "timer", "not_awaited",
+    "delivered", "state", "signal", "marker", "timer", "not_awaited",
     # reserved
-    "score", "label", "feedback", "signal", "turn",
+    "score", "label", "feedback", "turn",
 ]  # fmt: skip
 
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))

@@ -18,6 +18,7 @@ LAYERS: Final[tuple[Layer, ...]] = ("platform", "tenant", "project")
 Outcome = Literal["allow", "modify", "require_approval", "deny"]
 # Beside the entity types, where policies are compiled: the guards that they may read. No entity type can be called so.
 GUARDS: Final = "guard"
+SIGNALS: Final = "signals"
 ModifierName = Literal["drop", "mask", "clamp", "truncate", "replace_const"]
 
 

@@ -25,6 +25,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import Signal
 from flyball.core.input_shape import InputShape, Shape
 from flyball.core.recipients import addresses, domains, host
+from flyball.core.signals import number
 
 MAX_ITEMS: Final = 1_000
 MAX_CONTEXT: Final = 65_536
@@ -42,7 +43,8 @@ _DAY_MS: Final = 86_400_000
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known around a proposal. `origin`: argument -> where it came from; `left`: what of each budget remains
     (`usd` in micro-dollars), what is not named has no limit; `did`, `denied`: actions of this run, sorted, so that a
-    record of them is always the same bytes; `now`: milliseconds since 1970, UTC; `guard`: what guards said. Written
+    record of them is always the same bytes; `now`: milliseconds since 1970, UTC; `guard`: what guards said;
+    `signals`: the latest value of each signal of the run, in ten-thousandths. Written
     without what is neutral."""
 
     origin: Mapping[str, str] = {}
@@ -55,6 +57,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: str = ""
     now: int = 0
     guard: Mapping[str, Signal] = {}
+    signals: Mapping[str, int] = {}
 
 
 def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts = Facts()) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def policy_context(shape: InputShape, arguments: Mapping[str, Any], facts: Facts
         "history": {},
         "run": {
             "did": list(facts.did), "denied": list(facts.denied), "tainted": facts.tainted, "brake": facts.brake,
-            "signals": {},
+            "signals": {name: number(amount) for name, amount in facts.signals.items()},
         },
         "release": facts.release, "env": facts.env,
         "time": {"now": facts.now, "hour": hours % 24, "weekday": (facts.now // _DAY_MS + 3) % 7 + 1},

@@ -13,6 +13,7 @@ from flyball.core.effect import REQUIRES
 from flyball.core.journal import PendingRow, RunRow
 from flyball.core.outcome import amounts_data, amounts_of
 from flyball.core.record import Opened
+from flyball.core.signals import number
 from flyball.core.steps import bare, parent
 
 RUN_KINDS = frozenset({"run_started", "run_parked", "run_continued", "run_ended", "run_stopped", "run_moved", "marker"})
@@ -137,7 +138,7 @@ def _state(records: Sequence[Opened]) -> str:
     """executed, failed, unknown, blocked, running, waiting, done: the latest that the records say."""
     last = next((r for r in reversed(records) if r.kind in _STATES), None)
     if last is None:
-        return "done" if records[-1].kind in ("answered", "delivered", "state") else records[-1].kind
+        return "done" if records[-1].kind in ("answered", "delivered", "state", "signal") else records[-1].kind
     if last.kind in ("outcome", "late", "resolution"):
         return str(last.facts["status"])
     if last.kind == "decision":
@@ -182,8 +183,10 @@ def _undecided(records: Sequence[Opened]) -> dict[str, Any]:
             "policies": list(covers.get("policies", ())), "record": asked.id,
         }  # fmt: skip
     first = records[0]
+    given = {str(first.facts["name"]): float(number(first.facts["value"]))} if first.kind == "signal" else {}
     what = first.facts.get("what") or first.facts.get("reducer") or first.kind
-    return {"action": str(what), "kind": first.kind, "effect": "", "authority": [], "arguments": {}, "record": first.id}
+    return {"action": str(what), "kind": first.kind, "effect": "", "authority": [], "arguments": given,
+            "record": first.id}  # fmt: skip
 
 
 def _authority(request: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:

@@ -207,7 +207,7 @@ class Enforce:
         return Facts(
             origin=p.labels, left=_left(place.left), did=tuple(sorted(place.did)), denied=tuple(sorted(place.denied)),
             tainted=place.tainted, release=place.release, env=self._environment, now=self._clock.now() // 1000,
-            guard=p.screened.signals if p.screened is not None else {},
+            guard=p.screened.signals if p.screened is not None else {}, signals=place.signals,
         )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from flyball.testing.clock import VirtualClock
 from flyball.testing.crash import Crash, LabJournal
 
 FORMAT: Final = 1
-STEPS: Final = ("intent", "decision", "timer", "asked", "state", "not_awaited")
+STEPS: Final = ("intent", "decision", "timer", "asked", "state", "signal", "not_awaited")
 ENDS: Final = ("run_parked", "run_ended")
 
 

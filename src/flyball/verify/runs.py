@@ -28,11 +28,12 @@ from flyball.verify.report import Check, Findings, counted, named
 # What only the driver of a run records, under its fence: none of it can follow the end.
 DRIVEN: Final = frozenset({
     "run_started", "run_parked", "run_continued", "run_ended", "decision", "intent", "asked", "delivered", "state",
-    "marker", "timer", "not_awaited",
+    "signal", "marker", "timer", "not_awaited",
 })  # fmt: skip
 # What leaves a trace of a step under the step's own path.
 STEPS: Final = frozenset({
-    "decision", "intent", "outcome", "late", "asked", "delivered", "state", "marker", "timer", "not_awaited",
+    "decision", "intent", "outcome", "late", "asked", "delivered", "state", "signal", "marker",
+    "timer", "not_awaited",
 })  # fmt: skip
 STATUSES: Final = frozenset({"executed", "failed", "unknown", "interrupted", "not_started"})
 _INTENDED: Final = frozenset({"allow", "modify", "require_approval"})

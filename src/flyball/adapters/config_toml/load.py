@@ -59,6 +59,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import GUARD_NAME, MOST_GUARDS, PLACES, GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.signals import MOST_SIGNALS, SIGNAL_NAME, Scale
 
 FILE_NAME: Final = "flyball.toml"
 _PER_DAY: Final = "_per_day"
@@ -117,6 +118,8 @@ def _loaded(flat: Flat, root: At, env: str | None, environ: Mapping[str, str], f
     _check_models(config.models, root)
     if len(config.guards) > MOST_GUARDS:
         raise root.down("guards").refuse(f"there are at most {MOST_GUARDS} guards")
+    if len(config.signals) > MOST_SIGNALS:
+        raise root.down("signals").refuse(f"there are at most {MOST_SIGNALS} signals")
     sources = {dotted(p): flat[p].source if p in flat else "default" for p, _ in described_paths(config)}
     return Loaded(config=config, sources=sources, file=file)
 
@@ -241,6 +244,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
         guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
+        signals={n: _scale(n, table, root) for n, table in tree.get("signals", {}).items()},
     )
 
 
@@ -286,6 +290,16 @@ def _guard(name: str, table: dict[str, Any], root: At) -> GuardConfig:
     if "key" in table:
         table["key"] = str(table["key"])
     return GuardConfig(name=name, **_in_ms(table, "timeout"))
+
+
+def _scale(name: str, table: dict[str, Any], root: At) -> Scale:
+    at, scale = root.down("signals").down(name), Scale(**table)
+    if not SIGNAL_NAME.fullmatch(name):
+        fix = "Call it by small letters, digits and _, at most 32."
+        raise at.refuse("policies read it as context.run.signals.NAME", fix)
+    if not scale.least < scale.most:
+        raise at.refuse(f"from {scale.least} to {scale.most} there is no range", "Write least below most.")
+    return scale
 
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:

@@ -30,6 +30,7 @@ from flyball.core.config import (
 from flyball.core.errors import FlyballError
 from flyball.core.guard import PLACES, GuardAdapter, Mode, OnError
 from flyball.core.model import Adapter
+from flyball.core.signals import FURTHEST
 
 _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number with a point"), (str, "text"),
                  (list, "an array"), (dict, "a table"))  # fmt: skip
@@ -231,6 +232,14 @@ def _seconds(value: Any, at: At) -> int | float:
     return value
 
 
+def _bound(value: Any, at: At) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong_type(value, "a number", at)
+    if not -FURTHEST <= value <= FURTHEST:
+        raise at.refuse(f"{value} is no end of a range", f"Write a number from -{FURTHEST} to {FURTHEST}.")
+    return value
+
+
 def _money(value: Any, at: At) -> str:
     fix = f'Write {at.path[-1]} = "0.05", in quotes.'
     if not isinstance(value, str):
@@ -330,6 +339,7 @@ TABLES: Final[dict[str, Any]] = {
     "directory": {"people": Each(_texts)},
     "input": {"max_bytes": _whole(1)},
     "context": {"tokens": _whole(1)},
+    "signals": Each({"least": _bound, "most": _bound}),
     "guards": Each({
         "adapter": _choice(GuardAdapter), "stages": _stages, "tools": _texts, "on_error": _choice(OnError),
         "mode": _choice(Mode), "timeout": _duration, "group": _text, "key": read_handle, "url": read_url,

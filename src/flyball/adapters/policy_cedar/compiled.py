@@ -99,6 +99,9 @@ class CedarCompiled:
     def _context(self, request: Request, action: Slices) -> str:
         if action.guards or "guard" in request.context:
             request = _with_guards(request, action.guards)
+        run = request.context.get("run")
+        if isinstance(run, Mapping) and run.get("signals"):
+            request = _with_signals(request, run, action.signals)
         quick = action.quick.text({**request.context, "approvals": sorted(request.approvals)})
         return context_json(request, action.declared, action.read) if quick is None else quick
 
@@ -133,6 +136,14 @@ def _with_guards(request: Request, guards: Sequence[str]) -> Request:
     if guards:
         context["guard"] = {name: said.get(name, NOT_LOOKED) for name in guards}
     return msgspec.structs.replace(request, context=context)
+
+
+def _with_signals(request: Request, run: Mapping[str, Any], signals: frozenset[str]) -> Request:
+    """Of signals a bundle reads those that it was compiled for."""
+    if not isinstance(run["signals"], Mapping):
+        return request
+    given = {name: value for name, value in run["signals"].items() if name in signals}
+    return msgspec.structs.replace(request, context={**request.context, "run": {**run, "signals": given}})
 
 
 def _unknown(request: Request) -> Answer:

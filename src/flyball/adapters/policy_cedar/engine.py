@@ -26,10 +26,13 @@ from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import OURS, Policy, duplicates, shaped
 from flyball.adapters.policy_cedar.wording import UNREACHABLE, findings
 from flyball.core.effect import Action
-from flyball.core.policy import GUARDS, Bundle, Finding, Layer, PolicyError, Source
+from flyball.core.policy import GUARDS, SIGNALS, Bundle, Finding, Layer, PolicyError, Source
 
 BUILT_IN: Final = "flyball/built-in"
-_GUARD: Final = re.compile(r"\bguard\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)")
+_NAMED: Final[Mapping[str, re.Pattern[str]]] = {
+    GUARDS: re.compile(r"\bguard\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)"),
+    SIGNALS: re.compile(r"\bsignals\s*(?:\.\s*|\bhas\s+)([A-Za-z_][A-Za-z0-9_]*)"),
+}
 EFFECT_GROUPS: Final = frozenset({"read", "reversible", "irreversible"})
 
 
@@ -71,13 +74,15 @@ class CedarEngine:
 
 
 def _named(source: Source, entities: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
-    """The entities, and of the guards those that these policies speak of: configuring another one changes no bundle.
-    One that there is not is told from those that there are."""
-    known = entities.get(GUARDS, {})
-    spoken = {name for text in source.files.values() for name in _GUARD.findall(text)}
-    chosen = {name: known[name] for name in sorted(spoken)} if spoken <= known.keys() else known
-    rest = {name: attributes for name, attributes in entities.items() if name != GUARDS}
-    return {**rest, **({GUARDS: chosen} if spoken else {})}
+    """The entities, and of guards and signals those that these policies speak of: configuring another one changes no
+    bundle. One that there is not is told from those that there are."""
+    found = {name: attributes for name, attributes in entities.items() if name not in _NAMED}
+    for word, pattern in _NAMED.items():
+        known = entities.get(word, {})
+        spoken = {name for text in source.files.values() for name in pattern.findall(text)}
+        if spoken:
+            found[word] = {name: known[name] for name in sorted(spoken)} if spoken <= known.keys() else known
+    return found
 
 
 def _telling(checked: Checked) -> list[Fault]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flyball.core.effect import Action
 from flyball.core.input_shape import MODEL_SHAPE, InputShape, Shape, derived_names, input_shape, shape_findings
-from flyball.core.policy import GUARDS, Finding, PolicyError
+from flyball.core.policy import GUARDS, SIGNALS, Finding, PolicyError
 from flyball.core.policy_context import LEFT
 
 GROUPS: Final = ("read", "reversible", "irreversible")
@@ -28,6 +28,13 @@ BUILT_IN: Final[Mapping[str, tuple[str, str | None]]] = {
 }  # fmt: skip
 
 CedarType = dict[str, Any]
+
+
+class _Named(NamedTuple):
+    guards: Sequence[str]
+    signals: Sequence[str]
+
+
 _STRING: Final[CedarType] = {"type": "String"}
 _LONG: Final[CedarType] = {"type": "Long"}
 _FLAG: Final[CedarType] = {"type": "Boolean"}
@@ -44,14 +51,15 @@ _SHORT: Final[Mapping[str, CedarType]] = {
 
 def generate(actions: Sequence[Action], entities: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
     """The schema in Cedar's JSON form; raises PolicyError for tools and entities that cannot be governed. Beside the
-    entity types `entities` may name guards (`GUARDS`): each is a member of `context.guard`."""
-    guards = sorted(entities.get(GUARDS, ()))
-    entities = {name: attributes for name, attributes in entities.items() if name != GUARDS}
+    entity types `entities` may name guards (`GUARDS`), each a member of `context.guard`, and signals (`SIGNALS`), each
+    one of `context.run.signals`."""
+    named = _Named(sorted(entities.get(GUARDS, ())), sorted(entities.get(SIGNALS, ())))
+    entities = {name: attributes for name, attributes in entities.items() if name not in (GUARDS, SIGNALS)}
     found = [*shape_findings(actions), *_entity_findings(actions, entities)]
     if found:
         raise PolicyError(found)
     shapes = sorted((input_shape(a) for a in actions if a.kind == "tool"), key=lambda s: s.action)
-    return {"": {"entityTypes": _entity_types(entities), "actions": _actions(shapes, guards)}}
+    return {"": {"entityTypes": _entity_types(entities), "actions": _actions(shapes, named)}}
 
 
 def _entity_types(entities: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
@@ -124,30 +132,28 @@ def cedar_type(shape: Shape) -> CedarType | None:
     return _optional(kind) if shape.optional else kind
 
 
-def _actions(shapes: Sequence[InputShape], guards: Sequence[str]) -> dict[str, Any]:
+def _actions(shapes: Sequence[InputShape], named: _Named) -> dict[str, Any]:
     actions: dict[str, Any] = {group: {} for group in GROUPS}
     for name, (resource, group) in BUILT_IN.items():
         record = MODEL_SHAPE if name == "model" else Shape(kind="record")
-        actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [], guards)
+        actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [], named)
     for shape in shapes:
         optional = shape.ref is not None and shape.record.fields[shape.ref].optional
         resources = [shape.entity, *(["Tool"] if optional else [])] if shape.entity else ["Tool"]
-        actions[shape.action] = _action(shape, resources, [shape.effect], guards)
+        actions[shape.action] = _action(shape, resources, [shape.effect], named)
     return actions
 
 
-def _action(
-    shape: InputShape, resources: Sequence[str | None], groups: Sequence[str], guards: Sequence[str]
-) -> dict[str, Any]:
+def _action(shape: InputShape, resources: Sequence[str | None], groups: Sequence[str], named: _Named) -> dict[str, Any]:
     return {
         "memberOf": [{"id": group} for group in groups],
         "appliesTo": {
-            "principalTypes": list(PRINCIPALS), "resourceTypes": list(resources), "context": _context(shape, guards),
+            "principalTypes": list(PRINCIPALS), "resourceTypes": list(resources), "context": _context(shape, named),
         },
     }  # fmt: skip
 
 
-def _context(shape: InputShape, guards: Sequence[str]) -> CedarType:
+def _context(shape: InputShape, named: _Named) -> CedarType:
     fields = shape.record.fields
     record = cedar_type(shape.record) or _record({})
     for name, field in fields.items():
@@ -155,11 +161,12 @@ def _context(shape: InputShape, guards: Sequence[str]) -> CedarType:
             record["attributes"][derived] = _optional(_STRINGS) if field.optional else _STRINGS
     texts = {name: field for name, field in fields.items() if field.kind == "text"}
     lengths = {name: _optional(_LONG) if field.optional else _LONG for name, field in texts.items()}
-    run = {"did": _STRINGS, "denied": _STRINGS, "tainted": _FLAG, "brake": _STRING, "signals": _record({})}
+    run = {"did": _STRINGS, "denied": _STRINGS, "tainted": _FLAG, "brake": _STRING}
     signal = _record({"score": _LONG, "verdict": _STRING})
-    named = {"guard": _record(dict.fromkeys(guards, signal))} if guards else {}
+    guard = {"guard": _record(dict.fromkeys(named.guards, signal))} if named.guards else {}
+    run["signals"] = _record(dict.fromkeys(named.signals, _optional(_SHORT["number"])))
     return _record({
-        **named, "input": record, "length": _record(lengths),
+        **guard, "input": record, "length": _record(lengths),
         "nulls": _STRINGS, "opaque": _STRINGS, "digested": _STRINGS,
         "origin": _record(dict.fromkeys(fields, _STRING)), "approvals": _STRINGS,
         "kind": _STRING, "effect": _STRING, "egress": _FLAG, "risk": _STRING,

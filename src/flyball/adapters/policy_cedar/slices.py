@@ -39,6 +39,7 @@ class Slices(msgspec.Struct, frozen=True, kw_only=True):
     schema: cedarpy.Schema
     quick: Quick
     guards: tuple[str, ...]
+    signals: frozenset[str]
 
 
 def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[str, Any]) -> Mapping[str, Slices]:
@@ -63,6 +64,7 @@ def slices(policies: Sequence[Policy], shadow: frozenset[str], schema: Mapping[s
             full=slice_of(enforced), plain=slice_of(plain), shadow=slice_of(mine),
             declared=declared, read=read, schema=_request_schema(action, schema, read),
             quick=Quick(declared, read), guards=tuple(declared.get("guard", {}).get("attributes", ())),
+            signals=frozenset(declared["run"]["attributes"]["signals"]["attributes"]),
         )  # fmt: skip
     return found
 

@@ -27,6 +27,7 @@ from flyball.core.outcome import Past
 from flyball.core.proposal import Performer, Place, Proposal
 from flyball.core.record import Event
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
+from flyball.core.signals import Scale
 from flyball.core.signature import to_json
 from flyball.core.steps import bare, child
 from flyball.ports.journal import View
@@ -94,6 +95,8 @@ class Activation:
         self.doubted: set[str] = set()
         self.steps = 0
         self.lasting: dict[str, int] = {}
+        self.scales: Mapping[str, Scale] = {}
+        self.signals: dict[str, int] = {}
         self.seen_inbox = row.inbox
         self.fresh = False  # is it sure that nothing was reserved yet?
 
@@ -249,6 +252,7 @@ class Activation:
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
             left=left, rejected=frozenset(self.rejected), within=self.row.parent, log=self.log,
+            signals=dict(self.signals),
         )  # fmt: skip
 
     def _holds(self, branch: Branch, path: str) -> tuple[Hold, ...]:
@@ -297,7 +301,7 @@ class Activation:
         """What the next generation of the run must know of this one and those before it."""
         return Snapshot(
             did=tuple(sorted(self.did)), denied=self.denied, rejected=tuple(sorted(self.rejected)),
-            tainted=self.tainted, known=handed_on(self.origins.known, input),
+            tainted=self.tainted, known=handed_on(self.origins.known, input), signals=self.signals,
         )  # fmt: skip
 
     def _recall(self, view: View, run: str, history: History, place: str = "") -> None:
@@ -307,6 +311,7 @@ class Activation:
         self.tainted = self.tainted or earlier.tainted
         self.denied |= {f"{place}{path}": name for path, name in earlier.denied.items()}
         self.origins = Origins({**earlier.known, **self.origins.known})
+        self.signals |= {**earlier.signals, **history.signals()}
         actions = history.actions()
         for record in history.outcomes():
             name, private = actions.get(bare(record.path), ""), record.private or {}

@@ -72,6 +72,11 @@ class History:
         """Does the log hold an outcome of this step? Then what is inside it is folded, and nobody asks for it again."""
         return any(r.kind == "outcome" for r in self._steps.get(path, ()))
 
+    def signals(self) -> dict[str, int]:
+        """The latest value of each signal, in ten-thousandths."""
+        given = [r for records in self._steps.values() for r in records if r.kind == "signal"]
+        return {str(r.facts["name"]): int(r.facts["value"]) for r in sorted(given, key=lambda r: r.index)}
+
     def unasked(self, *, deep: bool = False) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""
         generation = root(self.generation)

@@ -24,12 +24,14 @@ from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
+from flyball.core.signals import amount
 from flyball.core.signature import from_json, schema_for, to_json
 from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.ask import Wanted, ask_person
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
+from flyball.runtime.flow.signal import signalled
 from flyball.runtime.flow.state import reduce
 from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
 from flyball.runtime.flow.timers import first_of, pause_until, unbroken
@@ -265,6 +267,12 @@ class Run(Generic[S]):
             return await reduce(self._activation, self._branch, path, reducer, args, kw)  # type: ignore[no-any-return]
 
         return self._step("update", work, path=path)
+
+    def signal(self, name: str, value: float) -> Step[None]:
+        """Records a score of the run's own work, declared as `[signals.NAME]`: policies read the latest from then on."""
+        units = amount(self._activation.scales, name, value)
+        path = self._branch.next()
+        return self._step("signal", lambda: signalled(self._activation, self._branch, path, name, units), path=path)
 
     def now(self) -> datetime:
         """The time, as the log will give it back."""

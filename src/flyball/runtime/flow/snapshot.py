@@ -23,15 +23,16 @@ _READ: Final = frozenset({"asked", "resolution", "late"})
 Trusted = Callable[[str], frozenset[str] | None]
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the generations before came to: tools that did something, denials by step, digests of what people said no
-    to, whether something untrusted was read, and the origins of the values handed on."""
+    to, whether something untrusted was read, the origins of the values handed on, the latest value of each signal."""
 
     did: tuple[str, ...] = ()
     denied: Mapping[str, str] = {}
     rejected: tuple[str, ...] = ()
     tainted: bool = False
     known: Mapping[str, str] = {}
+    signals: Mapping[str, int] = {}
 
 
 def handed_on(known: Mapping[str, str], input: Any) -> dict[str, str]:

@@ -21,6 +21,7 @@ from flyball.core.origin import Origins, with_request
 from flyball.core.outcome import HALTED, Ended, amounts_of, outcome_event
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
+from flyball.core.signals import Scale
 from flyball.core.signature import to_json
 from flyball.core.steps import root, start
 from flyball.core.stop import STOPS, StopReason
@@ -34,6 +35,7 @@ from flyball.runtime.flow.step import TIMED, Continued, Halted, Suspended
 Ending = RunRow | Superseded | None
 # How often an end is tried again because somebody decided an approval meanwhile.
 MAX_ROUNDS = 8
+NOTHING: Mapping[str, Scale] = {}
 
 
 class Body(Protocol):
@@ -57,11 +59,11 @@ class Turn:
 
     def __init__(
         self, record: Recording, govern: Govern, body: Body, unproven: Unproven, trusted: Trusted,
-        limits: Mapping[str, Limit], *, deep: bool = False,
+        limits: Mapping[str, Limit], *, deep: bool = False, scales: Mapping[str, Scale] = NOTHING,
     ) -> None:  # fmt: skip
         """`deep`: what lies inside finished agents and flows is read too, because somebody folds it again."""
         self._record, self._govern, self._body, self._unproven = record, govern, body, unproven
-        self._trusted, self._limits, self._deep = trusted, limits, deep
+        self._trusted, self._limits, self._deep, self._scales = trusted, limits, deep, scales
         self._logs: dict[str, str] = {}
 
     def _begun(self, tenant: str, row: RunRow, started: Opened) -> Activation:
@@ -79,6 +81,7 @@ class Turn:
         at.agent_limit = self._limits.get("agent", Limit())
         at.step_limit = self._limits.get("step", Limit())
         at.day_limits = self._limits
+        at.scales = self._scales
 
     def activation(self, tenant: str, row: RunRow, started: Opened | None = None) -> Activation:
         """A run with its history read from the log, ready to be driven.
