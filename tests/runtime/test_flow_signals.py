@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -54,6 +56,13 @@ async def again(run: Run, quality: float) -> str:
 
 
 @flow
+async def resting(run: Run, quality: float) -> str:
+    await run.flow(judging, quality)
+    await run.sleep(timedelta(hours=1))
+    return await run.call(pay, 2)
+
+
+@flow
 async def misspelt(run: Run, quality: float) -> None:
     await run.call(look, 1)
     await run.signal("qualty", quality)
@@ -85,6 +94,15 @@ async def test_a_score_is_a_record_without_words() -> None:
         ("1.3", {"name": "length", "value": 30_000}),
     ]  # fmt: skip
     assert all(not r.private for r in given)
+
+
+async def test_a_run_that_waited_knows_its_score_again() -> None:
+    log = scored()
+    assert isinstance(await log.run(resting, 0.4, key="k"), Waiting)
+    await log.restart()
+    await log.advance(timedelta(hours=2))
+    asked = await log.resume("k")
+    assert isinstance(asked, Waiting) and asked.pending[0].because == ("doubted",)
 
 
 @pytest.mark.promise("api-signals")

@@ -8,7 +8,8 @@ Rules:
 * `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `flow`, `model`; `by {id, groups, tenant, ...}`;
   `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
   `{attrs, parents}`); `run {did, denied, tainted, signals}`; `guard {NAME = {score, verdict}}`; `approvals`; `at` (a
-  date and time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the nearest one.
+  date and time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the
+  nearest one.
 * `because` is exact: the forbids that ask for approvals, that modify, or that deny; the permits of what is allowed.
 """
 

@@ -269,7 +269,7 @@ class Run(Generic[S]):
         return self._step("update", work, path=path)
 
     def signal(self, name: str, value: float) -> Step[None]:
-        """Records a score of the run's own work, declared as `[signals.NAME]`: policies read the latest from then on."""
+        """Records a score of the run's own work, declared as `[signals.NAME]`: policies then read the latest."""
         units = amount(self._activation.scales, name, value)
         path = self._branch.next()
         return self._step("signal", lambda: signalled(self._activation, self._branch, path, name, units), path=path)
