@@ -37,6 +37,11 @@ FOUND = [
     ("an action whose driver was lost had nothing to tell", "act", "r1.before=notdone,j4=outage,j8=io_lost"),
     ("a run that nobody could take for want of room was left", "deny", "j7=cancel_after,j8=full"),
     ("what two owners did to one call was charged twice", "hurry", "r1.before=usurp"),
+    (
+        "an attempt whose earlier one came to something held its reservation for ever",
+        "reads",
+        "r1.applied=long,r2.before=stubborn,r3.applied=error",
+    ),
     ("a run that was driven from within another one's time limit lost it too", "overtake", "r1.before=usurp"),
 ]
 

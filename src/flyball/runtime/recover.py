@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from flyball.core.budget import ZERO
 from flyball.core.doubt import question, returned
 from flyball.core.effect import may_retry
 from flyball.core.guard import Screened, Signal
-from flyball.core.journal import Append, PendingRow
+from flyball.core.journal import Append, PendingRow, Settle
 from flyball.core.outcome import Ended, Past, amounts_of, failure, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
@@ -116,16 +117,19 @@ class Recover:
             await self._record.conclude(replace(proposal, attempt=intent.attempt), halted, final=True)
         if late is None or word is not late:
             return ended
-        place, row = proposal.place, self._row(replace(proposal, attempt=late.attempt))
+        place, doubted = proposal.place, past.doubt()
+        row = self._row(replace(proposal, attempt=doubted))
         if row is not None and row.state == "open":
             gone = msgspec.structs.replace(row, state="void", version=row.version + 1)
             event = Event(
-                kind="voided", run=place.run, path=f"{place.path}!{row.version}", attempt=late.attempt,
+                kind="voided", run=place.run, path=f"{place.path}!{row.version}", attempt=doubted,
                 facts={"pending": row.id, "over": row.over, "why": "its outcome came late"},
             )  # fmt: skip
+            # Under one key all attempts are one call: the doubt about the last one ends with it, and costs no more.
             await self._record.write(
-                place.tenant, event, put=(gone,), expect=((row.id, row.version),), fence=place.fence
-            )
+                place.tenant, event, put=(gone,), expect=((row.id, row.version),), fence=place.fence,
+                settle=Settle(id=row.intent, actual=ZERO),
+            )  # fmt: skip
         return ended
 
     async def _close(self, p: Proposal, intent: Opened) -> Proposal | Governed[Any]:

@@ -222,6 +222,10 @@ class Folded:
         if waits is not None:
             waits.settled, waits.decided = leaf.kind, waits.decided + 1
             self._close(waits)
+            asked = waits.leaf
+            if leaf.kind == "voided" and text(asked.facts, "kind") == "unknown":
+                # An earlier attempt under the same key came to something: it was one call, and that one counts.
+                self.held.pop(record_id(asked.run, bare(asked.path), asked.attempt, "intent"), None)
 
     def _key(self, leaf: Leaf) -> None:
         self._count("directory")
