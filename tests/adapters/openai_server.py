@@ -32,6 +32,9 @@ class Endpoint:
     status: int = 200
     reply_headers: dict[str, str] = field(default_factory=dict)
     body: bytes | dict[str, Any] = b""
+    # What streams instead, event by event, for the same names; `chunk` bytes at a time.
+    streams: dict[str, list[Any]] = field(default_factory=dict)
+    chunk: int = 1 << 16
 
 
 ENDPOINT = web.AppKey("endpoint", Endpoint)
@@ -57,12 +60,17 @@ async def openai_server() -> AsyncIterator[Endpoint]:
 
 
 @asynccontextmanager
-async def model_server(route: str, text: dict[str, Any], call: dict[str, Any]) -> AsyncIterator[Endpoint]:
-    """Serves on a free port of 127.0.0.1 until the context ends. The model is named in the route or in the body."""
+async def model_server(
+    route: str, text: dict[str, Any], call: dict[str, Any], stream_route: str = ""
+) -> AsyncIterator[Endpoint]:
+    """Serves on a free port of 127.0.0.1 until the context ends. The model is named in the route or in the body, and
+    so is whether the answer streams."""
     endpoint = Endpoint(text, call)
     app = web.Application(client_max_size=1 << 26)
     app[ENDPOINT] = endpoint
     app.router.add_post(route, _chat)
+    if stream_route:
+        app.router.add_post(stream_route, _chat)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -80,7 +88,10 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     endpoint.asked.append(asked)
     endpoint.headers.append(dict(request.headers))
     endpoint.connections.add(request.transport)
-    match request.match_info.get("model") or asked["model"]:
+    name = request.match_info.get("model") or asked["model"]
+    if (asked.get("stream") or "alt" in request.query) and name in endpoint.streams and endpoint.status == 200:
+        return await _stream(request, endpoint.streams[name], endpoint.chunk)
+    match name:
         case "text":
             return web.json_response(endpoint.text)
         case "call":
@@ -102,6 +113,21 @@ async def _chat(request: web.Request) -> web.StreamResponse:
             return web.Response(body=packed, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
     content = endpoint.body if isinstance(endpoint.body, bytes) else json.dumps(endpoint.body).encode()
     return web.Response(status=endpoint.status, body=content, headers=endpoint.reply_headers)
+
+
+def sse(events: list[Any]) -> bytes:
+    """Events as they are written: what is no bytes as JSON, with a comment and another field beside it."""
+    data = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
+    return b": hello\n\n" + b"".join(b"event: x\ndata: " + each + b"\n\n" for each in data)
+
+
+async def _stream(request: web.Request, events: list[Any], chunk: int) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    await response.prepare(request)
+    body = sse(events)
+    for at in range(0, len(body), chunk):
+        await response.write(body[at : at + chunk])
+    return response
 
 
 async def _cut(request: web.Request) -> web.StreamResponse:

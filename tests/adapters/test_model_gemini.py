@@ -36,8 +36,8 @@ def call(args: Any = None, **more: Any) -> dict[str, Any]:
 
 @pytest_asyncio.fixture
 async def endpoint() -> AsyncIterator[Endpoint]:
-    route = "/v1beta/models/{model:[^:/]+}:generateContent"
-    async with model_server(route, answer({"text": "Hello."}), answer(call())) as served:
+    routes = [f"/v1beta/models/{{model:[^:/]+}}:{name}" for name in ("generateContent", "streamGenerateContent")]
+    async with model_server(routes[0], answer({"text": "Hello."}), answer(call()), routes[1]) as served:
         served.url += "/v1beta"
         yield served
 
@@ -130,7 +130,7 @@ async def test_a_name_stands_in_the_address_and_cannot_leave_its_place(endpoint:
     with pytest.raises(ModelError) as caught:
         await asked(endpoint, ask("../../other?key=x:generateContent#"))
     assert caught.value.data["status"] == 404 and endpoint.asked == []
-    assert GeminiWire().path("../a?b#c") == "/models/..%2Fa%3Fb%23c:generateContent"
+    assert GeminiWire().path("../a?b#c", stream=False) == "/models/..%2Fa%3Fb%23c:generateContent"
 
 
 @pytest.mark.asyncio

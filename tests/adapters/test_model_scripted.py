@@ -317,7 +317,7 @@ def test_what_a_script_cannot_fill_in_is_named(body: str, message: Message, said
         ("[[reply]]\n[[reply.call]]\narguments = {}", "tool"),
         ('[[reply]]\nagent = "a"', "says nothing"),
         ('[[reply]]\ntext = "a"\noutput = "b"', "says output and text or calls"),
-        ('[[reply]]\ntext = "a"\nerror = "auth"', "says error and text or calls"),
+        ('[[reply]]\noutput = "a"\nerror = "auth"', "says output and error"),
         ('[[reply]]\nerror = "oops"', "oops"),
         ('[[reply]]\nstop = "oops"\ntext = ""', "oops"),
         ('[[reply]]\nstep = 0\ntext = ""', "the first step is 1"),

@@ -12,7 +12,7 @@ import pytest
 from flyball.app.flyball import Flyball
 from flyball.app.plugs import adapter
 from flyball.core.errors import FlyballError
-from flyball.core.model import ModelConfig, ModelReply, ModelRequest, ToolCall
+from flyball.core.model import ModelConfig, ModelReply, ModelRequest, OnDelta, ToolCall
 from flyball.core.result import Completed, Stopped, Waiting
 from flyball.runtime.replay import Replayed
 from tests.app.shop import ANN, CODE, FAY, KIM, POLICY, Shop, flow_of, kinds, started
@@ -325,7 +325,7 @@ class Playing:
 
     scripted = True
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, _: OnDelta | None = None, /) -> ModelReply:
         told = sum(m.role == "tool" for m in request.messages)
         if told == 2:
             return ModelReply(text="done")

@@ -23,6 +23,7 @@ from flyball.core.model import (
     check_reply,
     nearest,
     parse_calls,
+    pieces,
     repair,
 )
 
@@ -209,3 +210,16 @@ def test_a_model_is_priced_under_its_own_name_unless_said_otherwise() -> None:
     assert plain.priced_as == "gpt-5-mini"
     assert msgspec.structs.replace(plain, price="mine").priced_as == "mine"
     assert ModelConfig(name="default", adapter="scripted", model="desk").priced_as == "scripted"
+
+
+@given(st.text())
+def test_the_pieces_of_a_text_are_its_words_and_together_the_text(text: str) -> None:
+    told = pieces(text)
+    assert "".join(told) == text and len(told) == max(len(text.split()), bool(text))
+
+
+def test_what_breaks_off_after_it_began_may_cost_whatever_its_kind() -> None:
+    error = ModelError("rate_limited", "slow down", sent=True)
+    assert not error.may_cost
+    error.begun = True
+    assert error.may_cost

@@ -14,7 +14,7 @@ import pytest
 
 from flyball import Completed, Flyball, Limits, Run, Stopped, agent, flow
 from flyball.core.event import Event, Proposed, Waiting
-from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest, ToolCall, Usage
+from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest, OnDelta, ToolCall, Usage
 from flyball.core.prices import PriceTable, price_table
 from tests.bad_input.bank import KIM, PERMIT, Books, Hasty, in_memory, memory
 
@@ -40,7 +40,7 @@ class Provider:
     asked: list[tuple[str, int]] = field(default_factory=list)
     scripted: bool = False
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, _: OnDelta | None = None, /) -> ModelReply:
         self.asked.append((request.model, self.clock.now()))
         told = self.will.pop(0)
         if isinstance(told, ModelError):
@@ -173,7 +173,7 @@ class Busy(Provider):
     now: int = 0
     most: int = 0
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, _: OnDelta | None = None, /) -> ModelReply:
         self.now += 1
         self.most = max(self.most, self.now)
         try:

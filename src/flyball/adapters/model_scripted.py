@@ -23,12 +23,14 @@ Rules:
   JSON in a message is also read as its bare texts, so that a pattern meets neither quotes nor escapes.
 * Placeholders come from `capture` (a pattern; the latest message that has it), from named groups of `matches`, and from
   `from` (`TOOL:/pointer`; `input:/pointer` is the last message of the user).
-* `error`, `raw`, `id` and `stop` play models and providers that misbehave.
+* `error`, `raw`, `id` and `stop` play models and providers that misbehave; an `error` with a `text` comes after
+  that was streamed.
 * Token counts are characters divided by four, and marked as estimates.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -47,9 +49,11 @@ from flyball.core.model import (
     ModelFault,
     ModelReply,
     ModelRequest,
+    OnDelta,
     ToolCall,
     Usage,
     nearest,
+    pieces,
 )
 
 INPUT: Final = "input"
@@ -129,7 +133,8 @@ def checked(script: Script) -> Script:
     for number, reply in enumerate(script.replies, 1):
         where = f"script {script.name}, reply {number}"
         said = [n for n in ("output", "error") if getattr(reply, n) is not None]
-        said += ["text or calls"] if reply.text is not None or reply.call else []
+        half = reply.error is not None and not reply.call
+        said += ["text or calls"] if (reply.text is not None and not half) or reply.call else []
         if len(said) != 1:
             raise _bad(f"{where} says {' and '.join(said) or 'nothing'}", "", "Give text, output, error or calls")
         if reply.step is not None and reply.step < 1:
@@ -151,11 +156,18 @@ class ScriptedModel:
         """No model thinks here."""
         return True
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None, /) -> ModelReply:
         """The reply for this context; raises ModelError `bad_reply` where the script has none or cannot fill one in."""
         if self._closed:
             raise ModelError("unavailable", f"script {self._script.name} is closed", sent=False, retryable=False)
-        return play(self._script, request)
+        reply, error = played(self._script, request)
+        if on_delta is not None:
+            for piece in pieces(reply.text):
+                on_delta(piece)
+                await asyncio.sleep(0)  # whoever watches hears each
+        if error is not None:
+            raise error
+        return reply
 
     async def close(self) -> None:
         """Refuses later requests."""
@@ -163,7 +175,15 @@ class ScriptedModel:
 
 
 def play(script: Script, request: ModelRequest) -> ModelReply:
-    """What the script answers to a request: a function of its messages and its agent alone."""
+    """What the script answers to a request: a function of its messages and its agent alone. Raises ModelError."""
+    reply, error = played(script, request)
+    if error is not None:
+        raise error
+    return reply
+
+
+def played(script: Script, request: ModelRequest) -> tuple[ModelReply, ModelError | None]:
+    """The same, with the error that comes after it."""
     context = _Context(request.messages)
     step, number = _choose(script, request.agent, context)
     where = f"script {script.name}: agent {request.agent or '(unnamed)'}, step {step}"
@@ -171,8 +191,10 @@ def play(script: Script, request: ModelRequest) -> ModelReply:
         given = sum(r.agent in ("", request.agent) for r in script.replies)
         _fault(f"{where}: no reply is left", f"of its {given} replies none fits here that was not used before")
     reply = script.replies[number]
+    error = None
     if reply.error is not None:
-        raise ModelError(reply.error, f"{where}: the script plays this error", sent=True)
+        error = ModelError(reply.error, f"{where}: the script plays this error", sent=True)
+        error.begun = bool(reply.text)
     filler = _Filler(reply, context, f"{where}, reply {number + 1}")
     text = filler.json(reply.output) if reply.output is not None else filler.text(reply.text or "")
     calls = tuple(_proposed(c, f"s{step}-{n}", filler) for n, c in enumerate(reply.call, 1))
@@ -181,7 +203,7 @@ def play(script: Script, request: ModelRequest) -> ModelReply:
         text=text, calls=calls, usage=Usage(input=_quarter(context.size), output=_quarter(said), estimated=True),
         model=f"scripted:{script.name}", stop=reply.stop or ("tool" if calls else "end"),
         provider_id=f"{script.name}/{request.agent}/{step}",
-    )  # fmt: skip
+    ), error  # fmt: skip
 
 
 class _Context:

@@ -33,7 +33,7 @@ from flyball.app.wiring import Rooms, seen_by_policy, sources, text_of
 from flyball.core.approval import approvals, cure_name, shown_group
 from flyball.core.config import Config
 from flyball.core.decision import Decision, Revalidate
-from flyball.core.effect import REQUIRES, Action
+from flyball.core.effect import REQUIRES, STREAM, Action
 from flyball.core.errors import FlyballError
 from flyball.core.guard import Signal
 from flyball.core.identity import Authority, Principal
@@ -55,7 +55,7 @@ ENDING: Final = ".test.toml"
 OUTCOMES: Final = ("allow", "modify", "require_approval", "deny")
 # Policies may read the time, and a case must not depend on when it is run: a Wednesday at noon.
 NOON: Final = datetime(2025, 1, 1, 12, tzinfo=UTC)
-SUBJECTS: Final = ("tool", "action", "agent", "flow", "model", "source")
+SUBJECTS: Final = ("tool", "action", "agent", "flow", "model", "stream", "source")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "guard", "approvals", "at", "expect",
          "groups", "because", "arguments"),
@@ -225,9 +225,9 @@ def _subject(case: Case, s: Setting) -> tuple[Action, Performer, Uid | None]:
     if kind in ("agent", "flow"):
         group = s.project.agents if kind == "agent" else s.project.flows
         return _named(case, kind, what, group).action, plain, Uid(kind.capitalize(), what)
-    if kind == "model":
+    if kind in ("model", "stream"):
         _named(case, "model", what, s.models)
-        action = Action(name="model", kind="model", effect="read", egress=True)
+        action = STREAM if kind == "stream" else Action(name="model", kind="model", effect="read", egress=True)
         return action, plain, Uid("Model", what)
     if kind == "source":
         source = _named(case, "source", what, s.project.sources)

@@ -70,4 +70,6 @@ def _verdicts(verdicts: Verdicts, records: Sequence[Opened]) -> tuple[int, int, 
             continue
         derived += 1
         found += verdict_differences(record, now)
+        if "streamed" in record.facts and not verdicts.streams(record, releases[record.index]):
+            found.append(Difference(at=record.id, what="its answer was shown while it arrived, and policy forbids it"))
     return derived, refused, found

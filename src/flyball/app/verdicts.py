@@ -21,7 +21,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
 from flyball.core.record import Opened
-from flyball.runtime.enforce import InForce, layers_of
+from flyball.runtime.enforce import InForce, layers_of, may_stream
 
 DECIDED = ("intent", "decision", "asked")
 # How much of the log is looked at for the last decisions.
@@ -70,6 +70,11 @@ class Verdicts:
         """The verdict derived again, under the bundles that decided it (or others); None where no policy was asked."""
         asked = self.asked(record, release)
         return asked.decide(force or self.force(record)) if asked is not None else None
+
+    def streams(self, record: Opened, release: str) -> bool:
+        """May the answer of this model call be shown while it arrives, by what decided it?"""
+        asked = self.asked(record, release)
+        return asked is not None and may_stream((record.private or {})["args"], asked.inputs, self.force(record))
 
     # what a release holds --------------------------------------------------------------------------------------------
     def _action(self, word: str, release: str) -> Action:

@@ -44,6 +44,7 @@ from flyball.runtime.approve.people import People
 from flyball.runtime.broker.broker import MAX_RESULT, Broker
 from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.reach import Resources
+from flyball.runtime.broker.shown import Showing
 from flyball.runtime.context import Contexts
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
@@ -168,7 +169,10 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     most = max(MAX_RESULT, config.input.max_bytes)
     guards = _placed(config, ports)
     screen = guards.result if guards is not None else None
-    broker = Broker(ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox, screen)
+    showing = Showing(watching.tell, hidden, guards.scans if guards is not None else lambda _: ())
+    broker = Broker(
+        ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox, screen, showing.performing
+    )
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None, owners=config.owners,

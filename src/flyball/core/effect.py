@@ -19,7 +19,7 @@ Effect = Literal["read", "reversible", "irreversible"]
 Idempotency = Literal["key", "probe", "none"]
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
-ActionKind = Literal["tool", "model", "context", "agent", "flow", "approve", "policy"]
+ActionKind = Literal["tool", "model", "stream", "context", "agent", "flow", "approve", "policy"]
 
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
 # How the read that asks what a tool requires is called: by the tool's name, with this behind it.
@@ -95,6 +95,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     def precondition(self) -> bool:
         """Is it the read that asks whether what a tool requires of the world is so?"""
         return self.name.endswith(REQUIRES)
+
+
+# What policy is asked before a model's answer is shown that no guard has seen the whole of.
+STREAM: Final = Action(name="stream", kind="stream", effect="read", egress=True)
 
 
 def precondition_of(action: Action) -> Action:

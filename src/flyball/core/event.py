@@ -76,6 +76,19 @@ class Progress(Event, frozen=True, kw_only=True):
     done: float | None = None
 
 
+class Delta(Event, frozen=True, kw_only=True):
+    """A piece of a model's answer while it arrives, for who watches now; never recorded, its `sequence` is 0.
+
+    Provisional: what the answer becomes is told when it is whole, and an attempt that fails takes back what was told of
+    it. `start` counts the characters before it: where it is more than was heard, a piece was missed.
+    """
+
+    text: str
+    start: int
+    attempt: int
+    by: str = ""
+
+
 class Ended(Event, frozen=True, kw_only=True):
     """The run ended: its stop reason."""
 

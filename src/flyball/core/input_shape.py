@@ -32,7 +32,7 @@ _ADDRESSED: Final = frozenset({"to", "cc", "bcc", "recipient", "recipients", "em
 _LINKED: Final = frozenset({"url", "uri", "link", "endpoint", "webhook"})
 _DEEPEST: Final = 8
 RESERVED: Final = frozenset({
-    "read", "reversible", "irreversible", "model", "context", "agent", "flow", "approve", "activate",
+    "read", "reversible", "irreversible", "model", "stream", "context", "agent", "flow", "approve", "activate",
 })  # fmt: skip
 
 
@@ -64,6 +64,10 @@ MODEL_SHAPE: Final = Shape(
 )
 
 
+# The actions whose input that is: to ask a model, and to show its answer before it is whole.
+OF_MODELS: Final = ("model", "stream")
+
+
 class InputShape(msgspec.Struct, frozen=True, kw_only=True):
     """An action as policy sees it: the word in policies, its arguments' shape, the argument that names its resource."""
 
@@ -90,7 +94,7 @@ def input_shape(action: Action) -> InputShape:
     """
     schema = action.input_schema if action.kind == "tool" else {}
     fields = {name: _deriving(name, shape, schema, action) for name, shape in _record(schema, 0).fields.items()}
-    if action.kind == "model":
+    if action.kind in OF_MODELS:
         fields = dict(MODEL_SHAPE.fields)
     ref = next(iter(sorted(action.refs)), None) if action.kind == "tool" else None
     return InputShape(
@@ -102,7 +106,7 @@ def input_shape(action: Action) -> InputShape:
 
 def seen(action: Action, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of an action that policy sees."""
-    if action.kind == "model":
+    if action.kind in OF_MODELS:
         return {name: arguments.get(name, neutral) for name, neutral in MODEL_INPUT.items()}
     return arguments if action.kind == "tool" else {}
 

@@ -15,7 +15,8 @@ Rules:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -38,6 +39,9 @@ ProblemKind = Literal[
 _FREE: Final[frozenset[ModelFault]] = frozenset({"rate_limited", "bad_request", "auth"})
 _RETRYABLE: Final[frozenset[ModelFault]] = frozenset({"rate_limited", "timeout", "unavailable", "bad_reply"})
 MAX_QUOTED: Final = 2_000
+_PIECE: Final = re.compile(r"\s*\S+\s*|\s+")
+# Told each piece of an answer's text as it arrives: provisional, because what it becomes may be refused or redacted.
+OnDelta = Callable[[str], None]
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +133,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     `key` names where the key is (`env:NAME`, `file:PATH`, empty for none), never the key. `price` is the name in the
     price table where it differs from `model`; `limit_field` the wire name of `max_tokens`, by the host if "auto";
     `script` the file that a scripted model plays; `at_once` the most calls under way; `cache` asks a provider that
-    caches on request to do so. Times are milliseconds.
+    caches on request to do so; `stream` asks for answers in pieces where policy lets them be shown. Times are
+    milliseconds.
     """
 
     name: str
@@ -149,6 +154,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     script: str = ""
     at_once: int = 32
     cache: bool = False
+    stream: bool = False
 
     @property
     def priced_as(self) -> str:
@@ -160,7 +166,7 @@ class ModelError(FlyballError):
     """A model call that gave no reply, in one of six kinds.
 
     `retryable`: the same request may succeed later; `retry_after_ms`: the provider asked to wait that long; `sent`: at
-    least part of the request left this machine.
+    least part of the request left this machine; `begun`: an answer had begun to arrive.
     """
 
     def __init__(
@@ -172,11 +178,12 @@ class ModelError(FlyballError):
         self.sent = sent
         self.retryable = kind in _RETRYABLE if retryable is None else retryable
         self.retry_after_ms = retry_after_ms
+        self.begun = False
 
     @property
     def may_cost(self) -> bool:
         """Whether the provider may charge for it: then its reservation is settled in full, never as nothing."""
-        return self.sent and self.kind not in _FREE
+        return self.sent and (self.begun or self.kind not in _FREE)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +209,11 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: tuple[ParsedCall, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+def pieces(text: str) -> list[str]:
+    """A text word by word, with the blanks behind each, as who plays a model streams it."""
+    return _PIECE.findall(text)
 
 
 def parse_calls(calls: Sequence[ToolCall], names: Collection[str], *, max_bytes: int = MAX_BYTES) -> Parsed:

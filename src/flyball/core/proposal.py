@@ -15,7 +15,7 @@ from flyball.core.effect import Action
 from flyball.core.guard import Screened
 from flyball.core.identity import Authority
 from flyball.core.journal import Fence, Hold
-from flyball.core.model import ModelRequest
+from flyball.core.model import ModelRequest, OnDelta
 from flyball.core.origin import Origins
 from flyball.core.policy import Node, Uid
 from flyball.core.policy_context import Facts
@@ -39,7 +39,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     `returns` is the type of a result that has no signature. `lasting`: an agent or flow, entered again after a crash.
     `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied. `facts` go
     into the intent: what else it rests on that an operator wrote, by digest. `prompt` is what a model is asked, and
-    `prompted` makes the call of another one: what guards left of it.
+    `prompted` makes the call of another one: what guards left of it. `streaming` makes the `perform` that tells of its
+    answer while it arrives, where a model does.
     """
 
     perform: Callable[[Call, Any], Any]
@@ -56,6 +57,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     facts: Mapping[str, str] = {}
     prompt: ModelRequest | None = None
     prompted: Callable[[ModelRequest], tuple[Performer, Mapping[str, Any]]] | None = None
+    streaming: Callable[[OnDelta], Callable[[Call, Any], Any]] | None = None
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     `given` are the arguments that were proposed, the others hold their default (None: all of `arguments`); `edited` are
     those a person changed, `typed` the normal forms of what they wrote there. `doubt` is an earlier attempt of which
     nobody knows whether it happened (0: none). `problem` is why the arguments that were proposed could not even be
-    recorded: then there are none. `screened` is what guards said.
+    recorded: then there are none. `screened` is what guards said. `streams`: its answer may be shown while it arrives.
     """
 
     place: Place
@@ -124,6 +126,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     doubt: int = 0
     problem: str = ""
     screened: Screened | None = None
+    streams: bool = False
 
 
 def at_attempt(proposal: Proposal) -> Proposal:

@@ -6,9 +6,10 @@ business: the station holds them for every guard alike.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from flyball.core.guard import Subject, Verdict
+from flyball.core.guard import Edit, Subject, Verdict
 
 
 class Guard(Protocol):
@@ -31,4 +32,14 @@ class Guard(Protocol):
 
     async def close(self) -> None:
         """Gives back what it holds."""
+        ...
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A guard of this process that can look at a text that is still arriving."""
+
+    def edits(self, text: str, /) -> Sequence[Edit]:
+        """What it would write over in this text, and in every longer one that begins with it and goes on after a blank:
+        a function of the text, in a time that grows with it and no faster."""
         ...

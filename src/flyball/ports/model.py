@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from flyball.core.model import ModelReply, ModelRequest
+from flyball.core.model import ModelReply, ModelRequest, OnDelta
 
 
 class ModelPort(Protocol):
@@ -19,8 +19,13 @@ class ModelPort(Protocol):
         """True where no model thinks: every surface that shows a reply says so."""
         ...
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """The reply; raises ModelError and nothing else for what a provider or a network does."""
+    async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None, /) -> ModelReply:
+        """The reply; raises ModelError and nothing else for what a provider or a network does.
+
+        With `on_delta` it is asked for in pieces: each piece of its text is told as it arrives, in order, and together
+        they are the text of the reply. An adapter that cannot stream tells nothing. What breaks off in the middle is a
+        ModelError, whatever was told by then.
+        """
         ...
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from flyball.core.budget import NO_LIMIT, Limit
 from flyball.core.budget import UNLIMITED as ENDLESS
 from flyball.core.decision import Decision, Revalidate, decide
-from flyball.core.effect import Action
+from flyball.core.effect import STREAM, Action
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError, said
 from flyball.core.guard import GUARD_BLOCKED, Screened, guard_answers, guard_cures
@@ -171,6 +171,15 @@ class Enforce:
         against = {name for a in said if not a.allow or a.errors for name in (*a.determining, *a.errors)}
         return resolved, tuple(sorted(against)) or ("no policy permits it",)
 
+    def streams(self, ruled: Ruled) -> Ruled:
+        """Whether the answer of a model call may be shown while it arrives: where policy permits `stream` as it stands,
+        under the bundles and on the facts of its verdict."""
+        p = ruled.proposal
+        if p.performer.streaming is None:
+            return ruled
+        shown = may_stream(ruled.decision.arguments, ruled.inputs, self.in_force(p.place.tenant))
+        return replace(ruled, proposal=replace(p, streams=shown))
+
     async def _resolve(self, proposal: Proposal) -> tuple[Proposal, str]:
         """The business object that an argument names, with its parents; or why there is none."""
         named = next(iter(proposal.action.refs.items()), None)
@@ -256,6 +265,12 @@ def decide_again(
     held: dict[Layer, frozenset[str]] = {layer: frozenset(g) for layer, g in inputs.approvals.items()}  # type: ignore[misc]
     cures = {**force.cures, **guard_cures(inputs.escalated)} if inputs.escalated else force.cures
     return decide(arguments, ask, cures, again, held)
+
+
+def may_stream(arguments: Mapping[str, Any], inputs: Inputs, force: InForce) -> bool:
+    """May the answer of the model call that was decided on these inputs be shown while it arrives? What would need an
+    approval or a change is not."""
+    return decide_again(STREAM, arguments, replace(inputs, action=action_word(STREAM)), force).outcome == "allow"
 
 
 def origins_after(origins: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ Rules (GATE section 1):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ from flyball.core.origin import UNKNOWN
 from flyball.core.outcome import Ended
 from flyball.core.proposal import Proposal
 from flyball.core.signature import from_json, to_json
-from flyball.ports.guard import Guard
+from flyball.ports.guard import Guard, Streamed
 
 ARGUMENTS: Mapping[str, Stage] = {"tool": "tool_args", "agent": "input", "flow": "input"}
 OUTPUTS: Mapping[str, Stage] = {
@@ -188,6 +188,12 @@ class Guards:
             return call
         written = data if isinstance(data, str) else msgspec.json.encode(data).decode()
         return replace(call, arguments=written, screened=Screened(looked=looked).signals)
+
+    def scans(self, p: Proposal) -> list[Callable[[str], Sequence[Edit]]]:
+        """What looks at an answer while it arrives: the guards of its whole that can. What they say of the whole, they
+        say once it is there."""
+        here = [one for one in self._at("final_output", p.action) if one.config.mode == "enforce"]
+        return [one.guard.edits for one in here if isinstance(one.guard, Streamed)]
 
     async def handed_in(self, action: Action, where: Subject, data: Any) -> tuple[Any, tuple[Looked, ...]]:
         """Data as it may be kept before it is proposed: what guards of this process redact is redacted, and they are

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from flyball.core.budget import Amounts
 from flyball.core.call import Call
 from flyball.core.context import Context
 from flyball.core.effect import Action, Retry
-from flyball.core.model import ModelConfig, ModelReply, ModelRequest, candidates
+from flyball.core.model import ModelConfig, ModelReply, ModelRequest, OnDelta, candidates
 from flyball.core.policy import Node, Uid
 from flyball.core.prices import PriceTable, bound_tokens, cost, greatest, lookup
 from flyball.core.proposal import Performer, Variant
@@ -54,12 +55,13 @@ class Models:
             "tokens": tokens, "digest": digest, "sensitivity": context.sensitivity, "sources": list(context.sources),
         }  # fmt: skip
 
-        async def perform(call: Call, _: Any) -> ModelReply:
+        async def perform(call: Call, _: Any, on_delta: OnDelta | None = None) -> ModelReply:
             config = self._configs[_nth(names, call.attempt)]
             asked = msgspec.structs.replace(
                 request, model=config.model, max_tokens=config.max_tokens, temperature_milli=config.temperature_milli
             )
-            return await self._ports[config.name].complete(asked)
+            port = self._ports[config.name]
+            return await (port.complete(asked, on_delta) if on_delta and config.stream else port.complete(asked))
 
         def variant(attempt: int) -> Variant:
             return self._variant(self._configs[_nth(names, attempt)], tokens)
@@ -69,6 +71,7 @@ class Models:
             usd = cost(reply.usage, price) if price else 0
             return Amounts(tokens=reply.usage.input + reply.usage.output, usd=usd)
 
+        streams = any(self._configs[n].stream for n in names)
         longest = max(self._configs[n].timeout_ms for n in names)
         action = Action(
             name="model", kind="model", effect="read", egress=True, timeout_ms=longest,
@@ -78,6 +81,7 @@ class Models:
             perform=perform, usage=used, returns=ModelReply, variant=variant, alternatives=len(names),
             reserved=self._variant(self._configs[names[0]], tokens).reserved, facts={"prices": self._prices.digest},
             prompt=request, prompted=lambda other: self.prepare(agent, other, context)[1:],
+            streaming=(lambda on_delta: partial(perform, on_delta=on_delta)) if streams else None,
         )  # fmt: skip
         return action, performer, arguments
 

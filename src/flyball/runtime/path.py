@@ -102,6 +102,7 @@ async def _attempt(s: Stations, proposal: Proposal, checks: Checks) -> Ended | G
             required, about = asked, ruled.decision.arguments
         if s.record.clock.now() - decided > FRESH_US:
             continue
+        ruled = s.enforce.streams(ruled)
         answer = await s.record.intend(ruled, s.reserve.hold(ruled), lifted, required)
         if isinstance(answer, Appended) and not answer.repeated:  # a T1 that was there already is another driver's
             return await _carry_out(s, ruled.proposal, ruled.decision.arguments)

@@ -175,6 +175,8 @@ class Recorder:
         }  # fmt: skip
         if required:
             facts["precondition"] = required
+        if p.streams:
+            facts["streamed"] = True
         event = Event(
             kind="intent", run=place.run, path=place.path, attempt=p.attempt, facts=facts, private=private,
             subjects=place.subjects,

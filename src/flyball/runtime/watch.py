@@ -7,7 +7,18 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
-from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, Proposed, StepStarted, Waiting
+from flyball.core.event import (
+    Answered,
+    Decided,
+    Delta,
+    Ended,
+    Event,
+    Executed,
+    Progress,
+    Proposed,
+    StepStarted,
+    Waiting,
+)  # fmt: skip
 from flyball.core.record import Opened
 from flyball.core.steps import bare
 from flyball.ports.journal import View
@@ -33,11 +44,11 @@ class _Heard:
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
-        self.said: deque[Progress] = deque(maxlen=MOST_HEARD)
+        self.said: deque[Progress | Delta] = deque(maxlen=MOST_HEARD)
 
 
 class Watching:
-    """Who watches: `hints` are set at every append, `watchers` hear what running tools tell and nobody records."""
+    """Who watches: `hints` are set at every append, `watchers` hear what is told while it runs and nobody records."""
 
     def __init__(self) -> None:
         self.hints: set[asyncio.Event] = set()
@@ -45,7 +56,10 @@ class Watching:
 
     def say(self, tenant: str, run: str, path: str, message: str, done: float | None) -> None:
         """Passes a tool's progress to whoever watches now."""
-        told = Progress(sequence=0, run=run, path=path, time=0, message=message, done=done)
+        self.tell(tenant, Progress(sequence=0, run=run, path=path, time=0, message=message, done=done))
+
+    def tell(self, tenant: str, told: Progress | Delta) -> None:
+        """Passes something on to whoever watches this tenant now."""
         for watcher in self.watchers:
             if watcher.tenant == tenant:
                 watcher.said.append(told)

@@ -20,7 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 import msgspec
 
 from flyball.core.journal import Stored
-from flyball.core.model import ModelError, ModelReply, ModelRequest, ToolCall, Usage
+from flyball.core.model import ModelError, ModelReply, ModelRequest, OnDelta, ToolCall, Usage, pieces
 from flyball.core.signature import to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.bind import bound
@@ -77,8 +77,9 @@ class LabModel:
         """No model thinks here."""
         return True
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """The next answer of the agent that asks; raises ModelError `bad_reply` where its script is at its end."""
+    async def complete(self, request: ModelRequest, on_delta: OnDelta | None = None, /) -> ModelReply:
+        """The next answer of the agent that asks, word by word where it streams; raises ModelError `bad_reply` where
+        its script is at its end."""
         script = self._scripts.get(request.agent)
         if script is None:
             raise _none(f"this Lab has no answers for agent {request.agent}", f'models={{"{request.agent}": [...]}}')
@@ -91,7 +92,12 @@ class LabModel:
             answer = answer(request)
         if isinstance(answer, ModelError):
             raise answer
-        return answer if isinstance(answer, ModelReply) else _reply(answer, number + 1, request)
+        reply = answer if isinstance(answer, ModelReply) else _reply(answer, number + 1, request)
+        if on_delta is not None:
+            for piece in pieces(reply.text):
+                on_delta(piece)
+                await asyncio.sleep(0)
+        return reply
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -319,7 +319,7 @@ TABLES: Final[dict[str, Any]] = {
     "models": Each({
         "adapter": read_adapter, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts,
         "region": _text, "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
-        "at_once": _whole(1), "cache": _flag,
+        "at_once": _whole(1), "cache": _flag, "stream": _flag,
     }),
     "keys": {"root": read_handle},
     "limits": {

@@ -12,20 +12,21 @@ from typing import Any, Final
 
 import msgspec
 
-from flyball.adapters.model_http.echo import given_back, kept
+from flyball.adapters.model_http.echo import kept
 from flyball.adapters.model_http.strict import narrowed
 from flyball.adapters.model_http.wire import (
     NO_ARGUMENTS,
-    Response,
+    Gathering,
     Said,
+    arguments_of,
     counted,
     decoded,
     encoded,
-    failed_inside,
-    opening,
+    ended,
+    garbage,
+    object_of,
     read,
-    refused,
-    text_of,
+    turns,
     unknown_usage,
     words,
 )  # fmt: skip
@@ -36,6 +37,12 @@ _BY: Final = "anthropic"
 _ENDINGS: Final[dict[str | None, Ending]] = {
     "end_turn": "end", "stop_sequence": "end", "tool_use": "tool", "max_tokens": "length",
     "model_context_window_exceeded": "length", "refusal": "filter",
+}  # fmt: skip
+# What an error is called, and the status it comes with where nothing was said before it.
+_STATUS: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "api_error": 500, "timeout_error": 504,
+    "overloaded_error": 529,
 }  # fmt: skip
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 # Older models refuse a schema for the answer; the instructions hold it anyway.
@@ -85,7 +92,7 @@ class AnthropicWire:
     cache: bool = False
     base: str = "https://api.anthropic.com/v1"
 
-    def path(self, model: str) -> str:
+    def path(self, model: str, *, stream: bool) -> str:
         """The same for every model."""
         return "/messages"
 
@@ -93,10 +100,11 @@ class AnthropicWire:
         """The version of the format, and the key."""
         return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
 
-    def body(self, request: ModelRequest) -> bytes:
+    def body(self, request: ModelRequest, *, stream: bool) -> bytes:
         """The JSON of a request. Raises ModelError, unsent."""
         body: dict[str, Any] = {
-            "model": request.model, "max_tokens": request.max_tokens, "messages": _turns(request),
+            "model": request.model, "max_tokens": request.max_tokens,
+            "messages": turns(request, _BY, "assistant", "content", _text("(empty)"), _blocks),
         }  # fmt: skip
         system = "\n\n".join(m.text for m in request.messages if m.role == "system" and m.text.strip())
         if system:
@@ -113,24 +121,37 @@ class AnthropicWire:
             body["temperature"] = request.temperature_milli / 1000
         if self.cache:
             body["cache_control"] = {"type": "ephemeral"}
+        if stream:
+            body["stream"] = True
         return encoded(body, request)
 
-    def reply(self, response: Response, request: ModelRequest, key: str) -> ModelReply:
-        """The reply in a response; raises the ModelError that it amounts to."""
-        if not 200 <= response.status < 300:
-            raise refused(response, _said(response.body), key)
-        if (inside := read(response.body, _Refusal)) is not None:
-            raise failed_inside(words(inside.error.message), key)
-        message = decoded(response.body, _Message, "a message", key)
+    def error(self, body: bytes) -> Said | None:
+        """What a body or an event says of an error; None where it is none."""
+        refusal = read(body, _Refusal)
+        if refusal is None:
+            return None
+        fault, code = refusal.error, words(refusal.error.type)
+        detail = fault.details.get("error_code") if isinstance(fault.details, dict) else None
+        spent = code == "billing_error" or detail == "enforced_spend_limit_reached"
+        said, status = words(fault.message), _STATUS.get(code, 0)
+        return Said(message=said, code=words(detail) or code, status=status, spent=spent)
+
+    def gathering(self) -> Gathering:
+        """What puts a streamed message together."""
+        return _Stream()
+
+    def reply(self, body: bytes, request: ModelRequest, key: str) -> ModelReply:
+        """The reply in a message; raises ModelError."""
+        message = decoded(body, _Message, "a message", key)
         blocks = [decoded(bytes(raw), _Block, "a block of content", key) for raw in message.content]
         calls = tuple(
-            ToolCall(id=b.id, name=b.name, arguments=text_of(bytes(b.input), "the arguments of a call"))
+            ToolCall(id=b.id, name=b.name, arguments=arguments_of(bytes(b.input)))
             for b in blocks if b.type == "tool_use"
         )  # fmt: skip
         reply = ModelReply(
             text="".join(b.text for b in blocks if b.type == "text"), calls=calls,
             usage=self._usage(message.usage, request), model=message.model or "",
-            stop=_ending(message.stop_reason, calls), provider_id=message.id or "",
+            stop=ended(_ENDINGS.get(message.stop_reason, "other"), calls), provider_id=message.id or "",
         )  # fmt: skip
         if calls and any(b.type in _THOUGHTS for b in blocks):
             return msgspec.structs.replace(reply, echo=kept(_BY, request.model, message.content))
@@ -143,27 +164,11 @@ class AnthropicWire:
         return msgspec.structs.replace(most, written=most.input) if self.cache else most
 
 
-def _turns(request: ModelRequest) -> list[dict[str, Any]]:
-    """User and assistant by turns; the results of calls stand together in the user's turn that follows them."""
-    turns: list[dict[str, Any]] = []
-    for message in request.messages:
-        if message.role == "system":
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        if not turns or turns[-1]["role"] != role:
-            turns.append({"role": role, "content": []})
-        turns[-1]["content"] += _blocks(message, request.model)
-    return [{**turn, "content": turn["content"] or [_text("(empty)")]} for turn in turns]
-
-
-def _blocks(message: Message, model: str) -> Iterable[Any]:
-    own = given_back(message, _BY, model)
-    if own is not None:
-        return own
+def _blocks(message: Message, _: str) -> Iterable[Any]:
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": _id(message.call_id), "content": message.text}]
     calls = [
-        {"type": "tool_use", "id": _id(c.id), "name": c.name, "input": _object(c.arguments)} for c in message.calls
+        {"type": "tool_use", "id": _id(c.id), "name": c.name, "input": object_of(c.arguments)} for c in message.calls
     ]
     # A text of blanks is refused.
     return [_text(message.text), *calls] if message.text.strip() else calls
@@ -178,15 +183,6 @@ def _id(id: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", "_", id)
 
 
-def _object(arguments: str) -> Any:
-    return read(arguments.encode(errors="replace"), dict[str, Any]) or {}
-
-
-def _ending(reason: str | None, calls: tuple[ToolCall, ...]) -> Ending:
-    ending = _ENDINGS.get(reason, "other")
-    return "tool" if calls and ending in ("end", "other") else ending
-
-
 def _usage(usage: _Usage) -> Usage:
     # input_tokens is what was neither read from the cache nor written to it.
     cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
@@ -195,11 +191,71 @@ def _usage(usage: _Usage) -> Usage:
     )
 
 
-def _said(body: bytes) -> Said:
-    refusal = read(body, _Refusal)
-    if refusal is None:
-        return Said(message=opening(body))
-    fault, code = refusal.error, words(refusal.error.type)
-    detail = fault.details.get("error_code") if isinstance(fault.details, dict) else None
-    spent = code == "billing_error" or detail == "enforced_spend_limit_reached"
-    return Said(message=words(fault.message), code=words(detail) or code, spent=spent)
+# streamed -------------------------------------------------------------------------------------------------------------
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    partial_json: str = ""
+    thinking: str = ""
+    signature: str = ""
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    message: dict[str, Any] | None = None
+    index: int = 0
+    content_block: dict[str, Any] | None = None
+    delta: _Delta | None = None
+    usage: dict[str, Any] | None = None
+
+
+class _Stream:
+    """A message in pieces: each block is begun, added to and closed; counts come with the first and the last event."""
+
+    def __init__(self) -> None:
+        self._message: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._inputs: dict[int, list[str]] = {}
+        self._usage: dict[str, Any] = {}
+        self.over = False
+
+    @property
+    def whole(self) -> bool:
+        return self.over
+
+    def take(self, data: bytes) -> str:
+        event = decoded(data, _Event, "an event of a message", "")
+        counts = (event.message or {}).get("usage") or event.usage or {}
+        self._usage |= {name: count for name, count in counts.items() if count is not None}
+        if event.type == "message_start" and event.message is not None:
+            self._message = event.message
+        elif event.type == "content_block_start" and event.content_block is not None:
+            self._blocks[event.index] = event.content_block
+        elif event.type == "content_block_delta" and event.delta is not None:
+            return self._added(event.index, event.delta)
+        elif event.type == "message_delta" and event.delta is not None:
+            self._message["stop_reason"] = event.delta.stop_reason
+        elif event.type == "message_stop":
+            self.over = True
+        return ""
+
+    def _added(self, index: int, delta: _Delta) -> str:
+        block = self._blocks.get(index)
+        if block is None:
+            raise garbage("it adds to a block of content that was not begun")
+        if delta.type == "input_json_delta":
+            self._inputs.setdefault(index, []).append(delta.partial_json)
+        for name in ("text", "thinking", "signature"):
+            if delta.type == f"{name}_delta":
+                block[name] = words(block.get(name)) + getattr(delta, name)
+        return delta.text if delta.type == "text_delta" else ""
+
+    def body(self) -> bytes:
+        for index, pieces in self._inputs.items():
+            written = "".join(pieces)
+            # Arguments that are no JSON stand there as the text that they are: what comes of them is said later.
+            whole = read(written.encode(errors="replace"), msgspec.Raw)
+            self._blocks[index]["input"] = (written or {}) if whole is None else whole
+        usage = self._usage or None
+        return msgspec.json.encode({**self._message, "content": list(self._blocks.values()), "usage": usage})

@@ -12,21 +12,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from flyball.adapters.model_http.echo import given_back, kept
+from flyball.adapters.model_http.echo import kept
 from flyball.adapters.model_http.wire import (
     NO_ARGUMENTS,
-    Response,
+    Gathering,
     Said,
+    arguments_of,
     counted,
     decoded,
     encoded,
-    failed_inside,
+    ended,
     garbage,
-    opening,
+    object_of,
     read,
-    refused,
     seconds_ms,
-    text_of,
+    turns,
     unknown_usage,
     words,
 )  # fmt: skip
@@ -39,6 +39,11 @@ _FILTERED: Final = (
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY", "MODEL_ARMOR",
 )  # fmt: skip
 _ENDINGS: Final[dict[str | None, Ending]] = {"STOP": "end", "MAX_TOKENS": "length"}
+# What an error is called, and the status that it comes with where it comes alone.
+_STATUS: Final[Mapping[str, int]] = {
+    "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404, "RESOURCE_EXHAUSTED": 429, "INTERNAL": 500, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
+}  # fmt: skip
 # Models from Gemini 3 on refuse a call without its signature. Where another model made the call there is none, and this
 # is what the provider documents for it.
 _UNSIGNED: Final = "skip_thought_signature_validator"
@@ -104,15 +109,15 @@ class GeminiWire:
 
     base: str = "https://generativelanguage.googleapis.com/v1beta"
 
-    def path(self, model: str) -> str:
-        """The model stands in the address."""
-        return f"/models/{quote(model, safe='')}:generateContent"
+    def path(self, model: str, *, stream: bool) -> str:
+        """The model stands in the address, and whether it streams."""
+        return f"/models/{quote(model, safe='')}:{'streamGenerateContent?alt=sse' if stream else 'generateContent'}"
 
     def headers(self, key: str) -> Mapping[str, str]:
         """The key."""
         return {"x-goog-api-key": key} if key else {}
 
-    def body(self, request: ModelRequest) -> bytes:
+    def body(self, request: ModelRequest, *, stream: bool) -> bytes:
         """The JSON of a request. Raises ModelError, unsent."""
         settings: dict[str, Any] = {"maxOutputTokens": request.max_tokens}
         if request.temperature_milli is not None:
@@ -120,7 +125,10 @@ class GeminiWire:
         # Not every model takes a form for the answer together with functions; the instructions hold the schema anyway.
         if request.output_schema is not None and not request.tools:
             settings |= {"responseMimeType": "application/json", "responseJsonSchema": request.output_schema}
-        body: dict[str, Any] = {"contents": _turns(request), "generationConfig": settings}
+        body: dict[str, Any] = {
+            "contents": turns(request, _BY, "model", "parts", {"text": "(empty)"}, _parts),
+            "generationConfig": settings,
+        }
         system = [{"text": m.text} for m in request.messages if m.role == "system" and m.text]
         if system:
             body["systemInstruction"] = {"parts": system}
@@ -132,13 +140,27 @@ class GeminiWire:
             body["tools"] = [{"functionDeclarations": declared}]
         return encoded(body, request)
 
-    def reply(self, response: Response, request: ModelRequest, key: str) -> ModelReply:
-        """The reply in a response; raises the ModelError that it amounts to."""
-        if not 200 <= response.status < 300:
-            raise refused(response, _said(response.body), key)
-        if (inside := read(response.body, _Refusal)) is not None:
-            raise failed_inside(words(inside.error.message), key)
-        answer = decoded(response.body, _Answer, "an answer", key)
+    def error(self, body: bytes) -> Said | None:
+        """What a body or an event says of an error; None where it is none."""
+        refusal = read(body, _Refusal)
+        if refusal is None:
+            return None
+        fault = refusal.error
+        details = [d for d in fault.details if isinstance(d, dict)] if isinstance(fault.details, list) else []
+        waits = [seconds_ms(words(d.get("retryDelay")).removesuffix("s")) for d in details]
+        return Said(
+            message=words(fault.message), code=words(fault.status), status=_STATUS.get(words(fault.status), 0),
+            key=any(d.get("reason") == "API_KEY_INVALID" for d in details),
+            wait_ms=next((wait for wait in waits if wait is not None), None),
+        )  # fmt: skip
+
+    def gathering(self) -> Gathering:
+        """What puts a streamed answer together."""
+        return _Stream()
+
+    def reply(self, body: bytes, request: ModelRequest, key: str) -> ModelReply:
+        """The reply in an answer; raises ModelError."""
+        answer = decoded(body, _Answer, "an answer", key)
         blocked = answer.prompt_feedback is not None and answer.prompt_feedback.block_reason is not None
         if not answer.candidates and not blocked:
             raise garbage("it has no candidates")
@@ -150,33 +172,17 @@ class GeminiWire:
         reply = ModelReply(
             text="".join(p.text for p in parts if not p.thought), calls=calls,
             usage=_usage(answer.usage_metadata, request), model=answer.model_version or "",
-            stop=_ending(candidate.finish_reason, calls), provider_id=answer.response_id or "",
+            stop=ended(_ending(candidate.finish_reason), calls), provider_id=answer.response_id or "",
         )  # fmt: skip
         return msgspec.structs.replace(reply, echo=kept(_BY, request.model, raws)) if signed else reply
 
 
-def _turns(request: ModelRequest) -> list[dict[str, Any]]:
-    """User and model by turns; the results of calls stand together in the user's turn that follows them."""
-    turns: list[dict[str, Any]] = []
-    for message in request.messages:
-        if message.role == "system":
-            continue
-        role = "model" if message.role == "assistant" else "user"
-        if not turns or turns[-1]["role"] != role:
-            turns.append({"role": role, "parts": []})
-        turns[-1]["parts"] += _parts(message, request.model)
-    return [{**turn, "parts": turn["parts"] or [{"text": "(empty)"}]} for turn in turns]
-
-
 def _parts(message: Message, model: str) -> Iterable[Any]:
-    own = given_back(message, _BY, model)
-    if own is not None:
-        return own
     if message.role == "tool":
         told = {"name": message.name, "response": {"output": message.text}, **_id(message.call_id)}
         return [{"functionResponse": told}]
     calls: list[dict[str, Any]] = [
-        {"functionCall": {"name": c.name, "args": _object(c.arguments), **_id(c.id)}} for c in message.calls
+        {"functionCall": {"name": c.name, "args": object_of(c.arguments), **_id(c.id)}} for c in message.calls
     ]
     if calls and not model.startswith(_NEEDS_NONE):
         # Of calls that were made together the first alone is signed.
@@ -188,25 +194,17 @@ def _id(id: str) -> dict[str, str]:
     return {} if not id or id.startswith(_OURS) else {"id": id}
 
 
-def _object(arguments: str) -> Any:
-    return read(arguments.encode(errors="replace"), dict[str, Any]) or {}
-
-
 def _calls(parts: list[_Part], reply: str) -> tuple[ToolCall, ...]:
     made = [part.function_call for part in parts if part.function_call is not None]
     return tuple(
         ToolCall(
-            id=call.id or f"{_OURS}{reply}-{n}", name=call.name,
-            arguments=text_of(bytes(call.args), "the arguments of a call"),
+            id=call.id or f"{_OURS}{reply}-{n}", name=call.name, arguments=arguments_of(bytes(call.args)),
         ) for n, call in enumerate(made)
     )  # fmt: skip
 
 
-def _ending(reason: str | None, calls: tuple[ToolCall, ...]) -> Ending:
-    if reason in _FILTERED:
-        return "filter"
-    ending = _ENDINGS.get(reason, "other")
-    return "tool" if calls and ending in ("end", "other") else ending
+def _ending(reason: str | None) -> Ending:
+    return "filter" if reason in _FILTERED else _ENDINGS.get(reason, "other")
 
 
 def _usage(usage: _Usage | None, request: ModelRequest) -> Usage:
@@ -222,15 +220,36 @@ def _usage(usage: _Usage | None, request: ModelRequest) -> Usage:
     )  # fmt: skip
 
 
-def _said(body: bytes) -> Said:
-    refusal = read(body, _Refusal)
-    if refusal is None:
-        return Said(message=opening(body))
-    fault = refusal.error
-    details = [d for d in fault.details if isinstance(d, dict)] if isinstance(fault.details, list) else []
-    waits = [seconds_ms(words(d.get("retryDelay")).removesuffix("s")) for d in details]
-    return Said(
-        message=words(fault.message), code=words(fault.status),
-        key=any(d.get("reason") == "API_KEY_INVALID" for d in details),
-        wait_ms=next((wait for wait in waits if wait is not None), None),
-    )  # fmt: skip
+# streamed -------------------------------------------------------------------------------------------------------------
+class _Stream:
+    """An answer in pieces: each is an answer of its own, with the parts that it adds and the counts until then."""
+
+    over = False
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+        self._parts: list[msgspec.Raw] = []
+        self._finish: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self._finish is not None or "promptFeedback" in self._named
+
+    def take(self, data: bytes) -> str:
+        piece = decoded(data, _Answer, "a piece of an answer", "")
+        if piece.prompt_feedback is not None and piece.prompt_feedback.block_reason is not None:
+            self._named["promptFeedback"] = piece.prompt_feedback
+        said = (("usageMetadata", piece.usage_metadata), ("modelVersion", piece.model_version),
+                ("responseId", piece.response_id))  # fmt: skip
+        self._named |= {name: value for name, value in said if value is not None}
+        candidate = piece.candidates[0] if piece.candidates else _Candidate()
+        self._finish = candidate.finish_reason or self._finish
+        raws = candidate.content.parts if candidate.content else []
+        # A piece is let go before the answer is whole.
+        self._parts += [msgspec.Raw(bytes(raw)) for raw in raws]
+        parts = [decoded(bytes(raw), _Part, "a part of content", "") for raw in raws]
+        return "".join(part.text for part in parts if not part.thought)
+
+    def body(self) -> bytes:
+        candidates = [{"content": {"parts": self._parts}, "finishReason": self._finish}] if self._finish else []
+        return msgspec.json.encode({**self._named, "candidates": candidates})

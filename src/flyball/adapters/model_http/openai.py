@@ -10,24 +10,26 @@ import msgspec
 
 from flyball.adapters.model_http.wire import (
     NO_ARGUMENTS,
-    Response,
+    Gathering,
     Said,
+    arguments_of,
     counted,
     decoded,
     encoded,
-    failed_inside,
+    ended,
     garbage,
-    opening,
     read,
-    refused,
-    text_of,
     unknown_usage,
     words,
 )  # fmt: skip
-from flyball.core.model import Ending, Message, ModelError, ModelReply, ModelRequest, ToolCall, Usage
+from flyball.core.model import Ending, Message, ModelReply, ModelRequest, ToolCall, Usage
 
 _ENDINGS: Final[dict[str | None, Ending]] = {
     "stop": "end", "tool_calls": "tool", "function_call": "tool", "length": "length", "content_filter": "filter",
+}  # fmt: skip
+# What an error in mid-stream is called, and the status that it comes with where nothing was said before it.
+_STATUS: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400, "rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500,
 }  # fmt: skip
 
 
@@ -78,7 +80,6 @@ class _Completion(msgspec.Struct):
     id: str | None = None
     model: str | None = None
     usage: _Usage | None = None
-    error: _Fault | str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -93,7 +94,7 @@ class OpenAIWire:
     limit_field: str
     base: str = "https://api.openai.com/v1"
 
-    def path(self, model: str) -> str:
+    def path(self, model: str, *, stream: bool) -> str:
         """The same for every model."""
         return "/chat/completions"
 
@@ -101,7 +102,7 @@ class OpenAIWire:
         """The key as a bearer token (RFC 6750)."""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def body(self, request: ModelRequest) -> bytes:
+    def body(self, request: ModelRequest, *, stream: bool) -> bytes:
         """The JSON of a request. Raises ModelError, unsent."""
         body: dict[str, Any] = {"model": request.model, "messages": [_message(m) for m in request.messages]}
         if request.tools:
@@ -116,22 +117,31 @@ class OpenAIWire:
         if request.temperature_milli is not None:
             body["temperature"] = request.temperature_milli / 1000
         body[self.limit_field] = request.max_tokens
+        if stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         return encoded(body, request)
 
-    def reply(self, response: Response, request: ModelRequest, key: str) -> ModelReply:
-        """The reply in a response; raises the ModelError that it amounts to."""
-        if not 200 <= response.status < 300:
-            raise refused(response, _said(response.body), key)
-        completion = decoded(response.body, _Completion, "a chat completion", key)
-        if completion.error is not None:
-            raise _error_in_body(completion.error, response, key)
+    def error(self, body: bytes) -> Said | None:
+        """What a body or an event says of an error; None where it is none."""
+        refusal = read(body, _Refusal)
+        if refusal is None or (refusal.error is None and refusal.message is None):
+            return None
+        return Said(message=words(refusal.message)) if refusal.error is None else _of(refusal.error)
+
+    def gathering(self) -> Gathering:
+        """What puts a streamed completion together."""
+        return _Stream()
+
+    def reply(self, body: bytes, request: ModelRequest, key: str) -> ModelReply:
+        """The reply in a completion; raises ModelError."""
+        completion = decoded(body, _Completion, "a chat completion", key)
         if not completion.choices:
             raise garbage("it has no choices")
         answer, finish = completion.choices[0].message, completion.choices[0].finish_reason
         calls = _calls(answer.tool_calls or [], completion.id or "call")
         return ModelReply(
             text=_text(answer), calls=calls, usage=_usage(completion.usage, request), model=completion.model or "",
-            stop=_ending(finish, calls, answer.refusal), provider_id=completion.id or "",
+            stop=ended(_ending(finish, answer.refusal), calls), provider_id=completion.id or "",
         )  # fmt: skip
 
 
@@ -156,29 +166,17 @@ def _text(answer: _Answer) -> str:
 def _calls(calls: list[_Call], reply: str) -> tuple[ToolCall, ...]:
     # An id that the provider leaves out is made up from the reply's own, so that the results can name it.
     return tuple(
-        ToolCall(id=f"{reply}-{n}" if c.id is None else c.id, name=c.function.name, arguments=_arguments(c.function))
+        ToolCall(
+            id=f"{reply}-{n}" if c.id is None else c.id,
+            name=c.function.name,
+            arguments=arguments_of(bytes(c.function.arguments)),
+        )
         for n, c in enumerate(calls)
     )
 
 
-def _arguments(function: _Function) -> str:
-    raw = bytes(function.arguments)
-    if raw == b"null":
-        return ""
-    if not raw.startswith(b'"'):
-        return text_of(raw, "the arguments of a call")
-    try:
-        return msgspec.json.decode(raw, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
-        raise garbage("the arguments of a call are no text") from bad
-
-
-def _ending(finish: str | None, calls: tuple[ToolCall, ...], refusal: str | None) -> Ending:
-    if refusal:
-        return "filter"
-    ending = _ENDINGS.get(finish, "other")
-    # Several servers say "stop" after a call.
-    return "tool" if calls and ending in ("end", "other") else ending
+def _ending(finish: str | None, refusal: str | None) -> Ending:
+    return "filter" if refusal else _ENDINGS.get(finish, "other")
 
 
 def _usage(usage: _Usage | None, request: ModelRequest) -> Usage:
@@ -188,24 +186,90 @@ def _usage(usage: _Usage | None, request: ModelRequest) -> Usage:
     return counted(input=usage.prompt_tokens, output=usage.completion_tokens, cached=cached)
 
 
-def _error_in_body(error: _Fault | str, response: Response, key: str) -> ModelError:
-    # Some routers answer 200 and tell of the error inside; their code is the status they were given.
-    code = error.code if isinstance(error, _Fault) else None
-    if type(code) is int and 300 <= code < 600:
-        return refused(msgspec.structs.replace(response, status=code), _said(response.body), key)
-    return failed_inside(_of(error).message, key)
-
-
-def _said(body: bytes) -> Said:
-    refusal = read(body, _Refusal)
-    if refusal is None:
-        return Said(message=opening(body))
-    return Said(message=words(refusal.message)) if refusal.error is None else _of(refusal.error)
-
-
 def _of(error: _Fault | str) -> Said:
     if isinstance(error, str):
         return Said(message=error)
     code = words(error.code) or words(error.type)
+    # Some routers tell of the error inside a 200; their code is the status they were given.
+    status = error.code if type(error.code) is int and 300 <= error.code < 600 else _STATUS.get(code, 0)
     spent = code in ("insufficient_quota", "billing_hard_limit_reached")
-    return Said(message=words(error.message), code=code, spent=spent)
+    return Said(message=words(error.message), code=code, status=status, spent=spent)
+
+
+# streamed -------------------------------------------------------------------------------------------------------------
+class _FunctionPiece(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPiece(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    function: _FunctionPiece | None = None
+
+
+class _AnswerPiece(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_CallPiece] | None = None
+
+
+class _ChoicePiece(msgspec.Struct):
+    delta: _AnswerPiece | None = None
+    finish_reason: str | None = None
+
+
+class _Piece(msgspec.Struct):
+    choices: list[_ChoicePiece] | None = None
+    id: str | None = None
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Stream:
+    """A completion in pieces: texts and arguments are put behind each other, usage comes last."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+        self._texts: list[str] = []
+        self._refusals: list[str] = []
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._finish: str | None = None
+        self.over = False
+
+    @property
+    def whole(self) -> bool:
+        return self._finish is not None
+
+    def take(self, data: bytes) -> str:
+        if data == b"[DONE]":
+            self.over = True
+            return ""
+        piece = decoded(data, _Piece, "a piece of a chat completion", "")
+        for name, value in (("id", piece.id), ("model", piece.model), ("usage", piece.usage)):
+            if value is not None and value != b"null":
+                self._named[name] = msgspec.Raw(bytes(value)) if isinstance(value, msgspec.Raw) else value
+        if not piece.choices:
+            return ""
+        choice = piece.choices[0]
+        self._finish = choice.finish_reason or self._finish
+        return self._added(choice.delta) if choice.delta is not None else ""
+
+    def _added(self, piece: _AnswerPiece) -> str:
+        for call in piece.tool_calls or ():
+            made = self._calls.setdefault(call.index, {"id": None, "name": "", "arguments": []})
+            made["id"] = made["id"] or call.id
+            if call.function is not None:
+                made["name"] = made["name"] or call.function.name or ""
+                made["arguments"].append(call.function.arguments or "")
+        self._texts.append(piece.content or "")
+        self._refusals.append(piece.refusal or "")
+        return piece.content or ""
+
+    def body(self) -> bytes:
+        calls = [
+            {"id": c["id"], "function": {"name": c["name"], "arguments": "".join(c["arguments"])}}
+            for c in self._calls.values()
+        ]
+        message = {"content": "".join(self._texts), "refusal": "".join(self._refusals) or None, "tool_calls": calls}
+        return msgspec.json.encode({**self._named, "choices": [{"message": message, "finish_reason": self._finish}]})

@@ -1,6 +1,8 @@
-"""What every model behind HTTP shares, as values: a response, what it says of an error, when to come back. No I/O.
+"""What every model behind HTTP shares, as values: a response, its turns, what it says of an error. No I/O.
 
 Rules:
+
+* A streamed answer is put together into the reply that would have come whole, and read as that one is.
 
 * A reply that is not what the format says is a `bad_reply`; unknown fields are passed over, missing ones are not.
 * Usage is never taken for nothing: where a provider counts no tokens, the upper bound is charged and marked estimated.
@@ -9,14 +11,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from flyball.core.model import ModelError, ModelFault, ModelReply, ModelRequest, Usage
+from flyball.adapters.model_http.echo import given_back
+from flyball.core.model import Ending, Message, ModelError, ModelFault, ModelReply, ModelRequest, ToolCall, Usage
 from flyball.core.prices import bound_tokens
 
 MAX_WAIT_MS: Final = 86_400_000
@@ -37,13 +40,37 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider says of an error. `spent`: somebody has to pay before it helps; `key`: the key is wrong."""
+    """What a provider says of an error. `status` is the HTTP status that its words amount to, 0 where they amount to
+    none; `spent`: somebody has to pay before it helps; `key`: the key is wrong."""
 
     message: str = ""
     code: str = ""
+    status: int = 0
     spent: bool = False
     key: bool = False
     wait_ms: int | None = None
+
+
+class Gathering(Protocol):
+    """A streamed answer while it arrives."""
+
+    @property
+    def over(self) -> bool:
+        """Has the provider said that nothing more comes?"""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Has the answer come to its end? What stops before is no answer."""
+        ...
+
+    def take(self, data: bytes) -> str:
+        """Adds one event; gives the text that it adds to what may be shown. Raises ModelError `bad_reply`."""
+        ...
+
+    def body(self) -> bytes:
+        """The answer as it would have come whole."""
+        ...
 
 
 class Wire(Protocol):
@@ -54,7 +81,7 @@ class Wire(Protocol):
         """Where the provider itself is reached, the version of its format included."""
         ...
 
-    def path(self, model: str) -> str:
+    def path(self, model: str, *, stream: bool) -> str:
         """What comes after the base, percent-encoded."""
         ...
 
@@ -62,13 +89,70 @@ class Wire(Protocol):
         """The headers that this provider asks for; `key` is empty where there is none."""
         ...
 
-    def body(self, request: ModelRequest) -> bytes:
+    def body(self, request: ModelRequest, *, stream: bool) -> bytes:
         """The JSON of a request; raises ModelError, unsent."""
         ...
 
-    def reply(self, response: Response, request: ModelRequest, key: str) -> ModelReply:
-        """The reply in a response; raises the ModelError that it amounts to. `key` is kept out of every message."""
+    def error(self, body: bytes) -> Said | None:
+        """What a body or an event says of an error; None where it is none."""
         ...
+
+    def reply(self, body: bytes, request: ModelRequest, key: str) -> ModelReply:
+        """The reply in the body of a response that says that all is well; raises ModelError. `key` is kept out of every
+        message."""
+        ...
+
+    def gathering(self) -> Gathering:
+        """What puts a streamed answer together."""
+        ...
+
+
+def read_reply(wire: Wire, response: Response, request: ModelRequest, key: str) -> ModelReply:
+    """The reply in a response; raises the ModelError that it amounts to."""
+    said = wire.error(response.body)
+    if not 200 <= response.status < 300:
+        raise refused(response, said or Said(message=opening(response.body)), key)
+    if said is not None:
+        raise failed_inside(response, said, key)
+    return wire.reply(response.body, request, key)
+
+
+def turns(
+    request: ModelRequest, by: str, named: str, holds: str, nothing: Any, of: Callable[[Message, str], Iterable[Any]]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The conversation as `user` and `named` by turns, each with the parts that it `holds`: `of` a message. The results
+    of calls stand together in the user's turn that follows them; what the model `by` this format said itself it is
+    given back unchanged. A turn without parts holds `nothing`."""
+    made: list[dict[str, Any]] = []
+    for message in request.messages:
+        if message.role == "system":
+            continue
+        role = named if message.role == "assistant" else "user"
+        if not made or made[-1]["role"] != role:
+            made.append({"role": role, holds: []})
+        own = given_back(message, by, request.model)
+        made[-1][holds] += of(message, request.model) if own is None else own
+    return [{**turn, holds: turn[holds] or [nothing]} for turn in made]
+
+
+def object_of(arguments: str) -> Any:
+    """The arguments of a call as the object that a format asks for; empty where they are none."""
+    return read(arguments.encode(errors="replace"), dict[str, Any]) or {}
+
+
+def arguments_of(raw: bytes) -> str:
+    """The arguments of a call as the model wrote them: an object, or a text of one. Raises ModelError `bad_reply`."""
+    if raw == b"null":
+        return ""
+    try:
+        return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+        raise garbage("the arguments of a call are no text") from bad
+
+
+def ended(ending: Ending, calls: tuple[ToolCall, ...]) -> Ending:
+    """How a reply ended: several servers name another ending than the calls that they make."""
+    return "tool" if calls and ending in ("end", "other") else ending
 
 
 def encoded(body: Mapping[str, Any], request: ModelRequest) -> bytes:
@@ -98,14 +182,6 @@ def read(body: bytes, form: type[_Form]) -> _Form | None:
         return msgspec.json.decode(body, type=form)
     except _BROKEN:
         return None
-
-
-def text_of(raw: bytes, named: str) -> str:
-    """A part of a reply as its text; raises ModelError `bad_reply`."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as bad:
-        raise garbage(f"{named} are no text") from bad
 
 
 def opening(body: bytes) -> str:
@@ -144,9 +220,14 @@ def refused(response: Response, said: Said, key: str) -> ModelError:
     )  # fmt: skip
 
 
-def failed_inside(message: str, key: str) -> ModelError:
-    """The error that stands in a reply whose status says that all is well."""
-    return ModelError("unavailable", "the model's provider answered with an error", quoted(message, key), sent=True)
+def failed_inside(response: Response, said: Said, key: str, *, begun: bool = False) -> ModelError:
+    """The error that stands in a reply whose status says that all is well, or in a stream that had `begun`."""
+    if said.status:
+        error = refused(msgspec.structs.replace(response, status=said.status), said, key)
+        error.begun = begun
+        return error
+    what = "the model's provider answered with an error"
+    return ModelError("unavailable", what, quoted(said.message, key), sent=True)
 
 
 def garbage(why: str) -> ModelError:

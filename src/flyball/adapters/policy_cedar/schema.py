@@ -4,7 +4,7 @@ Rules:
 
 * A schema is closed: an attribute that is not declared is refused in policies and in what is evaluated, never dropped.
 * Every tool is an action in the group of its effect; model calls and context sources are in `read`; starting agents
-  and flows, approving and activating are actions without a group, so that no rule about effects meets them by accident.
+  and flows, streaming, approving and activating have no group, so that no rule about effects meets them by accident.
 * A project's entity types declare attributes by JSON schema or in short: "string", "integer", "number", "boolean",
   "entity:Type", each with `[]` for a set and a `?` at the end of the attribute's name for one that may be absent.
 """
@@ -16,15 +16,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from flyball.core.effect import Action
-from flyball.core.input_shape import MODEL_SHAPE, InputShape, Shape, derived_names, input_shape, shape_findings
+from flyball.core.input_shape import (
+    MODEL_SHAPE,
+    OF_MODELS,
+    InputShape,
+    Shape,
+    derived_names,
+    input_shape,
+    shape_findings,
+)
 from flyball.core.policy import GUARDS, SIGNALS, Finding, PolicyError
 from flyball.core.policy_context import LEFT
 
 GROUPS: Final = ("read", "reversible", "irreversible")
 PRINCIPALS: Final = ("User", "Service", "Agent")
 BUILT_IN: Final[Mapping[str, tuple[str, str | None]]] = {
-    "model": ("Model", "read"), "context": ("Source", "read"), "agent": ("Agent", None), "flow": ("Flow", None),
-    "approve": ("Approval", None), "activate": ("Bundle", None),
+    "model": ("Model", "read"), "stream": ("Model", None), "context": ("Source", "read"), "agent": ("Agent", None),
+    "flow": ("Flow", None), "approve": ("Approval", None), "activate": ("Bundle", None),
 }  # fmt: skip
 
 CedarType = dict[str, Any]
@@ -135,7 +143,7 @@ def cedar_type(shape: Shape) -> CedarType | None:
 def _actions(shapes: Sequence[InputShape], named: _Named) -> dict[str, Any]:
     actions: dict[str, Any] = {group: {} for group in GROUPS}
     for name, (resource, group) in BUILT_IN.items():
-        record = MODEL_SHAPE if name == "model" else Shape(kind="record")
+        record = MODEL_SHAPE if name in OF_MODELS else Shape(kind="record")
         actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [], named)
     for shape in shapes:
         optional = shape.ref is not None and shape.record.fields[shape.ref].optional

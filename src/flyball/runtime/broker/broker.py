@@ -42,6 +42,7 @@ from flyball.runtime.broker.reach import CallReach, Heard, Resources
 from flyball.runtime.broker.throttle import Throttle
 
 Screen = Callable[[Proposal, Ended], Awaitable[Ended]]
+Performing = Callable[[Proposal], Callable[..., Any]]
 MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
 # The least time that resources get to open; a call may have more. Its own time begins once they are.
@@ -55,8 +56,9 @@ class Broker:
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
         heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
         hidden: Hidden | None = None, sandbox: Sandbox | None = None, screen: Screen | None = None,
+        performing: Performing = lambda p: p.performer.perform,
     ) -> None:  # fmt: skip
-        self._screen = screen
+        self._screen, self._performing = screen, performing
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result, self._hidden = max_result, hidden or Hidden()
         self._throttle, self._left = Throttle(), Left()
@@ -89,7 +91,7 @@ class Broker:
         """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
         seconds = p.action.timeout_ms / 1000 or None
         try:
-            value = await self._inside(p, p.performer.perform, arguments, seconds, partial(self._left.keep, p))
+            value = await self._inside(p, self._performing(p), arguments, seconds, partial(self._left.keep, p))
         except NotDone as told:
             ended = self._not_done(told)
         except ModelError as bad:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from flyball.core.call import Secret
 from flyball.core.errors import recordable, said
+from flyball.core.guard import Edit
 
 WHOLE: Final = 1_048_576
 """What somebody says is cut to what a record holds only once secrets are hidden: a half of one is not found."""
@@ -33,6 +34,21 @@ class Hidden:
         for secret, name in self._names.items():
             text = text.replace(secret, f"<secret {name}>")
         return text
+
+    def edits(self, text: str) -> list[Edit]:
+        """The same as edits of the text."""
+        found = []
+        for secret, name in self._names.items():
+            at = text.find(secret)
+            while at >= 0:
+                found.append(Edit(passage=0, start=at, end=at + len(secret), text=f"<secret {name}>"))
+                at = text.find(secret, at + len(secret))
+        return found
+
+    @property
+    def longest(self) -> int:
+        """How long the longest of them is."""
+        return max(map(len, self._names), default=0)
 
     def recordable(self, text: str) -> str:
         """A text so changed, as a record can hold it."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from flyball.core.model import ModelError, ModelReply, ModelRequest
+from flyball.core.model import ModelError, ModelReply, ModelRequest, OnDelta
 from flyball.ports.model import ModelPort
 
 
@@ -20,7 +20,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """An adapter under test: how to open it, and requests of which the endings are known.
 
     `text` is answered with `answer`, `call` with at least one tool call, `failing` with a ModelError; `slow` (None
-    where nothing can be slow) answers later than its own deadline.
+    where nothing can be slow) answers later than its own deadline; `half` (None where nothing streams) breaks off in
+    the middle of a streamed answer.
     """
 
     open: Callable[[], ModelPort]
@@ -29,6 +30,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     call: ModelRequest
     failing: ModelRequest
     slow: ModelRequest | None = None
+    half: ModelRequest | None = None
 
 
 async def answers_in_text(subject: Subject) -> None:
@@ -95,6 +97,27 @@ async def keeps_its_deadline(subject: Subject) -> None:
     await port.close()
 
 
+async def tells_pieces_that_are_its_text(subject: Subject) -> None:
+    """Asked for in pieces, an answer is the same, and its pieces are its text; who cannot stream tells none."""
+    port, told = subject.open(), list[str]()
+    reply = await port.complete(subject.text, told.append)
+    assert reply.text == subject.answer and reply.stop == "end" and "".join(told) in ("", subject.answer)
+    told.clear()
+    reply, whole = await port.complete(subject.call, told.append), await port.complete(subject.call)
+    assert _called(reply) == _called(whole) and reply.usage == whole.usage and "".join(told) in ("", reply.text)
+    await port.close()
+
+
+async def fails_in_pieces_as_in_one(subject: Subject) -> None:
+    """What goes wrong with a stream is a ModelError; half of one is no reply, and it costs."""
+    port, told = subject.open(), list[str]()
+    await _refused(port, subject.failing, told.append)
+    if subject.half is not None:
+        error = await _refused(port, subject.half, told.append)
+        assert error.may_cost and "".join(told)
+    await port.close()
+
+
 async def refuses_after_close(subject: Subject) -> None:
     """Closing twice is closing once; afterwards nothing is sent."""
     port = subject.open()
@@ -113,8 +136,13 @@ async def closes_unused(subject: Subject) -> None:
 CHECKS: Final[tuple[Callable[[Subject], Awaitable[None]], ...]] = (
     answers_in_text, proposes_calls_as_raw_json_text, counts_tokens_as_whole_numbers, says_whether_it_is_scripted,
     replies_are_plain_data, serves_many_at_once, fails_with_a_model_error_and_goes_on, keeps_its_deadline,
+    tells_pieces_that_are_its_text, fails_in_pieces_as_in_one,
     refuses_after_close, closes_unused,
 )  # fmt: skip
+
+
+def _called(reply: ModelReply) -> list[object]:
+    return [reply.text, reply.stop, *((call.id, call.name, json.loads(call.arguments)) for call in reply.calls)]
 
 
 async def _once(subject: Subject, request: ModelRequest) -> ModelReply:
@@ -125,9 +153,9 @@ async def _once(subject: Subject, request: ModelRequest) -> ModelReply:
         await port.close()
 
 
-async def _refused(port: ModelPort, request: ModelRequest) -> ModelError:
+async def _refused(port: ModelPort, request: ModelRequest, on_delta: OnDelta | None = None) -> ModelError:
     try:
-        reply = await port.complete(request)
+        reply = await port.complete(request, on_delta)
     except ModelError as error:
         return error
     raise AssertionError(f"expected a ModelError, got {reply}")

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from flyball.core.model import ModelError, ModelReply, ModelRequest, ToolCall, Usage
+from flyball.core.model import ModelError, ModelReply, ModelRequest, OnDelta, ToolCall, Usage
 
 
 class Asked(Protocol):
@@ -42,7 +42,7 @@ class SimModel:
         """No model thinks here."""
         return True
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, _: OnDelta | None = None, /) -> ModelReply:
         """The next reply of the agent that asks."""
         number = self._process.world.number("m")
         try:
