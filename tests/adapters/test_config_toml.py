@@ -115,6 +115,7 @@ max_tokens = 7
 timeout = "9s"
 at_once = 3
 cache = true
+stream = true
 script = "a.toml"
 [models.small]
 adapter = "gemini"

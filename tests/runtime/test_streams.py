@@ -128,8 +128,8 @@ async def test_a_model_that_is_not_configured_to_stream_does_not(tmp_path: Path)
 
 
 async def test_policy_may_say_whose_answers_are_shown(tmp_path: Path) -> None:
-    other = READS + '@id("o") permit (principal, action == Action::"stream", resource) ' \
-        'when { context.input.agent == "other" && context.kind == "stream" };'  # fmt: skip
+    rule = 'permit (principal, action == Action::"stream", resource) when { context.input.agent == "other" };'
+    other = f'{READS} @id("other") {rule}'
     async with desk(tmp_path, other) as (app, heard):
         assert not (await asked(app, heard))[1]
 
