@@ -12,6 +12,7 @@ from flyball.app.cases import failing
 from flyball.app.moving import settle
 from flyball.app.project import Project
 from flyball.app.release import Release, commit_of, release_of
+from flyball.app.telemetry import telemetry_of
 from flyball.app.wiring import Ports, Rooms, layers, plugged, sources, wire
 from flyball.core.call import Use
 from flyball.core.config import Config
@@ -30,10 +31,12 @@ async def opened(
     """
     async with plugged(config) if ports is None else nullcontext(ports) as found:
         rooms = wire(config, project, found, uses)
+        telemetry = telemetry_of(rooms)
         if not drive:
             rooms.driver.hold()
         try:
             await begin(rooms, drive=drive)
+            telemetry.start()
             yield rooms
         finally:
             await rooms.driver.close()
@@ -43,6 +46,7 @@ async def opened(
             if rooms.guards is not None:
                 await rooms.guards.close()
             await rooms.ledger.close()
+            await telemetry.close()
 
 
 async def begin(rooms: Rooms, *, drive: bool = True) -> None:

@@ -38,6 +38,8 @@ ADAPTERS: Mapping[str, str] = {
     "guard.presidio": "flyball.adapters.guard_presidio:open_presidio",
     "guard.guardrails": "flyball.adapters.guard_guardrails:open_guardrails",
     "guard.nemo": "flyball.adapters.guard_nemo:open_nemo",
+    "telemetry.otlp": "flyball.adapters.otlp.exporter:OtlpExporter",
+    "telemetry.cursors": "flyball.adapters.cursor_file:CursorFiles",
     "sandbox.process": "flyball.adapters.sandbox_process.sandbox:ProcessSandbox",
     "prices": "flyball.adapters.prices.load:load_prices",
     "clock": "flyball.adapters.clock_system:SystemClock",

@@ -31,6 +31,7 @@ from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.signing import check_log
 from flyball.ports.clock import Clock, Entropy
+from flyball.ports.exporter import Cursors, Exporter
 from flyball.ports.guard import Guard
 from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
@@ -76,6 +77,7 @@ class Ports:
     prices: PriceTable
     sandbox: Sandbox | None = None
     guards: Mapping[str, Guard] = field(default_factory=dict)
+    exporters: Mapping[str, tuple[Exporter, Cursors]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
             journal=journal, clock=clock, entropy=entropy, keyring=keyring, signer=signer,
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
             prices=adapter("prices")(config.prices.file, config.prices.digest), sandbox=adapter("sandbox.process")(),
-            guards=guards_of(config),
+            guards=guards_of(config), exporters=exporters_of(config, inside=True),
         )  # fmt: skip
 
 
@@ -143,6 +145,19 @@ def guards_of(config: Config, but: Container[str] = ()) -> dict[str, Guard]:
 def _guard(config: GuardConfig) -> Guard:
     key = adapter("model.key")(config.key) if config.key else None
     return adapter(f"guard.{config.adapter}")(config, key)  # type: ignore[no-any-return]
+
+
+def exporters_of(config: Config, *, inside: bool = False) -> dict[str, tuple[Exporter, Cursors]]:
+    """The receivers of telemetry that a configuration names, each with its cursors beside the journal; `inside`: those
+    alone that the owner of the journal exports to."""
+    folder, read = Path(config.journal.path).with_suffix(".telemetry"), adapter("model.key")
+    found: dict[str, tuple[Exporter, Cursors]] = {}
+    for name, one in config.telemetry.items():
+        if one.inside or not inside:
+            headers = {header: read(handle) for header, handle in one.headers.items()}
+            made = adapter("telemetry.otlp")(one, config.project.name, read(one.key) if one.key else None, headers)
+            found[name] = made, adapter("telemetry.cursors")(folder / name)
+    return found
 
 
 def seen_by_policy(config: Config, project: Project) -> dict[str, Mapping[str, object]]:

@@ -28,6 +28,7 @@ from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 from flyball.core.signals import Scale
+from flyball.core.telemetry import TelemetryConfig
 
 FORMAT: Final = 1
 STARTER: Final = "flyball/starter"
@@ -173,6 +174,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     input: Input = Input()
     context: Context = Context()
     guards: Mapping[str, GuardConfig] = {}
+    telemetry: Mapping[str, TelemetryConfig] = {}
     signals: Mapping[str, Scale] = {}
 
     def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
@@ -290,7 +292,8 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "context": _plain(config.context),
         "input": _plain(config.input),
-        "guards": {name: _guard(guard) for name, guard in config.guards.items()},
+        "guards": {name: _named(guard) for name, guard in config.guards.items()},
+        "telemetry": {name: _named(exporter) for name, exporter in config.telemetry.items()},
         "signals": {name: _plain(scale) for name, scale in config.signals.items()},
     }
     yield from _leaves((), plain)
@@ -304,8 +307,8 @@ def _model(model: ModelConfig) -> dict[str, Any]:
     return {key: value for key, value in _plain(model).items() if key not in _NOT_WRITTEN}
 
 
-def _guard(guard: GuardConfig) -> dict[str, Any]:
-    return {key: value for key, value in _plain(guard).items() if key != "name"}
+def _named(one: GuardConfig | TelemetryConfig) -> dict[str, Any]:
+    return {key: value for key, value in _plain(one).items() if key != "name"}
 
 
 def _plain(record: msgspec.Struct) -> dict[str, Any]:

@@ -60,6 +60,7 @@ from flyball.core.guard import GUARD_NAME, MOST_GUARDS, PLACES, GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
 from flyball.core.signals import MOST_SIGNALS, SIGNAL_NAME, Scale
+from flyball.core.telemetry import TelemetryConfig
 
 FILE_NAME: Final = "flyball.toml"
 _PER_DAY: Final = "_per_day"
@@ -244,6 +245,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
         guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
+        telemetry={n: _telemetry(n, table) for n, table in tree.get("telemetry", {}).items()},
         signals={n: _scale(n, table, root) for n, table in tree.get("signals", {}).items()},
     )
 
@@ -300,6 +302,13 @@ def _scale(name: str, table: dict[str, Any], root: At) -> Scale:
     if not scale.least < scale.most:
         raise at.refuse(f"from {scale.least} to {scale.most} there is no range", "Write least below most.")
     return scale
+
+
+def _telemetry(name: str, table: dict[str, Any]) -> TelemetryConfig:
+    handles = {header: str(handle) for header, handle in table.get("headers", {}).items()}
+    return TelemetryConfig(
+        **{"name": name, **_in_ms(table, "timeout"), "key": str(table.get("key", "")), "headers": handles}
+    )
 
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:

@@ -31,6 +31,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import PLACES, GuardAdapter, Mode, OnError
 from flyball.core.model import Adapter
 from flyball.core.signals import FURTHEST
+from flyball.core.telemetry import SELECTOR, Preset
 
 _KINDS: Final = ((bool, "true or false"), (int, "a whole number"), (float, "a number with a point"), (str, "text"),
                  (list, "an array"), (dict, "a table"))  # fmt: skip
@@ -296,6 +297,15 @@ def _stages(value: Any, at: At) -> tuple[str, ...]:
     return stages
 
 
+def _selectors(value: Any, at: At) -> tuple[str, ...]:
+    chosen = _texts(value, at)
+    for one in chosen:
+        if not SELECTOR.fullmatch(one):
+            fix = "Write arguments, arguments.NAME, result, result.NAME, messages or error."
+            raise at.refuse(f"{one!r} names nothing that can leave", fix)
+    return chosen
+
+
 def _setting(value: Any, at: At) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise at.refuse(f"{value} is no number that can be compared or written")
@@ -345,4 +355,8 @@ TABLES: Final[dict[str, Any]] = {
         "mode": _choice(Mode), "timeout": _duration, "group": _text, "key": read_handle, "url": read_url,
         "settings": Each(_setting),
     }),
+    "telemetry": Each({
+        "preset": _choice(Preset), "url": read_url, "key": read_handle, "headers": Each(read_handle), "project": _text,
+        "content": Each(_selectors), "metrics": _flag, "inside": _flag, "timeout": _duration,
+    }, named=True),
 }  # fmt: skip
