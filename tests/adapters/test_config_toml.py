@@ -17,6 +17,7 @@ from flyball.adapters.config_toml.text import key_lines
 from flyball.core.config import Config, Credential, Handle, Prices, described
 from flyball.core.errors import FlyballError
 from flyball.core.signals import Scale
+from flyball.core.telemetry import TelemetryConfig
 
 HOME = {"HOME": "/home/kim"}
 HEAD = 'flyball = 1\n[project]\nname = "desk"\n'
@@ -76,6 +77,17 @@ patterns = { ticket = "TCK-[0-9]{6}" }
 [signals.degrees]
 least = -40
 most = 120.5
+[telemetry.phoenix]
+preset = "phoenix"
+url = "http://127.0.0.1:6006"
+key = "env:PHOENIX_KEY"
+headers = { x-team = "env:TEAM" }
+project = "desk"
+metrics = false
+inside = false
+timeout = "3s"
+[telemetry.phoenix.content]
+pay = ["arguments.cents", "result"]
 [env.prod.guards.pii]
 mode = "shadow"
 [env.prod.journal]
@@ -153,6 +165,18 @@ max_bytes = 9
 [signals.smtp]
 least = -1.5
 most = 2
+[telemetry.smtp]
+preset = "plain"
+url = "http://localhost:4318"
+key = "env:K"
+project = "desk"
+metrics = false
+inside = false
+timeout = "1s"
+[telemetry.smtp.headers]
+smtp = "env:H"
+[telemetry.smtp.content]
+smtp = ["result"]
 [guards.smtp]
 adapter = "pack"
 stages = ["context"]
@@ -230,6 +254,32 @@ def test_a_signal_that_no_policy_could_read_is_refused(tmp_path: Path, more: str
 )
 def test_a_guard_that_would_not_look_is_refused(tmp_path: Path, more: str) -> None:
     assert refused(tmp_path, HEAD + more).code in ("config_value", "config_missing")
+
+
+def test_an_exporter_is_read_with_what_may_leave(tmp_path: Path) -> None:
+    exporter = read(tmp_path, FULL).config.telemetry["phoenix"]
+    assert exporter == TelemetryConfig(
+        name="phoenix", preset="phoenix", url="http://127.0.0.1:6006", key="env:PHOENIX_KEY",
+        headers={"x-team": "env:TEAM"}, project="desk", content={"pay": ("arguments.cents", "result")}, metrics=False,
+        inside=False, timeout_ms=3_000,
+    )  # fmt: skip
+    assert read(tmp_path, HEAD + "[telemetry.plain]\n").config.telemetry["plain"].preset == "plain"
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ('preset = "phenix"\n', "config_value"),
+        ('key = "sk-123"\n', "secret_literal"),
+        ('headers = { x-key = "sk-123" }\n', "secret_literal"),
+        ('content = { pay = ["detail"] }\n', "config_value"),
+        ('content = ["pay"]\n', "config_type"),
+        ("sample = 1\n", "config_unknown_key"),
+        ('url = "nowhere"\n', "config_value"),
+    ],
+)
+def test_an_exporter_that_could_not_be_is_refused(tmp_path: Path, more: str, code: str) -> None:
+    assert refused(tmp_path, HEAD + "[telemetry.t]\n" + more).code == code
 
 
 def test_an_empty_table_of_a_tenant_is_a_tenant(tmp_path: Path) -> None:

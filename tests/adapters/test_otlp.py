@@ -134,7 +134,7 @@ WANTED: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.promise("telemetry-presets")
+@pytest.mark.promise("api-telemetry-presets")
 @pytest.mark.parametrize("preset", PRODUCTS)
 async def test_each_product_gets_what_it_wants(preset: Any) -> None:
     async with otlp_server("/otel") as receiver:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+import msgspec
 import pytest
 
-from flyball import Completed, Run, Waiting, agent, flow
+from flyball import Call, Completed, Personal, Run, Waiting, agent, flow, tool
 from flyball.adapters.otlp.exporter import OtlpExporter
 from flyball.app.telemetry import rules_of
+from flyball.core import attributes as name
 from flyball.core.attributes import ATTRIBUTES
+from flyball.core.errors import FlyballError
+from flyball.core.marks import Mark
 from flyball.core.meter import Meter
 from flyball.core.span import Span, span_id, trace_id
 from flyball.core.telemetry import Cursor, ExportError, TelemetryConfig
@@ -22,6 +27,8 @@ from tests.adapters.otlp_server import Answer, Receiver, otlp_server, told
 from tests.runtime.till import FAY, gossip, lab, look, pay, scripted
 
 clerk = agent("clerk", instructions="Do what is asked.", tools=[look, pay, gossip])
+Content = Mapping[str, tuple[str, ...]]
+NONE: Content = {}
 SOURCES = ("runtime/telemetry.py", "core/trace.py", "core/disclosure.py", "core/meter.py", "adapters/otlp/")
 
 
@@ -36,6 +43,12 @@ async def day(run: Run, wish: str) -> str:
 @flow
 async def peek(run: Run, n: int) -> int:
     return await run.call(look, n)
+
+
+@dataclass
+class Person:
+    mail: Personal[str]
+    n: int
 
 
 class Kept:
@@ -75,9 +88,10 @@ class Sink:
     async def close(self) -> None: ...
 
 
-async def following(bench: Lab, exporter: Any, kept: Kept, config: TelemetryConfig | None = None) -> Projector:
-    rooms = (await bench._bench.ready()).rooms
-    rules = rules_of(rooms.config, rooms.project, "test")
+async def following(bench: Lab, exporter: Any, kept: Kept, content: Content = NONE, value: Any = None) -> Projector:
+    rooms = (await bench._bench.ready(value)).rooms
+    config = TelemetryConfig(name="test", content=content)
+    rules = rules_of(msgspec.structs.replace(rooms.config, telemetry={"test": config}), rooms.project, "test")
     return Projector(rooms.record, exporter, kept, rules, lambda: 0.5)
 
 
@@ -115,7 +129,7 @@ def places(receiver: Receiver) -> dict[tuple[str, str, int], tuple[str, str]]:
     return found
 
 
-@pytest.mark.promise("telemetry-tree")
+@pytest.mark.promise("api-telemetry-tree")
 async def test_a_run_is_one_tree_of_spans() -> None:
     bench = await a_day()
     async with sending(bench) as (projector, receiver, _):
@@ -149,7 +163,7 @@ async def test_each_span_says_what_was_decided_and_by_which_policy() -> None:
     assert chat["flyball.stop_reason"] == "completed" and receiver.resources[0]["service.name"] == "till"
 
 
-@pytest.mark.promise("telemetry-names")
+@pytest.mark.promise("api-telemetry-names")
 async def test_no_attribute_has_a_name_that_the_mapping_does_not_know() -> None:
     bench = await a_day()
     async with sending(bench) as (projector, receiver, _):
@@ -160,7 +174,7 @@ async def test_no_attribute_has_a_name_that_the_mapping_does_not_know() -> None:
     assert used <= ATTRIBUTES and {"gen_ai.operation.name", "openinference.span.kind", "flyball.run"} <= used
 
 
-@pytest.mark.promise("telemetry-content-is-off")
+@pytest.mark.promise("api-telemetry-content-is-off")
 async def test_nothing_that_is_sealed_leaves_unless_it_is_named() -> None:
     bench = await a_day()
     async with sending(bench) as (projector, receiver, _):
@@ -169,7 +183,44 @@ async def test_nothing_that_is_sealed_leaves_unless_it_is_named() -> None:
     assert not [word for word in ("what", "user:kim", "user:fay", "paid 500", "six", "input.value") if word in sent]
 
 
-@pytest.mark.promise("telemetry-ids")
+@tool(effect="read")
+async def person(call: Call, name: Annotated[str, Mark("personal")], n: int) -> Person:
+    """Look a person up."""
+    return Person(f"{name}@example.com", n)
+
+
+@flow
+async def asks(run: Run, n: int) -> int:
+    return (await run.call(person, name="kim", n=n)).n
+
+
+@pytest.mark.promise("api-telemetry-personal-stays")
+async def test_what_is_named_leaves_but_for_what_is_personal() -> None:
+    bench, sink = lab(), Sink()
+    await bench.run(asks, 7)
+    content = {"person": ("arguments", "result"), "asks": ("result",)}
+    await (await following(bench, sink, Kept(), content)).round()
+    told = {s.name: s.attributes for s in sink.taken}
+    assert told["execute_tool person"][name.INPUT] == '{"name":"<personal>","n":7}'
+    assert told["execute_tool person"][name.OUTPUT] == '{"mail":"<personal>","n":7}'
+    assert told["invoke_workflow asks"][name.OUTPUT] == "7"
+
+
+@pytest.mark.promise("api-telemetry-personal-stays")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"person": ("result.mail",)}, "Personal"), ({"person": ("arguments.name",)}, "Personal"),
+        ({"persom": ("result",)}, "there is no"),
+    ],
+)  # fmt: skip
+async def test_naming_what_is_personal_or_not_there_is_refused(content: Content, why: str) -> None:
+    with pytest.raises(FlyballError) as bad:
+        await following(lab(), Sink(), Kept(), content, asks)
+    assert bad.value.code == "config_value" and why in bad.value.why
+
+
+@pytest.mark.promise("api-telemetry-ids")
 async def test_ids_come_from_run_and_step_so_that_sending_twice_changes_nothing() -> None:
     bench = await a_day()
     async with sending(bench) as (projector, receiver, _):
@@ -183,7 +234,7 @@ async def test_ids_come_from_run_and_step_so_that_sending_twice_changes_nothing(
     assert span_id("local", run) in first and span_id("local", run, "3", 1) in first
 
 
-@pytest.mark.promise("telemetry-resumes")
+@pytest.mark.promise("api-telemetry-resumes")
 async def test_wherever_it_was_cut_off_it_goes_on_as_if_it_never_had_been() -> None:
     bench = await a_day()
     whole = Sink()
@@ -213,7 +264,7 @@ async def test_a_parked_run_gives_what_is_over_and_the_rest_when_it_ends() -> No
 
 
 # a receiver that misbehaves -------------------------------------------------------------------------------------------
-@pytest.mark.promise("telemetry-outage")
+@pytest.mark.promise("api-telemetry-outage")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -312,7 +363,7 @@ async def test_a_record_that_nobody_can_read_does_not_end_telemetry(monkeypatch:
 
 
 # the step path --------------------------------------------------------------------------------------------------------
-@pytest.mark.promise("telemetry-costs-no-step")
+@pytest.mark.promise("api-telemetry-costs-no-step")
 async def test_no_step_runs_any_of_this() -> None:
     bench, kept, sink = lab(), Kept(), Sink()
     await bench.run(peek, 1)
