@@ -86,6 +86,12 @@ def test_what_went_wrong_has_a_code(facts: dict[str, Any], error: str) -> None:
     assert (span.status, span.error, span.attributes[name.ERROR_TYPE]) == ("error", error, error)
 
 
+def test_what_was_approved_names_its_approval() -> None:
+    log = Log()
+    log.intent("1", approval={"pending": "r-1/1#1", "over": "x"})
+    assert one(log.outcome("1")).attributes[name.APPROVAL] == "r-1/1#1"
+
+
 def test_a_denial_is_a_span_without_length() -> None:
     span = one(
         Log().add("decision", "1", 1, **{**SAID, "outcome": "deny", "reason": "policy_denied", "modifiers": ["m"]})

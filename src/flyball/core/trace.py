@@ -321,7 +321,7 @@ def _named(kind: str, action: str, release: str) -> dict[str, Value]:
 
 
 def _verdict(facts: Mapping[str, Any]) -> dict[str, Value]:
-    if not facts:
+    if not facts:  # a run of one action has no start of its own
         return {}
     told: dict[str, Value] = {
         name.DECISION: facts["outcome"], name.REASON: facts["reason"], name.POLICIES: tuple(facts["policies"]),

@@ -306,9 +306,8 @@ def _scale(name: str, table: dict[str, Any], root: At) -> Scale:
 
 def _telemetry(name: str, table: dict[str, Any]) -> TelemetryConfig:
     handles = {header: str(handle) for header, handle in table.get("headers", {}).items()}
-    return TelemetryConfig(
-        **{"name": name, **_in_ms(table, "timeout"), "key": str(table.get("key", "")), "headers": handles}
-    )
+    known: dict[str, Any] = {**_in_ms(table, "timeout"), "key": str(table.get("key", "")), "headers": handles}
+    return TelemetryConfig(name=name, **known)
 
 
 def _limit_set(table: dict[str, Any]) -> LimitSet:
