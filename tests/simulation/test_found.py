@@ -42,6 +42,7 @@ FOUND = [
         "reads",
         "r1.applied=long,r2.before=stubborn,r3.applied=error",
     ),
+    ("a person's word on an attempt that a crash interrupted did not verify", "window", "r1.part=crash,j6=full_long"),
     ("a run that was driven from within another one's time limit lost it too", "overtake", "r1.before=usurp"),
 ]
 
@@ -49,6 +50,6 @@ FOUND = [
 @pytest.mark.promise("journal-one-fault-breaks-nothing")
 @pytest.mark.parametrize(("what", "name", "faults"), FOUND, ids=[what.replace(" ", "-") for what, *_ in FOUND])
 def test_what_was_found_stays_repaired(what: str, name: str, faults: str) -> None:
-    played = play(SCENARIOS[name], 0, parse(faults))
+    played = play(SCENARIOS[name], 0, parse(faults), audit=True)
     assert played.world.happened, f"{faults} is no longer met in {name}"
     assert violations(played) == [], what

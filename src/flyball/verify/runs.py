@@ -133,7 +133,7 @@ class Runs:
         if status not in STATUSES:
             self._outcomes.add(f"{named(leaf.id)} has the status {named(leaf.facts.get('status'))}")
         run.closed[leaf.path, leaf.attempt] = status
-        if status == "unknown":
+        if meaning(status, "executed", effect="") == "settles":
             self._doubted.add(intent)
 
     def _late(self, run: _Run, leaf: Leaf) -> None:

@@ -44,10 +44,14 @@ def _key(records: list[Opened]) -> str:
 
 
 def said_last(records: list[Opened]) -> Opened | None:
-    """What the log says of a call in the end: what a person found out, else what it came to late, else in time."""
+    """What the log says of a call in the end: what a person found out, else what it came to late, else in time. That a
+    later attempt did not happen says nothing of one before it that nobody knows of."""
     by_person = [r for r in records if r.kind == "resolution"]
     late = [r for r in records if r.kind == "late" and r.facts["status"] == "executed"]
-    found = by_person or late or [r for r in records if r.kind == "outcome"]
+    outcomes = [r for r in records if r.kind == "outcome"]
+    found = by_person or late or outcomes
+    if found is outcomes and found and found[-1].facts["status"] in NOT_DONE:
+        found = [r for r in outcomes if r.facts["status"] == "unknown"] or found
     return found[-1] if found else None
 
 
@@ -145,7 +149,8 @@ def budgets_conserved(played: Played) -> Broken:
             yield f"the reservation {id} was never settled"
     for row in played.budgets:
         open_rows = [pending.counts for pending in played.pending if pending.state == "open"]
-        reserved = [h.amounts for held in (*(hold.holds for hold in played.holds), *open_rows) for h in held]
+        parts = [h for held in (*(hold.holds for hold in played.holds), *open_rows) for h in held]
+        reserved = [h.amounts for h in parts if h.node == row.id]
         for dimension in DIMENSIONS:
             if getattr(row.reserved, dimension) != sum(getattr(a, dimension) for a in reserved):
                 yield f"{row.id}: {dimension} reserved is not what is held"

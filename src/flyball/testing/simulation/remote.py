@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from flyball.core.result import NotDone
 
-# An hour too late; where the remote can be asked, within the grace after which its no counts.
+# An hour too late; where the remote can be asked, within the grace after which its no counts; where it forgets keys,
+# before it forgets this one: nobody can tell a request that is under way for longer from a new one.
 LATE_SECONDS: Final = 3600.0
 IN_GRACE_SECONDS: Final = 31.0
 STUBBORN_SECONDS: Final = 45.0
@@ -91,7 +92,8 @@ class Remote:
         await asyncio.get_running_loop().create_future()
 
     async def _apply_late(self, place: Place, tool: str, key: str, cents: int, *, remembers: bool) -> None:
-        await asyncio.sleep(IN_GRACE_SECONDS if tool in self._asked_about else LATE_SECONDS)
+        late = min(LATE_SECONDS, self._windows.get(tool, FOR_EVER) / 2)
+        await asyncio.sleep(IN_GRACE_SECONDS if tool in self._asked_about else late)
         self._apply(place, tool, key, cents, remembers=remembers)
 
     def _apply(self, place: Place, tool: str, key: str, cents: int, *, remembers: bool) -> str:

@@ -203,7 +203,9 @@ class Process:
                 await asyncio.sleep(0)
 
     async def activate(self, text: str) -> None:
-        """Puts these policies in force."""
+        """Puts these policies in force, once there is a log to say so in."""
+        if TENANT not in self.world.disk.tenants():
+            return
         policies = self.app.rooms.policies
         source = Source(layer="project", name=NAME, files={"shop.cedar": text})
         await policies.activate(TENANT, policies.check(source), None)
