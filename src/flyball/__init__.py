@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flyball.core.limits import Limits
     from flyball.core.marks import Critical, Outgoing, Personal, Ref, Trusted
     from flyball.core.result import Blocked, Completed, Executed, Failed, NotDone, Pending, Result, Stopped, Waiting
+    from flyball.core.session import history
     from flyball.core.source import Passage, Source, source
     from flyball.core.tool import Tool, tool
     from flyball.runtime.flow.run import Run
@@ -48,6 +49,7 @@ _DEFINED_IN = {
     "flyball.core.result": (
         "Blocked", "Completed", "Executed", "Failed", "NotDone", "Pending", "Result", "Stopped", "Waiting",
     ),
+    "flyball.core.session": ("history",),
     "flyball.core.source": ("Passage", "Source", "source",),
     "flyball.core.tool": ("Tool", "tool",),
     "flyball.runtime.flow.run": ("Run",),
@@ -68,6 +70,6 @@ __all__ = [
     "Agent", "Blocked", "Call", "Completed", "Config", "Critical", "Entity", "Event", "Executed", "Failed", "Flow",
     "Flyball", "FlyballError", "Key", "Limits", "NotDone", "Outgoing", "Passage", "Pending", "Personal",
     "Principal", "Prompt", "Ref", "Resource", "Result", "Retry", "Run", "RunHandle", "Secret", "Source", "Step",
-    "Stopped", "Tenant", "Tool", "Trusted", "Waiting", "__version__", "agent", "entity", "flow", "prompt",
+    "Stopped", "Tenant", "Tool", "Trusted", "Waiting", "__version__", "agent", "entity", "flow", "history", "prompt",
     "resource", "run", "source", "tool",
 ]  # fmt: skip

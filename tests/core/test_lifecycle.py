@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from flyball.core.lifecycle import DUE, LIVE, SETTLED, WAKEABLE, ApprovalState, Machine, RunState, moved, states
+from flyball.core.lifecycle import DUE, LIVE, QUEUED, SETTLED, WAKEABLE, ApprovalState, Machine, RunState, moved, states
 
 EVENTS = {
     "run": ("park", "take", "end", "wake"),
@@ -63,6 +63,6 @@ def test_a_word_that_is_not_in_the_table_moves_nothing() -> None:
 
 
 def test_the_named_sets_are_states() -> None:
-    assert LIVE | DUE | WAKEABLE | {"ended"} == states("run") == set(get_args(RunState))
+    assert QUEUED in LIVE and LIVE | DUE | WAKEABLE | {"ended"} == states("run") == set(get_args(RunState))
     assert states("action") > SETTLED
     assert states("approval") == set(get_args(ApprovalState))

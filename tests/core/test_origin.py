@@ -20,6 +20,7 @@ from flyball.core.origin import (
     normal,
     trace,
     untrusted,
+    values,
     with_output,
 )
 from flyball.core.origin import with_request as requested
@@ -210,3 +211,9 @@ def test_where_nothing_is_vouched_for_every_text_taints(output: Any, taints: boo
 @given(st.integers(-(2**70), 2**70))
 def test_a_whole_number_reads_as_the_decimal_of_its_value(number: int) -> None:
     assert normal(number) == normal(Decimal(number)) == normal(Decimal(f"{number}.00"))
+
+
+def test_what_a_person_names_are_leaves_and_tokens_that_are_no_accident() -> None:
+    assert list(values({"to": "Write to bea@acme.example", "n": 7, "none": None})) == [
+        "Write to bea@acme.example", "bea@acme.example", 7,
+    ]  # fmt: skip

@@ -35,8 +35,8 @@ async def test_a_run_without_room_is_tried_again_where_it_could_not_be_looked_at
 ) -> None:
     monkeypatch.setattr(drive, "POLL_S", 0.001)
     journal, nothing = Unread(), SimpleNamespace()
-    record: Any = SimpleNamespace(journal=journal)
-    driver = drive.Driver(record, nothing, nothing)  # type: ignore[arg-type]
+    starts: Any = SimpleNamespace(record=SimpleNamespace(journal=journal), sessions=nothing)
+    driver = drive.Driver(starts, nothing, nothing)  # type: ignore[arg-type]
     driver._starved.add(("local", "r"))
     driver._poll("local")
     await asyncio.sleep(0.1)

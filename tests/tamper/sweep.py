@@ -25,7 +25,6 @@ STATED: Final = {
     "run[[]ended[]].epoch": "a fence between two drivers: an ended run has none",
     "run[[]*[]].inbox": "a counter that wakes a run, which then reads its own records",
     "run[[]*[]].review": "asks a person to look at the run; whoever looks is shown its records",
-    "run[[]*[]].session": "a label to filter by",
     "run[[]*[]].started": "compared to a minute: the clock's before the record was sealed",
     "run[[]ended[]].ended": "compared to a minute: the clock's before the record was sealed",
     "run[[]waiting[]].state": "which of the live states: a driver looks at the run and sees",

@@ -14,7 +14,7 @@ from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.steps import child
 from flyball.runtime.agent import Thinking
-from flyball.runtime.context import TRUSTED
+from flyball.runtime.context import vouched
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.bind import confine, entered, settle, tool_performer
 from flyball.runtime.flow.run import Run
@@ -66,7 +66,7 @@ class Bodies:
     def trusted(self, name: str) -> frozenset[str] | None:
         """The trusted fields of a tool's or source's results; None for what is neither here."""
         if name in self._project.sources:
-            return TRUSTED
+            return vouched(self._project.sources[name])
         tool = self._project.tools.get(name)
         return tool.signature.trusted if tool is not None else None
 

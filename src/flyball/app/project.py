@@ -161,7 +161,7 @@ def collect(name: str, directory: str, modules: Iterable[ModuleType]) -> Project
 
 
 def _add(groups: dict[type, dict[str, Any]], value: Any) -> None:
-    group = groups.get(type(value))
+    group = groups.get(Source if isinstance(value, Source) else type(value))
     if group is None:
         return
     known = group.setdefault(value.name, value)

@@ -24,6 +24,7 @@ from flyball.app.project import Project
 from flyball.app.wiring import Rooms
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig
+from flyball.core.session import History
 from flyball.core.signature import schema_for
 
 GIT_SECONDS = 5.0
@@ -95,7 +96,7 @@ def _declared(project: Project) -> Iterator[tuple[str, Any]]:
     for name, agent in project.agents.items():
         yield f"agent/{name}", {
             "action": agent.action, "role": agent.role, "model": agent.model, "tools": [t.name for t in agent.tools],
-            "context": [s.name for s in agent.context],
+            "context": [_in_context(s) for s in agent.context],
             "output": agent.output_schema, "may_ask": agent.may_ask, "may_hand_back": agent.may_hand_back,
             "limits": agent.limits,
         }  # fmt: skip
@@ -111,6 +112,13 @@ def _declared(project: Project) -> Iterator[tuple[str, Any]]:
         }  # fmt: skip
     for name, entity in project.entities.items():
         yield f"entity/{name}", entity.attributes
+
+
+def _in_context(source: Any) -> Any:
+    # Two agents may be told of different lengths of one session: there the name says too little.
+    age = source.max_age.total_seconds() if source.max_age is not None else None
+    told = [source.name, source.turns, source.tokens, age, source.sensitivity] if isinstance(source, History) else None
+    return told or source.name
 
 
 def _state(kind: Any) -> Any:

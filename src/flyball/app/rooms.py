@@ -35,7 +35,7 @@ from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, R
 from flyball.core.signature import from_json, plain
 from flyball.core.tool import Tool
 from flyball.runtime.export import Disclosure, prove, write_export
-from flyball.runtime.flow.drive import Started
+from flyball.runtime.flow.starting import Started
 from flyball.runtime.flow.timers import timers_of
 from flyball.runtime.recover import blocked_again
 from flyball.runtime.replay import Replayed
@@ -106,7 +106,7 @@ class Runs:
 
     def _known(self, wanted: Started) -> None:
         view = self._rooms.ports.journal.view(wanted.by.tenant)
-        if view.row(RunRow, self._rooms.driver.id_of(wanted)) is None:
+        if view.row(RunRow, self._rooms.driver.starts.id_of(wanted)) is None:
             raise FlyballError("run_ended", f"run {wanted.parent} has ended", fix="start another run")
 
     async def ready(self, tenant: str) -> None:
@@ -170,7 +170,8 @@ class Runs:
     def _told(self, row: RunRow, tenant: str) -> Result[Any]:
         if row.state != "ended":
             people, now = self._rooms.people.pending(tenant, run=row.id), self._rooms.ports.clock.now()
-            return Waiting(row.id, (*people, *timers_of(row, self.records(row.id, tenant=tenant), now)))
+            turns = self._rooms.driver.starts.sessions.waiting_for(tenant, row)
+            return Waiting(row.id, (*people, *timers_of(row, self.records(row.id, tenant=tenant), now), *turns))
         view = self._rooms.ports.journal.view(tenant)
         ended = view.record(record_id(row.id, "", 0, "run_ended"))
         private = (None if ended is None else self._rooms.record.open(tenant, ended, view).private) or {}

@@ -49,6 +49,8 @@ from flyball.runtime.broker.shown import Showing
 from flyball.runtime.context import Contexts
 from flyball.runtime.enforce import Enforce, layers_of
 from flyball.runtime.flow.drive import Driver
+from flyball.runtime.flow.session import Sessions
+from flyball.runtime.flow.starting import Starts
 from flyball.runtime.flow.turn import Turn
 from flyball.runtime.guard import Guards, Placed
 from flyball.runtime.identify import Identify
@@ -59,6 +61,7 @@ from flyball.runtime.policies import Policies
 from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
 from flyball.runtime.reserve import Reserving
+from flyball.runtime.session import Earlier
 from flyball.runtime.validate import Validate
 from flyball.runtime.watch import Watching
 
@@ -202,7 +205,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         guard=guards,
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
-    contexts = Contexts(ports.clock, config.context.tokens)
+    contexts = Contexts(ports.clock, config.context.tokens, Earlier(record))
     thinking = Thinking(models.prepare, models.place, contexts, config.input.max_bytes)
     bodies = Bodies(project, thinking)
     ledger = Ledger(record, ports.signer, config.project.name)
@@ -211,7 +214,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         record, partial(govern, stations), bodies, bodies.unproven, bodies.trusted, run_limits(config),
         scales=config.signals,
     )  # fmt: skip
-    driver = Driver(record, turn, ledger.soon)
+    driver = Driver(Starts(record, Sessions(record, config.sessions.queue)), turn, ledger.soon)
     people = People(record, May(enforce), driver.wake)
     policies = Policies(
         record, ports.engine, project.actions, seen_by_policy(config, project),

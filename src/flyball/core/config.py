@@ -142,6 +142,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 16_000
 
 
+class Sessions(msgspec.Struct, frozen=True, kw_only=True):
+    """How many turns of one session may wait for those before them; 0: none, a second one is refused."""
+
+    queue: int = 16
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """The most bytes of one set of arguments."""
 
@@ -176,6 +182,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     guards: Mapping[str, GuardConfig] = {}
     telemetry: Mapping[str, TelemetryConfig] = {}
     signals: Mapping[str, Scale] = {}
+    sessions: Sessions = Sessions()
 
     def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
         """Whose these credentials are in a tenant, each person once, in order."""
@@ -291,6 +298,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "platform": {"policies": config.platform_policies} if config.platform_policies else {},
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "context": _plain(config.context),
+        "sessions": _plain(config.sessions),
         "input": _plain(config.input),
         "guards": {name: _named(guard) for name, guard in config.guards.items()},
         "telemetry": {name: _named(exporter) for name, exporter in config.telemetry.items()},

@@ -110,6 +110,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `inbox` counts what arrived for the run; `wake_at` (microseconds, 0: none) is when a timer wants it. The records of
     its present generation (`continue_as`) have indices above `since`; those before are in that generation's snapshot.
+    `session` is the pseudonym of the session that the run is turn number `turn` of.
     """
 
     TABLE: ClassVar[str] = "run"
@@ -129,6 +130,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     active_ms: int = 0
     review: bool = False
     since: int = -1
+    turn: int = 0
 
 
 class PendingRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):

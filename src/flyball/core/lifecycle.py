@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-RunState = Literal["running", "waiting", "ready", "ended"]
+RunState = Literal["queued", "running", "waiting", "ready", "ended"]
 ActionState = Literal[
     "proposed", "asked", "intended", "executed", "failed", "blocked", "unknown", "interrupted", "not_started",
     "compensated",
@@ -20,6 +20,9 @@ Machine = Literal["run", "action", "approval"]
 
 _TABLES: Final[dict[str, dict[tuple[str, str], str]]] = {
     "run": {
+        ("queued", "take"): "running",
+        ("queued", "end"): "ended",
+        ("queued", "wake"): "queued",  # what comes for it waits with it: an earlier turn of its session is under way
         ("running", "park"): "waiting",
         ("running", "take"): "running",
         ("running", "end"): "ended",
@@ -65,7 +68,8 @@ _TABLES: Final[dict[str, dict[tuple[str, str], str]]] = {
 }
 
 WAKEABLE: Final[frozenset[str]] = frozenset({"waiting"})
-LIVE: Final[frozenset[str]] = frozenset({"running", "waiting", "ready"})
+LIVE: Final[frozenset[str]] = frozenset({"queued", "running", "waiting", "ready"})
+QUEUED: Final = "queued"
 DUE: Final[frozenset[str]] = frozenset({"running", "ready"})
 SETTLED: Final[frozenset[str]] = frozenset({"executed", "failed", "blocked", "compensated"})
 

@@ -93,12 +93,22 @@ def _tokens(text: str) -> Iterator[str]:
 def with_request(origins: Origins, request: Any) -> Origins:
     """Adds the leaves of the principal's own request, and the tokens of its texts that cannot be accidents."""
     known = dict(origins.known)
+    for form, _ in _named(request):
+        known.setdefault(form, REQUEST)
+    return Origins(known)
+
+
+def values(request: Any) -> Iterator[Any]:
+    """What a person names in a request: its leaves that say something, and such tokens of its texts."""
+    return (value for _, value in _named(request))
+
+
+def _named(request: Any) -> Iterator[tuple[str, Any]]:
     for _, leaf in leaves(request):
         for found in (leaf, *(_tokens(leaf) if isinstance(leaf, str) else ())):
             form = normal(found)
             if form is not None:
-                known.setdefault(form, REQUEST)
-    return Origins(known)
+                yield form, found
 
 
 def with_output(origins: Origins, tool: str, value: Any, trusted: frozenset[str]) -> Origins:

@@ -12,7 +12,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.stop import STOPS, StopReason
 
 T = TypeVar("T")
-PendingKind = Literal["approval", "question", "timer", "unknown"]
+PendingKind = Literal["approval", "question", "timer", "unknown", "turn"]
 
 
 class NotDone(Exception):
@@ -55,8 +55,8 @@ class Failed(FlyballError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """What waits for a person or a time, with what the person is shown. `over` names exactly this version; `owners` are
-    the people whose credentials it uses, who cannot approve it."""
+    """What waits for a person, a time or an earlier turn, with what the person is shown. `over` names exactly this
+    version; `owners` are the people whose credentials it uses, who cannot approve it."""
 
     id: str
     kind: PendingKind

@@ -38,10 +38,10 @@ class Source(Generic[I]):
 
     def __init__(
         self, function: Callable[[Call, I], Awaitable[Sequence[Passage]]], *, tokens: int, max_age: timedelta | None,
-        required: bool, sensitivity: str, trusted: bool,
+        required: bool, sensitivity: str, trusted: bool, name: str = "",
     ) -> None:  # fmt: skip
         self.function = function
-        self.name: str = getattr(function, "__name__", repr(function))
+        self.name: str = name or getattr(function, "__name__", repr(function))
         self.tokens, self.max_age, self.required = tokens, max_age, required
         self.sensitivity, self.trusted = sensitivity, trusted
         self.signature = signature_of(function)
@@ -72,13 +72,7 @@ def source(
     be; `required`: without it the agent does not start (`context_incomplete`, `context_stale`); `sensitivity`: one of
     public, internal, confidential, restricted; `trusted`: the system of record vouches for every passage.
     """
-    if type(tokens) is not int or tokens < 1:
-        raise FlyballError("bad_source", f"tokens={tokens!r}", "a source needs room for a passage", "tokens=800")
-    if max_age is not None and max_age <= timedelta(0):
-        raise FlyballError("bad_source", f"max_age={max_age!r}", "nothing is that fresh", "timedelta(hours=1), or None")
-    if sensitivity not in SENSITIVITIES:
-        fix = f"use one of {', '.join(SENSITIVITIES)}"
-        raise FlyballError("bad_source", f"sensitivity={sensitivity!r}", "it is not known how sensitive that is", fix)
+    check_source(tokens=tokens, max_age=max_age, sensitivity=sensitivity)
 
     def decorate(f: Callable[[Call, I], Awaitable[Sequence[Passage]]]) -> Source[I]:
         if not inspect.iscoroutinefunction(f):
@@ -96,6 +90,17 @@ def source(
         return made
 
     return decorate
+
+
+def check_source(*, tokens: int, max_age: timedelta | None, sensitivity: str) -> None:
+    """Refuses (FlyballError `bad_source`) limits and labels that no source can have."""
+    if type(tokens) is not int or tokens < 1:
+        raise FlyballError("bad_source", f"tokens={tokens!r}", "a source needs room for a passage", "tokens=800")
+    if max_age is not None and max_age <= timedelta(0):
+        raise FlyballError("bad_source", f"max_age={max_age!r}", "nothing is that fresh", "timedelta(hours=1), or None")
+    if sensitivity not in SENSITIVITIES:
+        fix = f"use one of {', '.join(SENSITIVITIES)}"
+        raise FlyballError("bad_source", f"sensitivity={sensitivity!r}", "it is not known how sensitive that is", fix)
 
 
 def highest(sensitivities: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ recorded before any model sees it, so a replay compiles the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -19,19 +19,29 @@ from flyball.core.effect import Action
 from flyball.core.policy import Node, Uid
 from flyball.core.proposal import Performer, Variant
 from flyball.core.result import Executed, Failed
+from flyball.core.session import History, Remembered
 from flyball.core.signature import to_json
-from flyball.core.source import Passage, Source
+from flyball.core.source import Passage, Source, highest
 from flyball.ports.clock import Clock
 
 # What of a recorded answer the system of record vouches for: see `core.context.Read`.
 TRUSTED = frozenset({"/trusted"})
+# And of the earlier turns of a session: what its principal named in them.
+SAID = frozenset({"/earlier"})
+Earlier = Callable[[str, str, int], Remembered]
+
+
+def vouched(source: Source[Any]) -> frozenset[str]:
+    """The places of a source's recorded answer that can be trusted."""
+    return TRUSTED | SAID if isinstance(source, History) else TRUSTED
 
 
 class Contexts:
-    """Gives agents their context. `room`: how many tokens all sources of one agent may take together."""
+    """Gives agents their context. `room`: how many tokens all sources of one agent may take together; `earlier`: at
+    most so many turns before a tenant's run, as its log tells them."""
 
-    def __init__(self, clock: Clock, room: int) -> None:
-        self._clock, self._room = clock, room
+    def __init__(self, clock: Clock, room: int, earlier: Earlier) -> None:
+        self._clock, self._room, self._earlier = clock, room, earlier
 
     async def of(self, desk: Any, sources: Sequence[Source[Any]], input: Any) -> Context:
         """The compiled context of an agent with these sources; raises Failed `context_incomplete`, `context_stale`."""
@@ -48,9 +58,12 @@ class Contexts:
         asked = source.signature.names[0]
 
         async def read(call: Call, **arguments: Any) -> Read:
+            if isinstance(source, History):
+                return self._earlier(call.tenant, call.run or "", source.turns)
             return self._read(source, call, await source.function(call, arguments[asked]))
 
-        signature = replace(source.signature, returns=Read, trusted=TRUSTED)
+        returns = Remembered if isinstance(source, History) else Read
+        signature = replace(source.signature, returns=returns, trusted=vouched(source))
         node = Node(
             uid=Uid("Source", source.name), attrs={"sensitivity": source.sensitivity, "trusted": source.trusted}
         )
@@ -89,5 +102,6 @@ def _part(source: Source[Any], told: Any) -> Part:
         source=source.name, tokens=source.tokens, required=source.required, max_age=age, sensitivity=source.sensitivity
     )
     if isinstance(told, Executed):
-        return replace(part, read=told.value)
+        seen = told.value.sensitivity if isinstance(told.value, Remembered) else source.sensitivity
+        return replace(part, read=told.value, sensitivity=highest([source.sensitivity, seen]))
     return replace(part, problem=f"{told.reason}: {told.what}" if told.what else told.reason)

@@ -97,7 +97,8 @@ def _head(row: RunRow, records: Sequence[Opened]) -> dict[str, Any]:
     return {
         "id": row.id, "kind": row.kind, "what": row.what, "state": row.state, "reason": row.reason,
         "started": row.started, "ended": row.ended, "active_ms": row.active_ms, "review": row.review,
-        "release": row.release, "session": row.session, "parent": row.parent,
+        "release": row.release, "session": private.get("session", ERASED if row.turn else ""), "turn": row.turn,
+        "parent": row.parent,
         "by": private.get("principal", ERASED), "subject": private.get("subject", ERASED),
         "key": private.get("key", ""), "input": private.get("input", ERASED),
         "limits": {name: most for name, most in private.get("limits", {}).items() if most >= 0},

@@ -17,7 +17,7 @@ from flyball.core.caps import APPROVAL, DENIAL, QUESTION
 from flyball.core.outcome import amounts_of
 from flyball.core.record import record_id
 from flyball.core.steps import bare
-from flyball.verify.leaf import Leaf, table, text, texts
+from flyball.verify.leaf import Leaf, number, table, text, texts
 from flyball.verify.runs import DRIVEN
 
 _SETTLES: Final = frozenset({"rejected", "edited", "expired", "voided", "answered"})
@@ -105,6 +105,8 @@ class Folded:
         self.runs[leaf.run] = Run(leaf, text(leaf.facts, "release"))
         if leaf.facts.get("key") is True:
             self.claims[f"run|{leaf.run}"] = leaf.run
+        if "session" in leaf.facts:
+            self.claims[f"turn|{text(leaf.facts, 'session')}/{number(leaf.facts, 'turn')}"] = leaf.run
 
     def _parked(self, leaf: Leaf) -> None:
         if leaf.run in self.runs:

@@ -3,7 +3,7 @@
 Rules:
 
 * A row is what its leaves make of it; a row without leaves, or leaves without their row, are differences.
-* What no leaf says is not compared: sessions, a run's inbox and wake time, the value of a business key, when a key was
+* What no leaf says is not compared: a run's inbox and wake time, the value of a business key, when a key was
   made, and what a tenant or an agent has spent, asked and been denied in all. They say what may happen next, never what
   happened.
 * Times in rows are the clock's before the record was sealed: they may differ by `SLACK_US`.
@@ -133,6 +133,8 @@ class Rows:
         facts = run.leaf.facts
         told = (text(facts, "kind"), text(facts, "what"), text(facts, "parent"), run.release, run.reason)
         if (row.kind, row.what, row.parent, row.release, row.reason) != told:
+            return True
+        if (row.session, row.turn) != (text(facts, "session"), number(facts, "turn")):
             return True
         if not run.since[0] <= row.since < run.since[1]:
             return True

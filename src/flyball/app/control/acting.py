@@ -148,12 +148,12 @@ async def resume(office: Office, caller: Caller, wanted: Resume) -> dict[str, An
     if wanted.run:
         office.runs.row(wanted.run, tenant=tenant)
         return {"runs": [await _driven(office, tenant, wanted.run, wait=wanted.wait)]}
-    rows = [r for r in office.runs.list(tenant=tenant) if _due(r, office.rooms.ports.clock.now()) and not r.review]
+    rows = [r for r in office.runs.list(tenant=tenant) if _due(office, tenant, r) and not r.review]
     return {"runs": [await _driven(office, tenant, row.id, wait=wanted.wait) for row in rows]}
 
 
-def _due(row: RunRow, now: int) -> bool:
-    return row.state in DUE or (row.state == "waiting" and 0 < row.wake_at <= now)
+def _due(office: Office, tenant: str, row: RunRow) -> bool:
+    return row.state in DUE or office.rooms.driver.due(tenant, row)
 
 
 async def _driven(office: Office, tenant: str, id: str, *, wait: bool) -> dict[str, Any]:

@@ -37,6 +37,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "approval": Command(arguments=reading.OneAsked, need="read", carry=reading.approval),
     "budget": Command(arguments=reading.Nothing, need="read", carry=reading.budget),
     "access": Command(arguments=reading.Accessed, need="read", carry=reading.access),
+    "sessions": Command(arguments=reading.Nothing, need="read", carry=reading.list_sessions),
+    "session": Command(arguments=reading.OneSession, need="read", carry=reading.one_session),
     "keys": Command(arguments=reading.Nothing, need="read", carry=reading.keys),
     "facts": Command(arguments=reading.Nothing, need="read", carry=reading.facts),
     "run": Command(arguments=acting.Start, need="drive", carry=acting.run),

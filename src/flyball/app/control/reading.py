@@ -12,6 +12,7 @@ import msgspec
 from flyball.app.access import accesses
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
+from flyball.app.sessions import session, sessions
 from flyball.core.approval import shown_group, unmet
 from flyball.core.budget import MICRO
 from flyball.core.journal import EpochRow, PendingRow, RunRow
@@ -59,6 +60,13 @@ class Accessed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     subject: str = ""
     source: str = ""
+
+
+class OneSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sessions of this name, of everybody or of one principal."""
+
+    name: str
+    of: str = ""
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,6 +171,16 @@ def _limits(limits: Any) -> dict[str, Any]:
 async def access(office: Office, caller: Caller, wanted: Accessed) -> dict[str, Any]:
     """Which runs read what, about whom and what for."""
     return {"access": accesses(office.rooms, caller.by.tenant, wanted.subject, wanted.source)}
+
+
+async def list_sessions(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:
+    """Every session."""
+    return {"sessions": sessions(office.rooms, caller.by.tenant)}
+
+
+async def one_session(office: Office, caller: Caller, wanted: OneSession) -> dict[str, Any]:
+    """What was asked and answered, turn by turn."""
+    return {"sessions": session(office.rooms, caller.by.tenant, wanted.name, wanted.of)}
 
 
 async def keys(office: Office, caller: Caller, _: Nothing) -> dict[str, Any]:

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "verify": "Verify an exported ledger, offline.",
     "budget": "Show what was spent and reserved.",
     "access": "Show which runs read what, about whom and what for.",
+    "session": "Show sessions: what was asked and answered, turn by turn.",
     "config": "Show the configuration in force, and where each value came from.",
     "doctor": "Look for what is wrong with this installation.",
 }

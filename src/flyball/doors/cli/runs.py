@@ -9,7 +9,7 @@ from flyball.doors.cli.output import Screen
 from flyball.doors.cli.shell import Shell, pass_shell
 from flyball.doors.cli.telling import moment
 
-_STATES = ("running", "waiting", "ready", "ended")
+_STATES = ("queued", "running", "waiting", "ready", "ended")
 
 
 @click.command("runs", help="List runs, newest first.")

@@ -5,30 +5,30 @@ Rules (JOURNAL section 1):
 * Starting, taking, parking and ending are appends fenced by `(run, epoch)`: a doubled or dead driver loses.
 * A parked run is a row: approvals and answers go to its inbox, timers to `wake_at`. Parking carries the inbox it has
   seen; where something newer is there, the run is ready at once.
+* A queued run is a row: it is taken when no earlier turn of its session is under way (see `flow.session`).
 * Wake state is scanned at start; notifications inside the process are only hints.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from flyball.core.attested import changed
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.identity import Principal
-from flyball.core.journal import Append, Appended, Claim, Conflict, Refused, RunRow
-from flyball.core.lifecycle import DUE, LIVE
-from flyball.core.limits import Limits, counted
+from flyball.core.journal import Append, Appended, Conflict, Refused, RunRow
+from flyball.core.lifecycle import DUE, LIVE, QUEUED
 from flyball.core.record import Event, Opened
 from flyball.core.result import Stopped
 from flyball.core.signature import to_json
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation
+from flyball.runtime.flow.session import lost_its_place
+from flyball.runtime.flow.starting import Started, Starts, as_read
 from flyball.runtime.flow.step import Halted
 from flyball.runtime.flow.turn import Ending, Turn
 
@@ -38,22 +38,6 @@ POLL_S = 15.0
 
 # What may be otherwise when it is tried again: there is room, or the journal takes the append.
 LATER = frozenset({"disk_full", "not_parked"})
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is started with. `guards`: which of them redacted its input, as facts."""
-
-    kind: str
-    what: str
-    input: Any
-    by: Principal
-    release: str
-    key: str = ""
-    session: str = ""
-    subject: str = ""
-    limits: Limits = Limits()
-    parent: str = ""
-    guards: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
@@ -69,8 +53,9 @@ class _Driven:
 class Driver:
     """Drives the runs of this process."""
 
-    def __init__(self, record: Recording, turn: Turn, after: Callable[[str], Awaitable[None]]) -> None:
-        self._record, self._turn, self._after = record, turn, after
+    def __init__(self, starts: Starts, turn: Turn, after: Callable[[str], Awaitable[None]]) -> None:
+        self.starts, self._turn, self._after = starts, turn, after
+        self._record, self._sessions = starts.record, starts.sessions
         self._driven: dict[tuple[str, str], _Driven] = {}
         self._due_at: list[tuple[int, str, str]] = []
         self._timing: asyncio.Task[None] | None = None
@@ -106,43 +91,30 @@ class Driver:
     # starting --------------------------------------------------------------------------------------------------------
     async def start(self, wanted: Started) -> str:
         """The id of the run: a new one, or the one that this key already started."""
-        tenant, now = wanted.by.tenant, self._record.clock.now()
-        data = to_json(wanted.input)
-        run = self.id_of(wanted)
+        tenant = wanted.by.tenant
+        run = self.starts.id_of(wanted)
         self.name(tenant, run)
-        claims: tuple[Claim, ...] = ()
-        if wanted.key:
-            body = self._record.person(tenant, hashlib.sha256(msgspec.json.encode([wanted.what, data])).hexdigest())
-            claims = (Claim(scope="run", key=run, digest=body, owner=run),)
-        subject = wanted.subject or wanted.by.id
-        event = Event(
-            kind="run_started", run=run, subjects=(subject,),
-            facts={"kind": wanted.kind, "what": wanted.what, "release": wanted.release, "key": bool(wanted.key),
-                   "by": self._record.person(tenant, wanted.by.id), "generation": 1,
-                   **({"parent": wanted.parent} if wanted.parent else {}),
-                   **({"guards": list(wanted.guards)} if wanted.guards else {})},
-            private={"input": data, "principal": msgspec.to_builtins(wanted.by, order="deterministic"),
-                     "subject": subject, "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key},
-        )  # fmt: skip
-        row = RunRow(
-            id=run, kind=wanted.kind, what=wanted.what, state="running", epoch=1, release=wanted.release,
-            session=wanted.session, parent=wanted.parent, started=now,
-        )  # fmt: skip
-        entry = self._record.seal(tenant, event, now)
-        answer = await self._record.append(Append(
-            id=entry.id, tenant=tenant, entries=(entry,), claims=claims, put=(row,),
-        ))  # fmt: skip
+        if wanted.session and self._record.journal.row(tenant, RunRow, run) is not None:
+            return self._known(wanted, run, there=True)  # it has its turn already
+        answer, event, row = await self.starts.append(wanted, run)
+        while lost_its_place(answer):
+            lost, (answer, event, row) = row.turn, await self.starts.append(wanted, run)
+            if lost_its_place(answer) and row.turn == lost:
+                raise changed(f"turn {lost} of the session of {run} is taken, and no row says by which run")
         if isinstance(answer, Appended) and not answer.repeated:
             self._poll(tenant)
+            if row.state == QUEUED:
+                self._wake_if_due(tenant, run)  # who was ahead may have ended meanwhile
+                return run
             # Nobody else knows the id yet of what has no key: no stop or action within it can be in the log.
             alone = not wanted.key and not wanted.parent
-            begun = _as_read(event, answer.first, now) if alone else None
+            begun = as_read(event, answer.first, row.started) if alone else None
             self._drive((tenant, run), self._activate(tenant, row, begun))
             return run
-        return self._known(answer, wanted, run, claims)
+        return self._known(wanted, run, there=isinstance(answer, (Conflict, Appended)), answer=str(answer))
 
-    def _known(self, answer: Any, wanted: Started, run: str, claims: tuple[Claim, ...]) -> str:
-        if wanted.key and isinstance(answer, (Conflict, Appended)):
+    def _known(self, wanted: Started, run: str, *, there: bool, answer: str = "") -> str:
+        if wanted.key and there:
             opened = self._started(wanted.by.tenant, run)
             same = opened is not None and (opened.private or {}).get("input") == to_json(wanted.input)
             if same and opened is not None and opened.facts["what"] == wanted.what:
@@ -153,14 +125,7 @@ class Driver:
                 "key_conflict", f"the key {key!r} started another run", f"{run} is of another action or input",
                 "use a key of its own for each request",
             )  # fmt: skip
-        raise FlyballError("not_started", "the run could not be started", str(answer), "see flyball doctor")
-
-    def id_of(self, wanted: Started) -> str:
-        """The id of a run that is started so: with a key always the same one."""
-        if wanted.key:
-            return "r-" + self._record.person(wanted.by.tenant, f"run\0{wanted.by.id}\0{wanted.key}")[:20]
-        # Ids that begin with the time keep a run's rows together on the journal's pages.
-        return f"r-{self._record.clock.now() // 1000:011x}{self._record.salt()[:6].hex()}"
+        raise FlyballError("not_started", "the run could not be started", answer, "see flyball doctor")
 
     # driving ---------------------------------------------------------------------------------------------------------
     def _drive(self, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
@@ -193,11 +158,14 @@ class Driver:
         row = self._record.journal.row(tenant, RunRow, run)
         if row is None or (row.review and key not in self._stopping):
             return  # the code is another one than its log was made with: somebody must look first
-        if row.state in DUE or (row.state == "waiting" and self._due(row)):
+        if row.state in DUE or self.due(tenant, row):
             self._take(tenant, row)
 
-    def _due(self, row: RunRow) -> bool:
-        return 0 < row.wake_at <= self._record.clock.now()
+    def due(self, tenant: str, row: RunRow) -> bool:
+        """Has its time come, or its turn? Whoever is stopped has it at once."""
+        if row.state == QUEUED:
+            return (tenant, row.id) in self._stopping or self._sessions.ahead(tenant, row) is None
+        return row.state == "waiting" and 0 < row.wake_at <= self._record.clock.now()
 
     def _take(self, tenant: str, row: RunRow) -> None:
         key = (tenant, row.id)
@@ -224,6 +192,8 @@ class Driver:
                 self._take(tenant, row)
         for row in view.rows(RunRow, state="waiting"):
             self._timer(tenant, row)
+        for row in view.rows(RunRow, state=QUEUED):
+            self._wake_if_due(tenant, row.id)
         await self._turn.close_left(tenant)
         return len(due)
 
@@ -271,7 +241,7 @@ class Driver:
             for tenant in sorted(self._polled):
                 await asyncio.sleep(0)  # many tenants must not hold up everybody
                 for row in _lying(self._record, tenant):
-                    if (tenant, row.id) not in self._driven and (row.state == "ready" or self._due(row)):
+                    if (tenant, row.id) not in self._driven and (row.state == "ready" or self.due(tenant, row)):
                         self._wake_if_due(tenant, row.id)
             starved, self._starved = self._starved, set()
             for key in starved:
@@ -296,7 +266,15 @@ class Driver:
             self._driven[key].again = True  # something arrived while it parked
         elif isinstance(ended, RunRow):
             self._timer(tenant, ended)
+        elif row.session:
+            self._follow(tenant, row.session)
         await self._after(tenant)
+
+    def _follow(self, tenant: str, session: str) -> None:
+        """A turn has ended: the next one of its session may begin."""
+        following = self._sessions.next(tenant, session)
+        if following is not None:
+            self._wake_if_due(tenant, following.id)
 
     def _leave(self, key: tuple[str, str], at: Activation) -> None:
         """What is still in flight when a turn is over is recorded when it ends; it does not outlive this driver."""
@@ -321,7 +299,18 @@ class Driver:
         return self._record.open(tenant, first[0], view) if first else None
 
     async def settled(self, tenant: str, run: str) -> RunRow:
-        """Waits until nobody in this process drives the run; its row then. Raises what crashed its driver."""
+        """Waits until nobody in this process drives the run, nor the turn that it waits for; its row then. Raises what
+        crashed its driver."""
+        row = await self._undriven(tenant, run)
+        while row.state == QUEUED:
+            ahead = self._sessions.ahead(tenant, row)
+            if ahead is None or (tenant, ahead.id) not in self._driven:
+                break  # it waits for more than this process
+            await self._undriven(tenant, ahead.id)
+            row = await self._undriven(tenant, run)
+        return row
+
+    async def _undriven(self, tenant: str, run: str) -> RunRow:
         while (tenant, run) in self._driven:
             await asyncio.wait({self._driven[(tenant, run)].task})
             await asyncio.sleep(0)
@@ -363,20 +352,11 @@ class Driver:
         await _called_off([task for left in self._left.values() for task in left])
 
 
-def _as_read(event: Event, index: int, time: int) -> Opened:
-    """A record that was just written, as it would be read: numbers, lists and texts of its JSON."""
-    private = msgspec.json.decode(msgspec.json.encode(event.private))
-    return Opened(
-        index=index, kind=event.kind, run=event.run, path=event.path, attempt=event.attempt, time=time,
-        facts=event.facts, commits={}, private=private,
-    )  # fmt: skip
-
-
 def _lying(record: Recording, tenant: str) -> list[RunRow]:
     # Not in `_look`: a view and all these rows would be held until the next look.
     try:
         view = record.journal.view(tenant)
-        return [*view.rows(RunRow, state="ready"), *view.rows(RunRow, state="waiting")]
+        return [row for state in ("ready", "waiting", QUEUED) for row in view.rows(RunRow, state=state)]
     except Exception:  # noqa: BLE001 - a station boundary: what cannot be read now is looked at again
         return []
 
