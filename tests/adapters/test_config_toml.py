@@ -151,6 +151,8 @@ credentials = {{ smtp = {{ owner = "user:zoe" }} }}
 smtp = "env:S"
 [credentials.smtp]
 owner = "user:sam"
+[sessions]
+queue = 2
 [context]
 tokens = 100
 [prices]
