@@ -62,7 +62,7 @@ class Runs:
         self._steps, self._denials = Findings("steps"), Findings("denials")
         follow: Mapping[str, Callable[[_Run, Leaf], None]] = {
             "intent": self._intent, "outcome": self._outcome, "late": self._late, "resolution": self._resolution,
-            "decision": self._decision, "run_ended": self._end,
+            "decision": self._decision, "delivered": self._delivered, "run_ended": self._end,
         }  # fmt: skip
         # One look for each leaf: is it its driver's, does it belong to a step, who follows it.
         self._by_kind = {kind: (kind in DRIVEN, kind in STEPS, follow.get(kind)) for kind in KINDS}
@@ -118,6 +118,10 @@ class Runs:
         same = same and sorted(texts(decision.facts, "bundles")) == sorted(texts(intent.facts, "bundles"))
         if same and not intent.facts.get("approval"):
             self._denials.add(f"{named(intent.id)} ran without the approval that {named(decision.id)} asked for")
+
+    def _delivered(self, run: _Run, leaf: Leaf) -> None:
+        # What lost against a timer before it began left no record of its own.
+        run.paths.update(texts(leaf.facts, "steps"))
 
     def _decision(self, run: _Run, leaf: Leaf) -> None:
         if text(leaf.facts, "outcome") not in _DECIDED:

@@ -177,7 +177,7 @@ class Run(Generic[S]):
                 raise error
             return tuple(ended)
 
-        return Step(self, "", "gather", work)
+        return Step(self, "", "gather", work, steps)
 
     async def _begin(self, step: Step[T]) -> T:
         if step.awaited:  # gathered or timed twice: its effect would happen twice
@@ -242,11 +242,11 @@ class Run(Generic[S]):
 
         async def work() -> T | None:
             started = self._begin(step)
-            timed = first_of(self._activation, self._branch, path, started, limit, step.path)
+            timed = first_of(self._activation, self._branch, path, started, limit, step.paths())
             try:
                 return await timed  # type: ignore[no-any-return]
             finally:
-                step.awaited = True  # at a replay that gives the timer it is not begun, and was asked for all the same
+                step.given_up()  # at a replay that gives the timer it is not begun, and was asked for all the same
 
         return self._step("timeout", work, path=path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -61,13 +61,28 @@ class Entering(Protocol):
 
 
 class Step(Generic[T]):
-    """Work at a place in the log. Await it, or hand it to `run.gather` or `run.timeout`."""
+    """Work at a place in the log. Await it, or hand it to `run.gather` or `run.timeout`. One that gathers others
+    (`parts`) has no place of its own."""
 
-    __slots__ = ("_branch", "awaited", "path", "what", "work")
+    __slots__ = ("_branch", "_parts", "awaited", "path", "what", "work")
 
-    def __init__(self, branch: Entering, path: str, what: str, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(
+        self, branch: Entering, path: str, what: str, work: Callable[[], Coroutine[Any, Any, T]],
+        parts: Iterable[Step[Any]] = (),
+    ) -> None:  # fmt: skip
         self._branch, self.path, self.what, self.work = branch, path, what, work
+        self._parts = tuple(parts)
         self.awaited = False
+
+    def paths(self) -> list[str]:
+        """Where in the log its records stand, or those of its parts."""
+        return [self.path] if self.path else [path for part in self._parts for path in part.paths()]
+
+    def given_up(self) -> None:
+        """Its flow has asked for it, and goes on without it."""
+        self.awaited = True
+        for part in self._parts:
+            part.given_up()
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._branch.enter(self).__await__()

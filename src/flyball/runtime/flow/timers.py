@@ -7,7 +7,7 @@ later. A moment (`until`) is what the clock says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -58,10 +58,11 @@ async def _timer(at: Activation, branch: Branch, path: str, what: str, when: Cal
 
 
 async def first_of(
-    at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta, inner: str = ""
-) -> Any:
+    at: Activation, branch: Branch, path: str, work: Coroutine[Any, Any, Any], limit: timedelta,
+    inner: Sequence[str] = (),
+) -> Any:  # fmt: skip
     """The work's value, or None where the recorded timer won. The work is not cancelled: what began is recorded, and
-    nothing new begins. `inner` is the path of the step that is timed."""
+    nothing new begins. `inner` are the paths of what is timed."""
     told = at.history.past(path).last("delivered")
     if told is not None and told.facts["status"] == "timer":
         await _closed(at, inner, work)
@@ -80,7 +81,7 @@ async def first_of(
     late = await _late(at, task, timer)
     timed.lost = late and at.record.clock.now() >= timer.due(at.record.clock)
     task.add_done_callback(_heard)
-    return await _told(at, branch, path, task, late=late, until=timer.due(at.record.clock))
+    return await _told(at, branch, path, task, late=late, until=timer.due(at.record.clock), inner=inner)
 
 
 async def _late(at: Activation, task: asyncio.Task[Any], timer: _Timer) -> bool:
@@ -96,14 +97,15 @@ async def _late(at: Activation, task: asyncio.Task[Any], timer: _Timer) -> bool:
             return not task.done() or _parked(task)
 
 
-async def _closed(at: Activation, inner: str, work: Coroutine[Any, Any, Any]) -> None:
+async def _closed(at: Activation, inner: Sequence[str], work: Coroutine[Any, Any, Any]) -> None:
     """It lost then; whatever became of it later changes nothing of what the flow was told.
 
     But a call that was in flight when the process ended, of the step or inside it, is closed, or asked about, like
     every other. Nothing new begins meanwhile.
     """
-    at.history.past(inner)  # its flow has asked for it, whatever became of it
-    intents = at.history.open_calls(inner) if inner else []
+    for path in inner:
+        at.history.past(path)  # its flow has asked for it, whatever became of it
+    intents = [intent for path in inner for intent in at.history.open_calls(path)]
     deadline = max((int(intent.facts["deadline"]) for intent in intents), default=0)
     if at.record.clock.now() < deadline:
         at.wake(deadline)  # until then it may still be in flight here
@@ -150,15 +152,17 @@ def _heard(task: asyncio.Task[Any]) -> None:
         task.exception()  # nobody waits for it any more
 
 
-async def _told(at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int) -> Any:
+async def _told(
+    at: Activation, branch: Branch, path: str, task: asyncio.Task[Any], *, late: bool, until: int, inner: Sequence[str]
+) -> Any:
     if late and at.record.clock.now() < until:
         at.wake(until)  # the work has parked, and the timer has not fired: both wait
         raise Suspended
     unbroken(*([] if late else [task]))
-    status = "timer" if late else "step"
-    await at.note(
-        branch, Event(kind="delivered", run=at.row.id, path=path, facts={"what": "timeout", "status": status})
-    )
+    facts: dict[str, Any] = {"what": "timeout", "status": "timer" if late else "step"}
+    if late:
+        facts["steps"] = list(inner)  # which the run goes on without, and which need not have begun
+    await at.note(branch, Event(kind="delivered", run=at.row.id, path=path, facts=facts))
     return None if late else await task
 
 

@@ -51,6 +51,7 @@ def _all() -> list[Scenario]:
         Scenario(name="timers", what=shop.waits, input=5),
         Scenario(name="hurry", what=shop.hurries, input=5, people="ignore"),
         Scenario(name="overtake", what=shop.overtakes, input=5),
+        Scenario(name="outrun", what=shop.outruns, input=5),
         Scenario(name="budget", what=shop.spends, input=5, limits=Limits(effects=2)),
         Scenario(name="question", what=shop.questions, input=5),
         Scenario(name="generations", what=shop.turns, input=3),

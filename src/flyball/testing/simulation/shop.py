@@ -195,6 +195,15 @@ async def overtakes(run: Run, cents: int) -> list[str]:
 
 
 @flow
+async def outruns(run: Run, cents: int) -> list[str]:
+    """Calls at once that may lose against one time limit, begun or not."""
+    both = run.gather(run.attempt(post, cents=cents), run.attempt(ring, cents=cents))
+    first = await run.timeout(both, timedelta(seconds=5))
+    ended = ["timeout"] if first is None else [told(each) for each in first]
+    return [*ended, told(await run.attempt(pay, cents=cents))]
+
+
+@flow
 async def spends(run: Run, cents: int) -> list[str]:
     """More payments at once than the run's budget holds."""
     found = await run.gather(*[run.attempt(pay, cents=cents + n) for n in range(3)])
