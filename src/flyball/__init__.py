@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flyball.core.identity import Principal
     from flyball.core.limits import Limits
     from flyball.core.marks import Critical, Outgoing, Personal, Ref, Trusted
+    from flyball.core.memory import Memory, Recall, Remembered, Skipped
     from flyball.core.result import Blocked, Completed, Executed, Failed, NotDone, Pending, Result, Stopped, Waiting
     from flyball.core.session import history
     from flyball.core.source import Passage, Source, source
@@ -46,6 +47,7 @@ _DEFINED_IN = {
     "flyball.core.identity": ("Principal",),
     "flyball.core.limits": ("Limits",),
     "flyball.core.marks": ("Critical", "Outgoing", "Personal", "Ref", "Trusted",),
+    "flyball.core.memory": ("Memory", "Recall", "Remembered", "Skipped",),
     "flyball.core.result": (
         "Blocked", "Completed", "Executed", "Failed", "NotDone", "Pending", "Result", "Stopped", "Waiting",
     ),
@@ -68,8 +70,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Agent", "Blocked", "Call", "Completed", "Config", "Critical", "Entity", "Event", "Executed", "Failed", "Flow",
-    "Flyball", "FlyballError", "Key", "Limits", "NotDone", "Outgoing", "Passage", "Pending", "Personal",
-    "Principal", "Prompt", "Ref", "Resource", "Result", "Retry", "Run", "RunHandle", "Secret", "Source", "Step",
-    "Stopped", "Tenant", "Tool", "Trusted", "Waiting", "__version__", "agent", "entity", "flow", "history", "prompt",
-    "resource", "run", "source", "tool",
+    "Flyball", "FlyballError", "Key", "Limits", "Memory", "NotDone", "Outgoing", "Passage", "Pending", "Personal",
+    "Principal", "Prompt", "Recall", "Ref", "Remembered", "Resource", "Result", "Retry", "Run", "RunHandle",
+    "Secret", "Skipped", "Source", "Step", "Stopped", "Tenant", "Tool", "Trusted", "Waiting", "__version__",
+    "agent", "entity", "flow", "history", "prompt", "resource", "run", "source", "tool",
 ]  # fmt: skip

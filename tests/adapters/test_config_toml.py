@@ -155,6 +155,11 @@ owner = "user:sam"
 queue = 2
 [context]
 tokens = 100
+[memory]
+tenant_items = 1
+tenant_bytes = 2
+principal_items = 3
+principal_bytes = 4
 [prices]
 file = "p.toml"
 digest = "{"ab" * 32}"
@@ -248,7 +253,7 @@ def test_a_signal_that_no_policy_could_read_is_refused(tmp_path: Path, more: str
     "more",
     [
         '[guards.pii]\nmode = "shadow"\n',
-        '[guards.pii]\nstages = ["memory"]\n',
+        '[guards.pii]\nstages = ["memories"]\n',
         '[guards.PII]\nstages = ["context"]\n',
         '[guards.pii]\nstages = ["context"]\nadapter = "magic"\n',
         "".join(f'[guards.g{n}]\nstages = ["context"]\n' for n in range(17)),

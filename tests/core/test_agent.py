@@ -12,6 +12,7 @@ from flyball.core.agent import Agent, Prompt, agent
 from flyball.core.call import Call
 from flyball.core.errors import FlyballError
 from flyball.core.limits import Limits
+from flyball.core.memory import Recall
 from flyball.core.source import Passage, source
 from flyball.core.tool import tool
 
@@ -72,6 +73,22 @@ def test_what_is_no_role_and_no_tool_is_refused_when_the_agent_is_made(settings:
     with pytest.raises(FlyballError) as caught:
         agent("clerk", instructions="x", **settings)
     assert caught.value.code == code and caught.value.fix
+
+
+def test_an_agent_may_remember() -> None:
+    assert agent("a", instructions="").memory is None
+    assert agent("a", instructions="", memory=Recall(top_k=2)).memory == Recall(top_k=2)
+
+
+def test_a_source_called_memory_does_not_stand_beside_an_agents_memory() -> None:
+    @source(tokens=1)
+    async def memory(call: Call, input: str) -> Sequence[Passage]:
+        return []
+
+    assert agent("a", instructions="", context=[memory]).context == (memory,)
+    for settings in ({"memory": Recall(), "context": [memory]}, {"memory": 4}):
+        with pytest.raises(FlyballError):
+            agent("a", instructions="", **settings)  # type: ignore[call-overload]
 
 
 def test_making_an_agent_calls_no_tool() -> None:

@@ -11,10 +11,11 @@ import pytest
 from flyball.core.journal import Append
 from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
+from flyball.ports.memory import MemoryIndex
 from flyball.ports.recording import Recording
 
 ASKED = [Journal.view, Keyring.subject, Keyring.pseudonym, Recording.person, Recording.seal, Recording.open,
-         Recording.write]  # fmt: skip
+         Recording.write, MemoryIndex.held, MemoryIndex.apply, MemoryIndex.search, MemoryIndex.rows]  # fmt: skip
 
 
 @pytest.mark.promise("gate-tenant-is-always-named")

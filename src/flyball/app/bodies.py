@@ -10,6 +10,7 @@ import msgspec
 from flyball.app.project import Project
 from flyball.core.call import Call
 from flyball.core.guard import Signal
+from flyball.core.memory import RECALL, RECALL_SIGNATURE
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.steps import child
@@ -18,16 +19,18 @@ from flyball.runtime.context import vouched
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.bind import confine, entered, settle, tool_performer
 from flyball.runtime.flow.run import Run
+from flyball.runtime.memory.memories import Memories
 
 
 class Bodies:
     """Makes the body of a run: a flow, an agent, or one governed action (`act`)."""
 
-    def __init__(self, project: Project, thinking: Thinking) -> None:
-        self._project, self._thinking = project, thinking
+    def __init__(self, project: Project, thinking: Thinking, memories: Memories) -> None:
+        self._project, self._thinking, self._memories = project, thinking, memories
 
     async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any:
         """Runs it. A start is an action of its own, at the branch's step 0."""
+        at.memories = self._memories
         if kind == "act":
             return await self._act(at, branch, what, input)
         value = (self._project.flows if kind == "flow" else self._project.agents).get(what)
@@ -64,9 +67,11 @@ class Bodies:
         return tuple(t.name for t in flow.ensures if t.name not in did) if flow is not None else ()
 
     def trusted(self, name: str) -> frozenset[str] | None:
-        """The trusted fields of a tool's or source's results; None for what is neither here."""
+        """The trusted fields of a tool's, source's or recall's results; None for what is neither here."""
         if name in self._project.sources:
             return vouched(self._project.sources[name])
+        if name == RECALL.name:
+            return RECALL_SIGNATURE.trusted
         tool = self._project.tools.get(name)
         return tool.signature.trusted if tool is not None else None
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from flyball.app.control.office import Office
 from flyball.app.control.server import Server
+from flyball.app.memory_room import MemoryRoom
 from flyball.app.opening import opened
 from flyball.app.plugs import adapter
 from flyball.app.policy_room import PolicyRoom
@@ -62,6 +63,7 @@ class Flyball:
     budgets: Budgets
     keys: Keys
     releases: Releases
+    memory: MemoryRoom
 
     def __init__(
         self, config: Config, project: Any, ports: Ports | None = None, uses: Sequence[Use[Any]] = (), *,
@@ -95,6 +97,7 @@ class Flyball:
         self.rooms = await self._opened.__aenter__()
         self.runs, self.approvals, self.questions = Runs(self.rooms), Approvals(self.rooms), Questions(self.rooms)
         self.policies, self.ledger = PolicyRoom(self.rooms), LedgerRoom(self.rooms)
+        self.memory = MemoryRoom(self.rooms)
         self.budgets, self.keys, self.releases = Budgets(self.rooms), Keys(self.rooms), Releases(self.rooms)
         scripted = tuple(sorted(name for name, port in self.rooms.ports.models.items() if port.scripted))
         self.office = Office.of(self.rooms, scripted=scripted, runs=self.runs)

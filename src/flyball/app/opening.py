@@ -43,6 +43,7 @@ async def opened(
             await rooms.stations.broker.close()
             await rooms.resources.close()
             await rooms.models.close()
+            await rooms.memories.close()
             if rooms.guards is not None:
                 await rooms.guards.close()
             await rooms.ledger.close()

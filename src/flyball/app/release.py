@@ -98,7 +98,7 @@ def _declared(project: Project) -> Iterator[tuple[str, Any]]:
             "action": agent.action, "role": agent.role, "model": agent.model, "tools": [t.name for t in agent.tools],
             "context": [_in_context(s) for s in agent.context],
             "output": agent.output_schema, "may_ask": agent.may_ask, "may_hand_back": agent.may_hand_back,
-            "limits": agent.limits,
+            "limits": agent.limits, **({} if agent.memory is None else {"memory": agent.memory}),
         }  # fmt: skip
     for name, flow in project.flows.items():
         yield f"flow/{name}", {

@@ -29,6 +29,8 @@ WINDOW = 20_000
 _WORDS: Mapping[str, Any] = {
     "model": {"kind": "model", "effect": "read", "egress": True},
     "context": {"kind": "context", "effect": "read", "egress": False},
+    "recall": {"kind": "recall", "effect": "read", "egress": False},
+    "remember": {"kind": "remember", "effect": "reversible", "egress": False},
     "approve": {"kind": "approve", "effect": "reversible", "egress": False},
     "activate": {"kind": "policy", "effect": "reversible", "egress": False},
 }
@@ -54,6 +56,9 @@ class Verdicts:
             return None
         inputs = msgspec.convert(private["request"], Inputs)
         action = self._action(inputs.action, str(record.facts.get("release", release)))
+        if inputs.resource.type == "Memory":  # whether its texts left the house is the configuration's of then
+            leaves = any(node.attrs.get("egress") for node in inputs.entities if node.uid == inputs.resource)
+            action = msgspec.structs.replace(action, egress=leaves)
         args = private.get("args", {})
         again = partial(refilled, action.input_schema, args)
         return Asked(action, private.get("proposed", args), self._typed(inputs, release), again)

@@ -30,11 +30,13 @@ from flyball.core.policy import GUARDS, SIGNALS, Finding, Layer, PolicyError, So
 from flyball.core.prices import PriceTable
 from flyball.core.proposal import Performer, Proposal
 from flyball.core.signing import check_log
+from flyball.core.useful import Caps, Usage
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.exporter import Cursors, Exporter
 from flyball.ports.guard import Guard
 from flyball.ports.journal import Journal
 from flyball.ports.keyring import Keyring
+from flyball.ports.memory import MemoryIndex
 from flyball.ports.model import ModelPort
 from flyball.ports.policy import PolicyEngine
 from flyball.ports.sandbox import Sandbox
@@ -55,6 +57,8 @@ from flyball.runtime.flow.turn import Turn
 from flyball.runtime.guard import Guards, Placed
 from flyball.runtime.identify import Identify
 from flyball.runtime.ledger import Ledger
+from flyball.runtime.memory.memories import Memories
+from flyball.runtime.memory.projection import Projection
 from flyball.runtime.model import Models
 from flyball.runtime.path import Stations, govern
 from flyball.runtime.policies import Policies
@@ -64,6 +68,10 @@ from flyball.runtime.reserve import Reserving
 from flyball.runtime.session import Earlier
 from flyball.runtime.validate import Validate
 from flyball.runtime.watch import Watching
+
+
+def _memory_twin() -> MemoryIndex:
+    return adapter("memory.twin")()  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,7 @@ class Ports:
     sandbox: Sandbox | None = None
     guards: Mapping[str, Guard] = field(default_factory=dict)
     exporters: Mapping[str, tuple[Exporter, Cursors]] = field(default_factory=dict)
+    memory: MemoryIndex = field(default_factory=_memory_twin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,7 @@ class Rooms:
     thinking: Thinking
     resources: Resources
     watching: Watching
+    memories: Memories
     guards: Guards | None = None
 
 
@@ -130,6 +140,7 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
             prices=adapter("prices")(config.prices.file, config.prices.digest), sandbox=adapter("sandbox.process")(),
             guards=guards_of(config), exporters=exporters_of(config, inside=True),
+            memory=adapter("memory.sqlite")(journal_path.with_suffix(".memory")),
         )  # fmt: skip
 
 
@@ -205,9 +216,10 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         guard=guards,
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
-    contexts = Contexts(ports.clock, config.context.tokens, Earlier(record))
+    memories = Memories(record, Projection(record, ports.memory), _caps(config))
+    contexts = Contexts(ports.clock, config.context.tokens, Earlier(record), memories)
     thinking = Thinking(models.prepare, models.place, contexts, config.input.max_bytes)
-    bodies = Bodies(project, thinking)
+    bodies = Bodies(project, thinking, memories)
     ledger = Ledger(record, ports.signer, config.project.name)
 
     turn = Turn(
@@ -224,7 +236,15 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, thinking=thinking, resources=resources,
-        watching=watching, guards=guards,
+        watching=watching, memories=memories, guards=guards,
+    )  # fmt: skip
+
+
+def _caps(config: Config) -> Caps:
+    most = config.memory
+    return Caps(
+        tenant=Usage(items=most.tenant_items, bytes=most.tenant_bytes),
+        principal=Usage(items=most.principal_items, bytes=most.principal_bytes),
     )  # fmt: skip
 
 

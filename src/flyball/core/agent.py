@@ -11,6 +11,7 @@ from typing_extensions import TypeForm, Unpack
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.limits import Limits
+from flyball.core.memory import Recall
 from flyball.core.signature import schema_for
 from flyball.core.source import Source
 from flyball.core.tool import Tool
@@ -40,6 +41,7 @@ class Agent(Generic[I, O]):
         self.output: Any = settings["output"]
         self.input: Any = settings["input"]
         self.context: tuple[Source[Any], ...] = tuple(settings["context"])
+        self.memory: Recall | None = settings["memory"]
         self.may_ask: bool = settings["may_ask"]
         self.may_hand_back: bool = settings["may_hand_back"]
         self.limits: Limits = settings["limits"]
@@ -59,6 +61,7 @@ class _Settings(TypedDict, total=False):
     model: str
     tools: Sequence[Tool[..., Any]]
     context: Sequence[Source[Any]]
+    memory: Recall | None
     may_ask: bool
     may_hand_back: bool
     limits: Limits
@@ -88,6 +91,7 @@ def agent(
     model: str = "default",
     tools: Sequence[Tool[..., Any]] = (),
     context: Sequence[Source[Any]] = (),
+    memory: Recall | None = None,
     may_ask: bool = True,
     may_hand_back: bool = True,
     limits: Limits = Limits(),
@@ -95,6 +99,7 @@ def agent(
     """Makes an agent. `output` is the type its answer must fit; `tools` the only ones it may propose.
 
     `context` are the sources that it is shown when it starts, in this order, each asked with the agent's input.
+    `memory` is what it recalls then, for its input, as a source of that name that gives way before all others.
     `model` names a `[models.NAME]` of the project; `may_ask` and `may_hand_back` let it ask its principal a question
     and give the task back.
     """
@@ -106,6 +111,10 @@ def agent(
     for s in context:
         if not isinstance(s, Source):
             raise FlyballError("bad_source", f"{s!r} in context of {name} is no source", fix="decorate it with @source")
+    if memory is not None and not isinstance(memory, Recall):
+        raise FlyballError("bad_memory", f"memory={memory!r} of {name} recalls nothing", fix="memory=Recall(top_k=4)")
+    if memory is not None and any(s.name == "memory" for s in context):
+        raise FlyballError("bad_source", f"{name} has a source called memory beside its memory", fix="rename it")
     if len({s.name for s in context}) < len(context):
         raise FlyballError("bad_source", f"{name} names a source twice", fix="name each once in context")
     action = Action(
@@ -114,5 +123,5 @@ def agent(
     )  # fmt: skip
     return Agent(action, {
         "instructions": instructions, "role": role, "model": model, "tools": tools, "output": output, "input": input,
-        "context": context, "may_ask": may_ask, "may_hand_back": may_hand_back, "limits": limits,
+        "context": context, "memory": memory, "may_ask": may_ask, "may_hand_back": may_hand_back, "limits": limits,
     })  # fmt: skip

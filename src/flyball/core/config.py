@@ -148,6 +148,15 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     queue: int = 16
 
 
+class MemorySet(msgspec.Struct, frozen=True, kw_only=True):
+    """How many memories, and bytes of them, a tenant and each principal in it may keep."""
+
+    tenant_items: int = 100_000
+    tenant_bytes: int = 50_000_000
+    principal_items: int = 10_000
+    principal_bytes: int = 5_000_000
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """The most bytes of one set of arguments."""
 
@@ -179,6 +188,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     people: Mapping[str, tuple[str, ...]] | None = None
     input: Input = Input()
     context: Context = Context()
+    memory: MemorySet = MemorySet()
     guards: Mapping[str, GuardConfig] = {}
     telemetry: Mapping[str, TelemetryConfig] = {}
     signals: Mapping[str, Scale] = {}
@@ -299,6 +309,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "directory": {} if config.people is None else {"people": _written(config.people)},
         "context": _plain(config.context),
         "sessions": _plain(config.sessions),
+        "memory": _plain(config.memory),
         "input": _plain(config.input),
         "guards": {name: _named(guard) for name, guard in config.guards.items()},
         "telemetry": {name: _named(exporter) for name, exporter in config.telemetry.items()},

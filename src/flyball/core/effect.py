@@ -19,7 +19,11 @@ Effect = Literal["read", "reversible", "irreversible"]
 Idempotency = Literal["key", "probe", "none"]
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
-ActionKind = Literal["tool", "model", "stream", "context", "agent", "flow", "approve", "policy"]
+ActionKind = Literal[
+    "tool", "model", "stream", "context", "recall", "remember", "forget", "agent", "flow", "approve", "policy"
+]
+# What actions of these kinds returned comes from the world, and taints a run where nobody vouches for it.
+READING: Final[frozenset[str]] = frozenset({"tool", "context", "recall"})
 
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
 # How the read that asks what a tool requires is called: by the tool's name, with this behind it.

@@ -28,8 +28,7 @@ Act = Literal["pass", "redact", "block", "escalate"]
 OnError = Literal["closed", "open"]
 Mode = Literal["enforce", "shadow"]
 GuardAdapter = Literal["pack", "lakera", "llama_guard", "presidio", "guardrails", "nemo"]
-# Where a guard may be placed: nothing stands at `memory` yet, and a guard that would never look is none.
-PLACES: Final[dict[str, None]] = dict.fromkeys(("input", "context", "tool_args", "tool_output", "final_output"))
+PLACES: Final[dict[str, None]] = dict.fromkeys(get_args(Stage))
 GUARD_NAME: Final = re.compile("[a-z][a-z0-9_]{0,31}")
 ACTS: Final[frozenset[str]] = frozenset(get_args(Act))
 NOTHING_SAID: Final[Mapping[str, Signal]] = {}

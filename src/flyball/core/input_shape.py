@@ -33,6 +33,7 @@ _LINKED: Final = frozenset({"url", "uri", "link", "endpoint", "webhook"})
 _DEEPEST: Final = 8
 RESERVED: Final = frozenset({
     "read", "reversible", "irreversible", "model", "stream", "context", "agent", "flow", "approve", "activate",
+    "recall", "remember", "forget",
 })  # fmt: skip
 
 
@@ -55,17 +56,22 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(p for name, s in self.fields.items() for p in s.opaque_at(f"{at}/{name}" if at else name))
 
 
-# What policy sees of a model call: who asks, and the labels of everything that the model is shown.
-MODEL_INPUT: Final[Mapping[str, Any]] = {"agent": "", "role": "", "sensitivity": "public", "sources": []}
+# What policy sees of a model call, and of showing its answer before it is whole: who asks, and the labels of everything
+# that the model is shown; of memory: whose it is, and what is asked or kept.
+_MODEL: Final[Mapping[str, Any]] = {"agent": "", "role": "", "sensitivity": "public", "sources": []}
+BUILT_IN_INPUT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "model": _MODEL,
+    "stream": _MODEL,
+    "recall": {"query": "", "scope": "", "top_k": 0},
+    "remember": {"text": "", "about": "", "scope": "", "sensitivity": "public", "seconds": 0},
+}
 _TEXT: Final = Shape(kind="text")
 _TEXTS: Final = Shape(kind="many", item=_TEXT)
-MODEL_SHAPE: Final = Shape(
-    kind="record", fields={name: _TEXTS if type(neutral) is list else _TEXT for name, neutral in MODEL_INPUT.items()}
-)
-
-
-# The actions whose input that is: to ask a model, and to show its answer before it is whole.
-OF_MODELS: Final = ("model", "stream")
+_NEUTRAL: Final[Mapping[type, Shape]] = {str: _TEXT, list: _TEXTS, int: Shape(kind="whole")}
+BUILT_IN_SHAPES: Final[Mapping[str, Shape]] = {
+    kind: Shape(kind="record", fields={name: _NEUTRAL[type(neutral)] for name, neutral in members.items()})
+    for kind, members in BUILT_IN_INPUT.items()
+}
 
 
 class InputShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,13 +95,13 @@ def action_word(action: Action) -> str:
 def input_shape(action: Action) -> InputShape:
     """The shape of an action's arguments. Make it once per action; what is wrong with it, `shape_findings` says.
 
-    Of a model call it is MODEL_INPUT. All else has an empty one: its arguments differ per agent and flow, its resource
-    says which.
+    Of a model call and of memory it is BUILT_IN_INPUT. All else has an empty one: its arguments differ per agent and
+    flow, its resource says which.
     """
     schema = action.input_schema if action.kind == "tool" else {}
     fields = {name: _deriving(name, shape, schema, action) for name, shape in _record(schema, 0).fields.items()}
-    if action.kind in OF_MODELS:
-        fields = dict(MODEL_SHAPE.fields)
+    if action.kind in BUILT_IN_SHAPES:
+        fields = dict(BUILT_IN_SHAPES[action.kind].fields)
     ref = next(iter(sorted(action.refs)), None) if action.kind == "tool" else None
     return InputShape(
         action=action_word(action), record=Shape(kind="record", fields=fields), ref=ref,
@@ -106,8 +112,8 @@ def input_shape(action: Action) -> InputShape:
 
 def seen(action: Action, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments of an action that policy sees."""
-    if action.kind in OF_MODELS:
-        return {name: arguments.get(name, neutral) for name, neutral in MODEL_INPUT.items()}
+    if action.kind in BUILT_IN_INPUT:
+        return {name: arguments.get(name, neutral) for name, neutral in BUILT_IN_INPUT[action.kind].items()}
     return arguments if action.kind == "tool" else {}
 
 

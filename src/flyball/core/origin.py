@@ -112,13 +112,13 @@ def _named(request: Any) -> Iterator[tuple[str, Any]]:
 
 
 def with_output(origins: Origins, tool: str, value: Any, trusted: frozenset[str]) -> Origins:
-    """Adds the trusted fields of a tool's output as `tool.field`."""
+    """Adds the trusted fields of a tool's output as `tool.field`; a pointer behind `~` is of no origin all the same."""
     if not trusted:
         return origins
     known = dict(origins.known)
     for at, leaf in leaves(value):
         form = normal(leaf)
-        if form is not None and _covered(at, trusted):
+        if form is not None and _covered(at, trusted) and f"~{at}" not in trusted:
             known.setdefault(form, _label(tool, at))
     return Origins(known)
 

@@ -18,10 +18,11 @@ from msgspec.structs import astuple
 
 from flyball.core.budget import DIMENSIONS, Amounts
 from flyball.core.doubt import meaning
+from flyball.core.effect import READING
 from flyball.core.guard import GUARD_BLOCKED, Edit
 from flyball.core.identity import Authority
 from flyball.core.journal import Claim, PendingRow
-from flyball.core.proposal import Place, Proposal, Ruled
+from flyball.core.proposal import Notes, Place, Proposal, Ruled
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Executed, Failed
 from flyball.core.steps import bare
@@ -36,7 +37,8 @@ HALTED: Final = "halted"
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect. `guards`: what each
-    guard said of it, as facts; `edits` what they changed in it, guard by guard."""
+    guard said of it, as facts; `edits` what they changed in it, guard by guard; `noted` what its performer says of its
+    result: facts, and whose data it is besides the run's."""
 
     status: str
     code: str = ""
@@ -52,6 +54,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     action: str = ""
     guards: tuple[Mapping[str, Any], ...] = ()
     edits: tuple[tuple[Edit, ...], ...] = ()
+    noted: Notes = Notes()
 
 
 class Lifted(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,15 +197,15 @@ def outcome_event(place: Place, attempt: int, ended: Ended, *, final: bool) -> E
         private["error"] = ended.message
     facts: dict[str, Any] = {
         "status": ended.status, "code": ended.code, "usage": amounts_data(ended.usage), "final": final,
-        "certain": ended.certain, "result_invalid": ended.result_invalid,
+        "certain": ended.certain, "result_invalid": ended.result_invalid, **ended.noted.facts,
     }  # fmt: skip
     if ended.guards:
         facts["guards"] = list(ended.guards)
     if ended.edits:
         private["edits"] = ended.edits
     return Event(
-        kind="outcome", run=place.run, path=place.path, attempt=attempt, private=private, subjects=place.subjects,
-        facts=facts,
+        kind="outcome", run=place.run, path=place.path, attempt=attempt, private=private, facts=facts,
+        subjects=(*place.subjects, *ended.noted.subjects),
     )  # fmt: skip
 
 
@@ -232,7 +235,7 @@ def own_amounts(p: Proposal) -> Amounts:
 
 def taints(p: Proposal, ended: Ended) -> bool:
     """Does what this attempt returned make its run tainted?"""
-    return p.action.kind in ("tool", "context") and ended.status == "executed" and ended.code == "untrusted"
+    return p.action.kind in READING and ended.status == "executed" and ended.code == "untrusted"
 
 
 def amounts_data(amounts: Amounts) -> dict[str, int]:

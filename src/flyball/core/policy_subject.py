@@ -23,7 +23,7 @@ from flyball.core.policy import Node, Uid
 _PRINCIPALS: Final[Mapping[str, str]] = {"user": "User", "service": "Service"}
 _RESOURCES: Final[Mapping[str, str]] = {
     "tool": "Tool", "model": "Model", "stream": "Model", "context": "Source", "agent": "Agent", "flow": "Flow",
-    "approve": "Approval", "policy": "Bundle",
+    "approve": "Approval", "policy": "Bundle", "recall": "Memory", "remember": "Memory", "forget": "Memory",
 }  # fmt: skip
 
 

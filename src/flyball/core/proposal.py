@@ -32,6 +32,14 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Amounts | None
 
 
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is noted of a result beside it: `facts` for its leaf (names and fixed states), `subjects` whose data it is
+    besides the run's."""
+
+    facts: Mapping[str, str] = {}
+    subjects: tuple[str, ...] = ()
+
+
 class Performer(msgspec.Struct, frozen=True, kw_only=True):
     """How an action is carried out: `perform(call, arguments)`, with its probe and precondition where it has them.
 
@@ -40,7 +48,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied. `facts` go
     into the intent: what else it rests on that an operator wrote, by digest. `prompt` is what a model is asked, and
     `prompted` makes the call of another one: what guards left of it. `streaming` makes the `perform` that tells of its
-    answer while it arrives, where a model does.
+    answer while it arrives, where a model does. `notes` says what is noted of a result.
     """
 
     perform: Callable[[Call, Any], Any]
@@ -58,6 +66,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     prompt: ModelRequest | None = None
     prompted: Callable[[ModelRequest], tuple[Performer, Mapping[str, Any]]] | None = None
     streaming: Callable[[OnDelta], Callable[[Call, Any], Any]] | None = None
+    notes: Callable[[Any], Notes] | None = None
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True):

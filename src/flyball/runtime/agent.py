@@ -29,7 +29,6 @@ from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, To
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signature import from_json, to_json
-from flyball.core.source import Source
 from flyball.core.tool import tools_by_name
 
 MAX_REPAIRS: Final = 3
@@ -72,6 +71,11 @@ class Desk(Protocol):
         """Several steps at once; their values in order."""
         ...
 
+    @property
+    def scene(self) -> Any:
+        """Where this stands, for what is recalled there."""
+        ...
+
 
 Prepare = Callable[[Agent[Any, Any], ModelRequest, Context], tuple[Action, Performer, Mapping[str, Any]]]
 
@@ -79,7 +83,7 @@ Prepare = Callable[[Agent[Any, Any], ModelRequest, Context], tuple[Action, Perfo
 class Knows(Protocol):
     """Gives an agent its context."""
 
-    async def of(self, desk: Any, sources: Sequence[Source[Any]], input: Any, /) -> Context:
+    async def of(self, desk: Any, agent: Agent[Any, Any], input: Any, /) -> Context:
         """The compiled context; raises Failed where a required source is missing or stale."""
         ...
 
@@ -96,7 +100,7 @@ class Thinking:
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
-        talk = _Talk(agent, input, await self._contexts.of(desk, agent.context, input), self._max_bytes)
+        talk = _Talk(agent, input, await self._contexts.of(desk, agent, input), self._max_bytes)
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)
             problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes) or talk.unasked(reply)

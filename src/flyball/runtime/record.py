@@ -41,6 +41,7 @@ from flyball.core.journal import (
     Settle,
     Stored,
 )
+from flyball.core.memory import FACT
 from flyball.core.merkle import leaf_hash
 from flyball.core.outcome import (
     Ended,
@@ -54,7 +55,7 @@ from flyball.core.outcome import (
     outcome_event,
     taints,
 )
-from flyball.core.proposal import Proposal, Ruled
+from flyball.core.proposal import Notes, Proposal, Ruled
 from flyball.core.record import Event, Opened, commitments, leaf
 from flyball.core.result import Blocked
 from flyball.core.seal import Opening, Sealed, open_payload, seal_payload
@@ -226,7 +227,7 @@ class Recorder:
             id=event.id, tenant=place.tenant, entries=(self._storable(place.tenant, event),),
             settle=None if held else Settle(id=event.id.removesuffix("outcome") + "intent", actual=ended.usage),
             urgent=True, unclaim=given_back(p, ended, self._keyed(p), final=final),
-            raises=place.taints if taints(p, ended) and not place.tainted else (),
+            raises=_moved(p, ended),
         )  # fmt: skip
         answer = await self.append(append)
         if isinstance(answer, Conflict) or (isinstance(answer, Appended) and answer.repeated):
@@ -238,10 +239,8 @@ class Recorder:
             raise Superseded(refusal(answer))  # what a flow or agent came to, its own records say again
         if not isinstance(answer, Appended):
             # The caller is told what the log can tell again: that it happened, and that its result is lost.
-            lost = ended.status == "executed"
-            ended = replace(ended, code="payload_not_stored", message="", result_invalid=ended.result_invalid or lost)
-            facts = {**event.facts, "code": ended.code, "result_invalid": ended.result_invalid}
-            minimal = replace(event, private={}, facts=facts)
+            ended = _unstored(ended)
+            minimal = replace(outcome_event(place, p.attempt, ended, final=final), private={})
             await self.write(place.tenant, minimal, settle=append.settle, urgent=True)
         return replace(ended, attempt=p.attempt, action=event.id)
 
@@ -380,6 +379,18 @@ def _salts(event: Event, entropy: Entropy) -> dict[str, bytes]:
     fresh = entropy.bytes(SALT_BYTES * len(event.private))  # at once: each call takes a lock
     salts = {name: fresh[at * SALT_BYTES : (at + 1) * SALT_BYTES] for at, name in enumerate(event.private)}
     return {**salts, **event.salts} if event.salts else salts
+
+
+def _unstored(ended: Ended) -> Ended:
+    """What is left of an outcome whose payload cannot be stored."""
+    lost = ended.result_invalid or ended.status == "executed"
+    return replace(ended, code="payload_not_stored", message="", result_invalid=lost, noted=Notes())
+
+
+def _moved(p: Proposal, ended: Ended) -> tuple[str, ...]:
+    """The epochs that an outcome moves: a taint that its run had not, and that of what its tenant remembers."""
+    tainted = p.place.taints if taints(p, ended) and not p.place.tainted else ()
+    return (*tainted, FACT) if FACT in ended.noted.facts else tainted
 
 
 def _closes(append: Append) -> bool:

@@ -26,6 +26,7 @@ from flyball.core.model import ModelConfig
 from flyball.core.record import Opened
 from flyball.ports.clock import Clock, Entropy
 from flyball.ports.guard import Guard
+from flyball.ports.memory import MemoryIndex
 from flyball.runtime.record import Recorder
 from flyball.testing.apart import sandbox
 from flyball.testing.chance import Seeded
@@ -61,6 +62,7 @@ class Bench:
         self.journal = LabJournal(fresh_journal())
         self._keyring = adapter("keyring.memory")(self.entropy.bytes)
         self._signer = adapter("signer.memory")(self.config.project.name, self.entropy.bytes(32))
+        self._memory: MemoryIndex = adapter("memory.twin")()
         self._app: Flyball | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
@@ -112,7 +114,7 @@ class Bench:
             journal=journal, keyring=self._keyring, signer=self._signer, engine=cedar(), clock=clock or self.clock,
             entropy=self.entropy, models=dict.fromkeys(names, LabModel(self._scripts, journal)),
             prices=adapter("prices")(None), sandbox=sandbox(),
-            guards={**guards_of(self.config, self._guards), **self._guards},
+            guards={**guards_of(self.config, self._guards), **self._guards}, memory=self._memory,
         )  # fmt: skip
 
     # the process -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from flyball.core.approval import unmet
 from flyball.core.budget import ZERO, Amounts, minus, plus
 from flyball.core.caps import APPROVAL, DENIAL, QUESTION
+from flyball.core.effect import READING
+from flyball.core.memory import FACT
 from flyball.core.outcome import amounts_of
 from flyball.core.record import record_id
 from flyball.core.steps import bare
@@ -89,7 +91,7 @@ class Folded:
             "late": self._late, "resolution": self._resolution, "asked": self._asked, "approved": self._approved,
             **dict.fromkeys(_SETTLES, self._settled),
             "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
-            "release_loaded": self._loaded,
+            "release_loaded": self._loaded, "forgotten": self._memory,
         }  # fmt: skip
 
     def see(self, leaf: Leaf) -> None:
@@ -133,7 +135,7 @@ class Folded:
             self._spend(leaf.run, DENIAL)
 
     def _intent(self, leaf: Leaf) -> None:
-        reads = text(leaf.facts, "action_kind") in ("tool", "context")
+        reads = text(leaf.facts, "action_kind") in READING
         intent = Intent(leaf.run, leaf.attempt, reads, amounts(leaf, "reserved"))
         self._intents[leaf.id] = self.held[leaf.id] = intent
         waits = self.waits.get(text(table(leaf.facts, "approval"), "pending"))
@@ -141,7 +143,12 @@ class Folded:
             waits.decided += not waits.used
             waits.used = waits.used or leaf.id
 
+    def _memory(self, leaf: Leaf) -> None:
+        if FACT in leaf.facts:
+            self._count(FACT)
+
     def _outcome(self, leaf: Leaf) -> None:
+        self._memory(leaf)
         if text(leaf.facts, "status") == "unknown" and leaf.facts.get("final"):
             return  # it keeps its reservation until a person settles it
         intent = leaf.id.removesuffix("outcome") + "intent"

@@ -101,6 +101,8 @@ def test_built_in_permits_are_in_every_bundle_and_forbids_still_apply() -> None:
     assert [i for i in compiled().bundle.ids if i.startswith("flyball.")] == [
         "flyball.activate",
         "flyball.approve",
+        "flyball.forget",
+        "flyball.forget-as-admin",
         "flyball.start",
     ]
 

@@ -128,6 +128,15 @@ runs("agent-alone", clerk, "what is in it?", models={"clerk": [propose(look, 3),
 
 
 @play()
+async def remembered_and_forgotten(lab: Lab, drawer: Drawer) -> None:
+    await lab.run(shop.recollecting, "Kim drinks tea", key="k")
+    app = await lab._bench.ready()
+    (memory,) = await app.memory.list(by=lab.by)
+    await app.memory.forget(memory.id, by=lab.by, reason="asked for")
+    await lab.run(shop.recollecting, "Kim drinks tea no more", key="l")
+
+
+@play()
 async def read_that_fails_at_first(lab: Lab, drawer: Drawer) -> None:
     drawer.faults["peek"] = [OSError("dark"), OSError("still dark")]
     await lab.run(shop.reading, 4, key="k")

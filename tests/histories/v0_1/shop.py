@@ -403,6 +403,13 @@ async def shoving(run: Run, n: int) -> str:
 
 
 @flow
+async def recollecting(run: Run, text: str) -> list[str]:
+    await run.remember(text, about="tea", ttl=9 * DAY)
+    await run.remember("password: hunter2", about="tea", ttl=DAY)
+    return [memory.text for memory in await run.recall("tea", min_score=0.5)]
+
+
+@flow
 async def varied(run: Run, cents: int) -> list[Any]:
     began = run.now()
     n, _ = await run.gather(run.call(look, cents), run.call(ring, 1))

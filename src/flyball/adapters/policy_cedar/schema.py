@@ -3,8 +3,9 @@
 Rules:
 
 * A schema is closed: an attribute that is not declared is refused in policies and in what is evaluated, never dropped.
-* Every tool is an action in the group of its effect; model calls and context sources are in `read`; starting agents
-  and flows, streaming, approving and activating have no group, so that no rule about effects meets them by accident.
+* Every tool is an action in the group of its effect; model calls, context sources and recalling are in `read`; starting
+  agents and flows, streaming, remembering, forgetting, approving and activating have no group, so that no rule about
+  effects meets them by accident.
 * A project's entity types declare attributes by JSON schema or in short: "string", "integer", "number", "boolean",
   "entity:Type", each with `[]` for a set and a `?` at the end of the attribute's name for one that may be absent.
 """
@@ -16,15 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from flyball.core.effect import Action
-from flyball.core.input_shape import (
-    MODEL_SHAPE,
-    OF_MODELS,
-    InputShape,
-    Shape,
-    derived_names,
-    input_shape,
-    shape_findings,
-)
+from flyball.core.input_shape import BUILT_IN_SHAPES, InputShape, Shape, derived_names, input_shape, shape_findings
 from flyball.core.policy import GUARDS, SIGNALS, Finding, PolicyError
 from flyball.core.policy_context import LEFT
 
@@ -32,7 +25,8 @@ GROUPS: Final = ("read", "reversible", "irreversible")
 PRINCIPALS: Final = ("User", "Service", "Agent")
 BUILT_IN: Final[Mapping[str, tuple[str, str | None]]] = {
     "model": ("Model", "read"), "stream": ("Model", None), "context": ("Source", "read"), "agent": ("Agent", None),
-    "flow": ("Flow", None), "approve": ("Approval", None), "activate": ("Bundle", None),
+    "flow": ("Flow", None), "approve": ("Approval", None), "activate": ("Bundle", None), "recall": ("Memory", "read"),
+    "remember": ("Memory", None), "forget": ("Memory", None),
 }  # fmt: skip
 
 CedarType = dict[str, Any]
@@ -87,6 +81,7 @@ def _entity_types(entities: Mapping[str, Mapping[str, object]]) -> dict[str, Any
             "group": {"type": "Entity", "name": "Group"}, "tool": _optional(_STRING), "run": _optional(_STRING),
         }, ["Tenant"]),
         "Bundle": _entity({"layer": _optional(_STRING)}, ["Tenant"]),
+        "Memory": _entity({"mine": _FLAG, "egress": _FLAG}, ["Tenant"]),
     }  # fmt: skip
     for name in own:
         types[name] = _entity({n.removesuffix("?"): _attribute(n, t) for n, t in entities[name].items()}, parents)
@@ -143,7 +138,7 @@ def cedar_type(shape: Shape) -> CedarType | None:
 def _actions(shapes: Sequence[InputShape], named: _Named) -> dict[str, Any]:
     actions: dict[str, Any] = {group: {} for group in GROUPS}
     for name, (resource, group) in BUILT_IN.items():
-        record = MODEL_SHAPE if name in OF_MODELS else Shape(kind="record")
+        record = BUILT_IN_SHAPES.get(name, Shape(kind="record"))
         actions[name] = _action(InputShape(action="", record=record), [resource], [group] if group else [], named)
     for shape in shapes:
         optional = shape.ref is not None and shape.record.fields[shape.ref].optional

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from flyball.app.control import acting, policing, reading
+from flyball.app.control import acting, policing, reading, remembering
 from flyball.app.control.callers import Caller
 from flyball.app.control.office import Office
 
@@ -55,6 +55,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "export": Command(arguments=acting.Export, need="write", carry=acting.export),
     "prove": Command(arguments=acting.Prove, need="write", carry=acting.prove),
     "checkpoint": Command(arguments=reading.Nothing, need="write", carry=acting.checkpoint),
+    "memories": Command(arguments=remembering.ListMemories, need="write", carry=remembering.memories),
+    "memory_search": Command(arguments=remembering.Search, need="write", carry=remembering.search),
+    "memory_forget": Command(arguments=remembering.Forget, need="write", carry=remembering.forget),
+    "memory_rebuild": Command(arguments=remembering.Rebuild, need="write", carry=remembering.rebuild),
     "policies": Command(arguments=reading.Nothing, need="read", carry=policing.policies),
     "policy_explain": Command(arguments=policing.Explain, need="read", carry=policing.explain),
     "policy_compare": Command(arguments=reading.Nothing, need="fold", carry=policing.compare),

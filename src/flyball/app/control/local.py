@@ -145,6 +145,7 @@ async def writing(config: Config, tenant: str) -> AsyncIterator[Office]:
             yield Office.of(rooms, scripted=scripted(config), code=False)
         finally:
             await rooms.driver.close()
+            await rooms.memories.close()
             await rooms.ledger.close()
 
 

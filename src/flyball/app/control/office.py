@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from flyball.app.memory_room import MemoryRoom
 from flyball.app.policy_room import PolicyRoom
 from flyball.app.rooms import Approvals, Budgets, Keys, LedgerRoom, Questions, Releases, Runs
 from flyball.app.wiring import Rooms
@@ -29,6 +30,7 @@ class Office:
     budgets: Budgets
     keys: Keys
     releases: Releases
+    memory: MemoryRoom
     scripted: tuple[str, ...] = ()
     code: bool = True
 
@@ -38,7 +40,7 @@ class Office:
         return cls(
             rooms=rooms, runs=runs or Runs(rooms), approvals=Approvals(rooms), questions=Questions(rooms),
             policies=PolicyRoom(rooms), ledger=LedgerRoom(rooms), budgets=Budgets(rooms), keys=Keys(rooms),
-            releases=Releases(rooms), scripted=scripted, code=code,
+            releases=Releases(rooms), memory=MemoryRoom(rooms), scripted=scripted, code=code,
         )  # fmt: skip
 
     def watch(self, *, run: str | None, after: int, tenant: str) -> AsyncIterator[Event]:

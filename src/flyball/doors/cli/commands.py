@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "ledger": "Verify, export and prove the log of this project.",
     "verify": "Verify an exported ledger, offline.",
     "budget": "Show what was spent and reserved.",
+    "memory": "Show what agents remember for you, and have it forgotten.",
     "access": "Show which runs read what, about whom and what for.",
     "session": "Show sessions: what was asked and answered, turn by turn.",
     "config": "Show the configuration in force, and where each value came from.",

@@ -29,7 +29,7 @@ from flyball.core.errors import FlyballError, recordable
 from flyball.core.model import ModelError
 from flyball.core.origin import untrusted
 from flyball.core.outcome import REPLY_TOO_LARGE, Ended, call_key, own_amounts
-from flyball.core.proposal import Performer, Place, Proposal, Ruled
+from flyball.core.proposal import Notes, Performer, Place, Proposal, Ruled
 from flyball.core.result import Blocked, NotDone
 from flyball.core.signature import from_json, to_json
 from flyball.ports.clock import Clock
@@ -149,7 +149,9 @@ class Broker:
             return self._misfit(self._hidden.said(bad), spent, REPLY_TOO_LARGE if large else "result_invalid")
         usage = plus(charge, p.performer.usage(value, p.attempt)) if p.performer.usage else charge
         tainted = signature is not None and untrusted(data, signature.trusted)
-        return Ended(status="executed", value=value, data=data, usage=usage, code="untrusted" if tainted else "")
+        noted = p.performer.notes(value) if p.performer.notes is not None else Notes()
+        code = "untrusted" if tainted else ""
+        return Ended(status="executed", value=value, data=data, usage=usage, code=code, noted=noted)
 
     def _misfit(self, why: str, usage: Amounts, code: str = "result_invalid") -> Ended:
         message = self._hidden.recordable(f"the result does not fit: {why}")

@@ -11,17 +11,18 @@ import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from flyball.core.budget import NO_LIMIT, UNLIMITED, ZERO, Amounts, Limit, costless, left, of_agent, plus, tightest
 from flyball.core.doubt import outlives
-from flyball.core.effect import Action
+from flyball.core.effect import READING, Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.guard import Screened
 from flyball.core.identity import Authority
 from flyball.core.journal import Append, Appended, BudgetRow, Fence, Hold, PendingRow, Refused, Row, RunRow
+from flyball.core.memory import Remembering, Scope
 from flyball.core.origin import Origins, untrusted, with_output, with_request
 from flyball.core.outcome import Past
 from flyball.core.proposal import Performer, Place, Proposal
@@ -29,6 +30,7 @@ from flyball.core.record import Event
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
 from flyball.core.signals import Scale
 from flyball.core.signature import to_json
+from flyball.core.source import SENSITIVITIES, highest
 from flyball.core.steps import bare, child
 from flyball.ports.journal import View
 from flyball.ports.recording import Recording
@@ -38,7 +40,26 @@ from flyball.runtime.flow.standing import Standing
 from flyball.runtime.flow.step import Halted, Suspended, lost
 
 Govern = Callable[[Proposal, Past], Awaitable[Governed[Any]]]
+Prepared = tuple[Action, Performer, Mapping[str, Any]]
 MOST_STEPS = 10_000
+# Actions that are called like their kind.
+_WORDS = frozenset({"model", "recall", "remember"})
+
+
+class Remembers(Protocol):
+    """What a run remembers and recalls by: prepares the proposals."""
+
+    def remember(self, scene: Any, wanted: Remembering, /) -> Prepared:
+        """The proposal to remember something."""
+        ...
+
+    def recall(self, scene: Any, query: str, top_k: int, min_score: float, scope: Scope, /) -> Prepared:
+        """The proposal to recall."""
+        ...
+
+    async def follow(self, tenant: str, /) -> None:
+        """Brings the index to where the log is."""
+        ...
 
 
 @dataclass(slots=True)
@@ -90,6 +111,8 @@ class Activation:
         self.denied: dict[str, str] = {}
         self.rejected: set[str] = set()
         self.tainted = False
+        self.sensitivity = SENSITIVITIES[0]
+        self.memories: Remembers
         self.began = record.clock.now()
         self.halting: Halted | Suspended | None = None
         self.doubted: set[str] = set()
@@ -241,7 +264,7 @@ class Activation:
             if name != action.name or request.get("proposed", digest) != digest:
                 # A tool is its own word in a request, and none may be called like a kind; everything else is its kind.
                 word = request.get("action", name)
-                held = worded("tool" if word == name != "model" else word, name)
+                held = worded("tool" if word == name and word not in _WORDS else word, name)
                 now = "it with other arguments" if name == action.name else worded(action.kind, action.name)
                 raise Halted("replay_diverged", f"step {path}: the log holds {held}, the code now does {now}")
 
@@ -277,7 +300,9 @@ class Activation:
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
         if isinstance(told, Blocked):
             self.denied[path] = action.name
-        elif isinstance(told, Executed) and action.kind in ("tool", "context") and performer.signature is not None:
+        elif isinstance(told, Executed) and action.kind in READING and performer.signature is not None:
+            if performer.notes is not None:
+                self._read(performer.notes(told.value).facts.get("sensitivity"))
             trusted = performer.signature.trusted
             # Of a tainted run a result that nobody vouches for says nothing more.
             self._did(action.name, to_json(told.value) if trusted or not self.tainted else None, trusted)
@@ -286,6 +311,10 @@ class Activation:
         self.did.add(name)
         self.origins = with_output(self.origins, name, data, trusted)
         self.tainted = self.tainted or untrusted(data, trusted)
+
+    def _read(self, sensitivity: Any) -> None:
+        if sensitivity in SENSITIVITIES:
+            self.sensitivity = highest([self.sensitivity, sensitivity])
 
     def recall(self, view: View, request: Any, others: tuple[tuple[str, History], ...] = ()) -> None:
         """Learns from the log what earlier activations did: a finished agent is folded, what it read still counts.
@@ -302,6 +331,7 @@ class Activation:
         return Snapshot(
             did=tuple(sorted(self.did)), denied=self.denied, rejected=tuple(sorted(self.rejected)),
             tainted=self.tainted, known=handed_on(self.origins.known, input), signals=self.signals,
+            sensitivity=self.sensitivity,
         )  # fmt: skip
 
     def _recall(self, view: View, run: str, history: History, place: str = "") -> None:
@@ -309,6 +339,7 @@ class Activation:
         self.did |= set(earlier.did)
         self.rejected |= set(earlier.rejected)
         self.tainted = self.tainted or earlier.tainted
+        self._read(earlier.sensitivity)
         self.denied |= {f"{place}{path}": name for path, name in earlier.denied.items()}
         self.origins = Origins({**earlier.known, **self.origins.known})
         self.signals |= {**earlier.signals, **history.signals()}
@@ -317,6 +348,8 @@ class Activation:
             name, private = actions.get(bare(record.path), ""), record.private or {}
             trusted = self._trusted(name)
             good = record.facts["status"] == "executed" and not record.facts.get("result_invalid")
+            if good:
+                self._read(record.facts.get("sensitivity"))
             if good and trusted is not None and "result" in private:
                 self._did(name, private["result"], trusted)
             elif good and trusted is not None and record.private is not None:  # folded: its leaf says enough

@@ -22,15 +22,18 @@ from flyball.core.flow import Flow
 from flyball.core.guard import NOTHING_SAID, Screened, Signal
 from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
+from flyball.core.memory import Memory, Recalled, Remembered, Skipped, Written, remembering
+from flyball.core.memory import Scope as Scope_
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signals import amount
 from flyball.core.signature import from_json, schema_for, to_json
 from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
-from flyball.runtime.flow.activation import Activation, Branch
+from flyball.runtime.flow.activation import Activation, Branch, Prepared
 from flyball.runtime.flow.ask import Wanted, ask_person
 from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
+from flyball.runtime.flow.scene import Scene
 from flyball.runtime.flow.signal import signalled
 from flyball.runtime.flow.state import reduce
 from flyball.runtime.flow.step import Continued, Halted, Step, Suspended
@@ -203,6 +206,37 @@ class Run(Generic[S]):
             branch.travelling = travelling
             raise
 
+    # memory ----------------------------------------------------------------------------------------------------------
+    @property
+    def scene(self) -> Scene:
+        """Where this stands, for what prepares a proposal of it."""
+        return Scene(self._activation, self._branch)
+
+    def recall(
+        self, query: str, *, top_k: int = 4, min_score: float = 0.7, scope: Scope_ = "user"
+    ) -> Step[list[Memory]]:
+        """The memories of a scope that answer a query, the best first (see `core.relevance`)."""
+        prepared = self._activation.memories.recall(self.scene, query, top_k, min_score, scope)
+        return self._carried(prepared, _recalled)
+
+    def remember(
+        self, text: str, *, about: str, ttl: timedelta, sensitivity: str = "internal", scope: Scope_ = "user"
+    ) -> Step[Remembered | Skipped]:
+        """Remembers a text for `ttl` where that is useful (see `core.useful`). It proves nothing: that is state."""
+        wanted = remembering(text, about, ttl, sensitivity, scope)
+        return self._carried(self._activation.memories.remember(self.scene, wanted), _remembered)
+
+    def _carried(self, prepared: Prepared, take: Callable[[Activation, Any], Coroutine[Any, Any, T]]) -> Step[T]:
+        step = self.perform(*prepared, {})
+
+        async def work() -> T:
+            told = await step.work()
+            if isinstance(told, Executed):
+                return await take(self._activation, told.value)
+            raise told
+
+        return self._step(prepared[0].name, work, path=step.path)
+
     # waiting ---------------------------------------------------------------------------------------------------------
     def ask(
         self, question: str, answer: TypeForm[T], /, *, to: str, about: object = None, within: timedelta, default: T
@@ -345,6 +379,16 @@ class _Attempt:
         return self._activation.act(
             self._branch, self.path, self._tool.action, performer, self._arguments, screened=self._screened
         )
+
+
+async def _recalled(_: Activation, told: Recalled) -> list[Memory]:
+    return told.memories
+
+
+async def _remembered(at: Activation, told: Written) -> Remembered | Skipped:
+    if told.kept is not None:
+        await at.memories.follow(at.tenant)  # after the commit; where the process ends before it, a later read does it
+    return told.told
 
 
 def _urgency(error: BaseException) -> int:

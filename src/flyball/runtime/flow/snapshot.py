@@ -25,7 +25,8 @@ Trusted = Callable[[str], frozenset[str] | None]
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the generations before came to: tools that did something, denials by step, digests of what people said no
-    to, whether something untrusted was read, the origins of the values handed on, the latest value of each signal."""
+    to, whether something untrusted was read and how sensitive it was, the origins of the values handed on, the latest
+    value of each signal."""
 
     did: tuple[str, ...] = ()
     denied: Mapping[str, str] = {}
@@ -33,6 +34,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tainted: bool = False
     known: Mapping[str, str] = {}
     signals: Mapping[str, int] = {}
+    sensitivity: str = "public"
 
 
 def handed_on(known: Mapping[str, str], input: Any) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""An index of memories in SQLite: one file for each tenant."""

@@ -1,0 +1,85 @@
+"""Both indexes of memories keep the promises of the suite that is shipped; the one in SQLite keeps its files clean."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyball.adapters.memory_sqlite.index import SqliteMemory
+from flyball.adapters.memory_twin import MemoryTwin
+from flyball.core.memory_index import Cursor, Drop
+from flyball.testing.conformance.memory import CHECKS, KIM, READ, found, row, sought
+
+
+@pytest.mark.promise("gate-memory-per-tenant")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_index_in_sqlite_promises(check: Any, tmp_path: Path) -> None:
+    await check(lambda: SqliteMemory(tmp_path / "desk.memory"))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_index_in_memory_promises(check: Any) -> None:
+    kept = MemoryTwin()
+    await check(lambda: kept)
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@pytest.mark.promise("gate-memory-per-tenant")
+async def test_each_tenant_has_a_file_for_its_owners_eyes_alone(tmp_path: Path) -> None:
+    index = SqliteMemory(tmp_path / "m")
+    for tenant in ("acme", "other"):
+        await index.apply(tenant, [row("m-1", "tea")], READ)
+    files = list((tmp_path / "m").iterdir())
+    assert len(list((tmp_path / "m").glob("*.db"))) == 2 and not any("acme" in path.name for path in files)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o700
+    await index.close()
+
+
+@pytest.mark.parametrize("how", ["dropped", "expired", "replaced", "afresh"])
+async def test_what_is_gone_leaves_no_word_in_any_file(tmp_path: Path, how: str) -> None:
+    index = SqliteMemory(tmp_path)
+    others = [row(f"m-{n}", f"green tea number {n} " * 9, expires=500) for n in range(99)]
+    await index.apply("acme", [*others, row("m-x", "xylophonist zanzibar")], READ)
+    assert holding(tmp_path, "zanzibar")
+    changes: dict[str, Any] = {"dropped": [Drop("m-x")], "replaced": [row("m-x", "tea")]}
+    now = 100 if how == "expired" else 0
+    await index.apply("acme", changes.get(how, []), READ, now=now, afresh=how == "afresh")
+    assert not holding(tmp_path, "zanzibar") and not holding(tmp_path, "xylophonist")
+    await index.close()
+
+
+async def test_a_file_that_is_none_is_made_again(tmp_path: Path) -> None:
+    index = SqliteMemory(tmp_path)
+    await index.apply("acme", [row("m-1", "tea")], READ)
+    await index.close()
+    [file] = tmp_path.glob("*.db")
+    file.write_bytes(b"no database at all, and long enough to be looked at " * 99)
+    again = SqliteMemory(tmp_path)
+    assert (await again.held("acme", KIM, 0)).cursor == Cursor() and await found(again, sought("tea")) == []
+    await again.close()
+
+
+async def test_a_file_of_another_format_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SqliteMemory(tmp_path)
+    await index.apply("acme", [row("m-1", "tea")], READ)
+    await index.close()
+    monkeypatch.setattr("flyball.adapters.memory_sqlite.index.FORMAT", 2)
+    again = SqliteMemory(tmp_path)
+    assert (await again.held("acme", KIM, 0)).cursor == Cursor()
+    await again.close()
+
+
+async def test_changes_are_made_all_or_none(tmp_path: Path) -> None:
+    index = SqliteMemory(tmp_path)
+    await index.apply("acme", [row("m-1", "tea")], READ)
+    with pytest.raises(Exception, match="int"):
+        await index.apply("acme", [row("m-2", "gin"), row("m-3", "rum", created=2**80)], Cursor(index=9))
+    assert await found(index, sought("gin")) == [] and (await index.held("acme", KIM, 0)).cursor == READ
+    await index.close()
