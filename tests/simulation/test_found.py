@@ -43,6 +43,9 @@ FOUND = [
         "r1.applied=long,r2.before=stubborn,r3.applied=error",
     ),
     ("a person's word on an attempt that a crash interrupted did not verify", "window", "r1.part=crash,j6=full_long"),
+    ("a call was made again whose T1 took longer than its key is remembered", "window", "r1.after=crash,j6=forward"),
+    ("a clock set forward cut short the time after which a probe's no counts", "abreast", "r2.before=late,j6=forward"),
+    ("gathered steps that a timer won over were taken for ones never awaited", "outrun", "j4=long"),
     ("a run that was driven from within another one's time limit lost it too", "overtake", "r1.before=usurp"),
 ]
 

@@ -117,7 +117,7 @@ async def _attempt(s: Stations, proposal: Proposal, checks: Checks) -> Ended | G
 async def _carry_out(s: Stations, proposal: Proposal, arguments: Mapping[str, Any]) -> Ended:
     """The effect and T2. What a probe can still find out is found out before T2 says anything."""
     deadline = s.record.clock.now() + proposal.action.timeout_ms * 1000
-    ended = await s.broker.perform(proposal, arguments)
+    ended = s.recover.too_late(proposal) or await s.broker.perform(proposal, arguments)
     ended = await s.recover.settle(proposal, ended, deadline)
     try:
         ended = await s.record.conclude(proposal, ended, final=s.recover.final(proposal, ended))

@@ -23,6 +23,7 @@ from flyball.core.doubt import question, returned
 from flyball.core.effect import may_retry
 from flyball.core.guard import Screened, Signal
 from flyball.core.journal import Append, PendingRow, Settle
+from flyball.core.jumps import ahead
 from flyball.core.outcome import Ended, Past, amounts_of, failure, told
 from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
@@ -170,11 +171,22 @@ class Recover:
             answer = await self._calls.ask(p)
             if answer is not None:
                 return answer if answer.status != "unknown" else ended
-            if self._record.clock.now() >= deadline + GRACE_US:
+            # The remote's time goes on as it does, whoever sets the clock here.
+            set_on = ahead(self._record.clock.jumps(), deadline - p.action.timeout_ms * 1000)
+            if self._record.clock.now() >= deadline + GRACE_US + set_on:
                 if self._calls.still(p):
                     return ended  # what it comes to will be told (see `Recorder.late`)
                 return Ended(status="failed", code="not_done", certain=True, message="the probe says it did not happen")
-            await self._record.clock.wait(deadline + GRACE_US)
+            await self._record.clock.wait(deadline + GRACE_US + set_on)
+
+    def too_late(self, p: Proposal) -> Ended | None:
+        """What becomes of an attempt that is about to begin when the remote has forgotten the key of one before it: its
+        T1 may have taken that long."""
+        if not p.doubt or not self._forgotten(p):
+            return None
+        return Ended(
+            status="not_started", code="key_forgotten", certain=True, message="the remote no longer remembers its key"
+        )
 
     def final(self, p: Proposal, ended: Ended) -> bool:
         """Is this the last attempt?"""

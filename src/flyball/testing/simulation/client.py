@@ -122,11 +122,16 @@ class Client:
         return True
 
     def _deaf(self, row: RunRow) -> bool:
-        # Who is told that its take was made before cannot know by whom: somebody has to ask for the run again.
-        taken = any(word.endswith("=repeated") for word in self._world.happened)
+        # Who is told that its take was made before cannot know by whom, nor that another owner has died since: somebody
+        # has to ask for the run again.
+        taken = any(word.endswith("=repeated") for word in self._world.happened) or self._left(row)
         if self._process.journal.whole and not taken:
             self._story.deaf.append(f"the run is {row.state} and has been due for hours, and nobody drives it")
         return False
+
+    def _left(self, row: RunRow) -> bool:
+        usurped = [word.endswith("=usurp") for word in self._world.happened]
+        return row.state == "running" and True in usurped[:-1]
 
     def _size(self) -> int:
         stored = self._world.disk.view(TENANT).records(run=self._story.run, limit=1_000_000)
