@@ -2,19 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flyball.app.plugs import adapter
 from flyball.app.project import Project
-from flyball.app.wiring import Rooms
+from flyball.app.wiring import Rooms, cursors_of
 from flyball.core.config import Config
 from flyball.core.disclosure import MODEL, Marks, Rules
 from flyball.core.errors import FlyballError
+from flyball.core.meter import Meter
 from flyball.core.model import nearest
 from flyball.core.signature import marked_fields
-from flyball.core.telemetry import TelemetryConfig
+from flyball.core.span import Span
+from flyball.core.telemetry import Cursor, TelemetryConfig
 from flyball.ports.exporter import Cursors, Exporter
 from flyball.runtime.telemetry import Projector, Telemetry
+
+
+class _Passing:
+    """A cursor for one way through the log, kept nowhere."""
+
+    def __init__(self) -> None:
+        self.cursors: dict[str, Cursor] = {}
+
+    def take(self) -> bool:
+        return True
+
+    def load(self, tenant: str) -> Cursor | None:
+        return self.cursors.get(tenant)
+
+    def save(self, tenant: str, cursor: Cursor) -> None:
+        self.cursors[tenant] = cursor
+
+    def close(self) -> None:
+        self.cursors.clear()
+
+
+class _Since:
+    """An exporter that sends only what ended at a time or after it, and no sums: those are of the whole log."""
+
+    metered = False
+
+    def __init__(self, exporter: Exporter, since: int) -> None:
+        self._exporter, self._since = exporter, since
+        self.sent = 0
+
+    async def spans(self, spans: Sequence[Span]) -> int:
+        wanted = [span for span in spans if span.end >= self._since]
+        dropped = await self._exporter.spans(wanted) if wanted else 0
+        self.sent += len(wanted) - dropped
+        return dropped
+
+    async def metrics(self, meter: Meter, now: int) -> None:
+        return
+
+    async def close(self) -> None:
+        await self._exporter.close()
+
+
+async def send_again(rooms: Rooms, tenant: str, name: str, exporter: Exporter, since: int) -> tuple[int, int]:
+    """Sends every span that ended at `since` (microseconds since 1970) or later, beside the cursor; how many were
+    taken, and how many not. Raises ExportError."""
+    kept, portion = _Passing(), _Since(exporter, since)
+    rules = rules_of(rooms.config, rooms.project, name)
+    await Projector(rooms.record, portion, kept, rules, lambda: 0.5).drain([tenant])
+    return portion.sent, kept.cursors[tenant].dropped if tenant in kept.cursors else 0
+
+
+def preview(rooms: Rooms, tenant: str, run: str, name: str) -> list[Span]:
+    """The spans of a run as this exporter sends them; those of a run that waits without its own."""
+    rules = rules_of(rooms.config, rooms.project, name)
+    nowhere = _Since(adapter("telemetry.otlp")(TelemetryConfig(name=name), rooms.config.project.name), 0)
+    return Projector(rooms.record, nowhere, _Passing(), rules, lambda: 0.5).of_run(tenant, run)
+
+
+def standing(rooms: Rooms, tenant: str) -> list[dict[str, Any]]:
+    """How far each exporter has come in a tenant's log."""
+    log, frontier = rooms.ports.journal.view(tenant).tree()
+    found: list[dict[str, Any]] = []
+    for name, exporter in rooms.config.telemetry.items():
+        cursor = cursors_of(rooms.config, name).load(tenant)
+        if cursor is None or cursor.log != log:
+            cursor = Cursor(log=log)
+        found.append({
+            "name": name, "preset": exporter.preset, "inside": exporter.inside, "records": frontier.size,
+            "behind": max(0, frontier.size - cursor.next), "sent": cursor.sent, "dropped": cursor.dropped,
+            "trouble": cursor.trouble, "at": cursor.at,
+        })  # fmt: skip
+    return found
 
 
 def telemetry_of(rooms: Rooms, exporters: Mapping[str, tuple[Exporter, Cursors]] | None = None) -> Telemetry:

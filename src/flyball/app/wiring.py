@@ -164,14 +164,20 @@ def _guard(config: GuardConfig) -> Guard:
 def exporters_of(config: Config, *, inside: bool = False) -> dict[str, tuple[Exporter, Cursors]]:
     """The receivers of telemetry that a configuration names, each with its cursors beside the journal; `inside`: those
     alone that the owner of the journal exports to."""
-    folder, read = Path(config.journal.path).with_suffix(".telemetry"), adapter("model.key")
+    read = adapter("model.key")
     found: dict[str, tuple[Exporter, Cursors]] = {}
     for name, one in config.telemetry.items():
         if one.inside or not inside:
             headers = {header: read(handle) for header, handle in one.headers.items()}
             made = adapter("telemetry.otlp")(one, config.project.name, read(one.key) if one.key else None, headers)
-            found[name] = made, adapter("telemetry.cursors")(folder / name)
+            found[name] = made, cursors_of(config, name)
     return found
+
+
+def cursors_of(config: Config, name: str) -> Cursors:
+    """How far one exporter has come: beside the journal."""
+    folder = Path(config.journal.path).with_suffix(".telemetry")
+    return adapter("telemetry.cursors")(folder / name)  # type: ignore[no-any-return]
 
 
 def seen_by_policy(config: Config, project: Project) -> dict[str, Mapping[str, object]]:

@@ -82,16 +82,31 @@ class Projector:
             self._followed.clear()  # another process is further by now
             return POLL_S
         try:
-            behind = dict.fromkeys(self._record.journal.tenants())
-            while behind:
-                for tenant in tuple(behind):
-                    if not await self._portion(tenant):
-                        del behind[tenant]
-            await self._tell_metrics()
+            await self.drain(self._record.journal.tenants())
         except ExportError as bad:
             return self._wait(bad)
         self._failures = 0
         return POLL_S
+
+    async def drain(self, tenants: Sequence[str]) -> None:
+        """Exports everything that is there now of these tenants; raises ExportError where something is not taken."""
+        behind = dict.fromkeys(tenants)
+        while behind:
+            for tenant in tuple(behind):
+                if not await self._portion(tenant):
+                    del behind[tenant]
+        await self._tell_metrics()
+
+    def of_run(self, tenant: str, run: str) -> list[Span]:
+        """What there is to tell of one run by now; nothing is sent."""
+        view, trace, found, after = self._record.journal.view(tenant), None, list[Span](), -1
+        while kept := view.records(run=run, after=after, limit=1_000):
+            for stored in kept:
+                folded, after = self._next(tenant, view, stored, trace), stored.index
+                if folded is not None:
+                    trace = folded.trace
+                    found += folded.spans
+        return found
 
     def _wait(self, bad: ExportError) -> float:
         self._failures += 1

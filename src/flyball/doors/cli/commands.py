@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, str]] = {
     "memory": "Show what agents remember for you, and have it forgotten.",
     "access": "Show which runs read what, about whom and what for.",
     "session": "Show sessions: what was asked and answered, turn by turn.",
+    "telemetry": "Show what leaves for observability tools, and how far it has come; send it.",
     "config": "Show the configuration in force, and where each value came from.",
     "doctor": "Look for what is wrong with this installation.",
 }
