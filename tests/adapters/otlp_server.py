@@ -6,8 +6,9 @@ What it answers comes from `answers`, one for each request, then all is well aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class Receiver:
     received: int = 0
     answers: list[Answer] = field(default_factory=list)
     poison: str = ""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def names(self) -> list[str]:
         return sorted(span.name for span in self.spans.values())
@@ -82,7 +84,7 @@ async def _traces(request: web.Request) -> web.Response:
     if answer is None or answer.status == 200:
         receiver.resources += [told(r.resource.attributes) for r in sent.resource_spans]
         receiver.spans |= {s.span_id.hex(): s for s in spans} if answer is None else {}
-    return await _answered(answer)
+    return await _answered(answer, receiver)
 
 
 async def _metrics(request: web.Request) -> web.Response:
@@ -91,7 +93,7 @@ async def _metrics(request: web.Request) -> web.Response:
     sent = meters.ExportMetricsServiceRequest.FromString(body)
     for one in (m for r in sent.resource_metrics for s in r.scope_metrics for m in s.metrics):
         receiver.points[one.name] = one
-    return await _answered(answer)
+    return await _answered(answer, receiver)
 
 
 def _noted(request: web.Request, receiver: Receiver) -> Answer | None:
@@ -101,11 +103,11 @@ def _noted(request: web.Request, receiver: Receiver) -> Answer | None:
     return receiver.answers.pop(0) if receiver.answers else None
 
 
-async def _answered(answer: Answer | None) -> web.Response:
+async def _answered(answer: Answer | None, receiver: Receiver) -> web.Response:
     if answer is None:
         return web.Response(content_type="application/x-protobuf")
     if answer.hangs:
-        await asyncio.sleep(30)
+        await receiver.over.wait()
     return web.Response(status=answer.status, body=answer.body, content_type=answer.kind, headers=answer.headers)
 
 
@@ -125,4 +127,29 @@ async def otlp_server(prefix: str = "") -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.over.set()
         await runner.cleanup()
+
+
+@contextmanager
+def otlp_thread() -> Iterator[Receiver]:
+    """The same in a thread of its own, for command lines."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    found: list[Receiver] = []
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        async with otlp_server() as receiver:
+            found.append(receiver)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait(10)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+        loop.close()

@@ -13,6 +13,7 @@ import pytest
 
 from flyball.core.call import Call, Secret, Tenant, resource
 from flyball.core.identity import Principal
+from flyball.core.span import span_id, trace_id, traceparent
 
 
 @resource(scope="tenant")
@@ -51,6 +52,13 @@ def test_a_call_reaches_resources_secrets_and_listeners() -> None:
     call(reach).progress("half", 0.5)
     assert call(reach).get(shop) == "open shop" and reach.told == [("half", 0.5)]
     assert call(reach).secret("smtp").reveal() == "s3cret"
+
+
+def test_a_call_says_where_what_it_does_elsewhere_belongs() -> None:
+    own = msgspec.structs.replace(call(Reached()), path="2.1")
+    assert own.traceparent == traceparent(trace_id("acme", "r-1"), span_id("acme", "r-1", "2.1", 1))
+    said = msgspec.structs.replace(own, trace="a" * 32)
+    assert said.traceparent == traceparent("a" * 32, span_id("acme", "r-1", "2.1", 1))
 
 
 @pytest.mark.promise("api-secrets-are-handles")

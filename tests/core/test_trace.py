@@ -10,7 +10,7 @@ from flyball.core import attributes as name
 from flyball.core.disclosure import Marks, Rules
 from flyball.core.record import Opened
 from flyball.core.span import Origin, Span, span_id, trace_id, traceparent
-from flyball.core.trace import MOST_MOMENTS, MOST_TEXT, Folded, Trace, begun, fold, origin_of, subject_of
+from flyball.core.trace import MOST_MOMENTS, MOST_TEXT, Folded, Trace, begun, fold, subject_of
 
 SAID = {"action": "pay", "action_kind": "tool", "effect": "read", "chain": [], "release": "d1", "outcome": "allow",
         "reason": "permitted", "policies": ["project/p"], "by": "pseudonym"}  # fmt: skip
@@ -263,15 +263,6 @@ def test_a_run_hangs_beneath_what_its_caller_said() -> None:
     caller = traceparent("a" * 32, "b" * 16)
     span = one(Log(traceparent=caller).add("run_ended", "", 0, reason="completed", ok=True))
     assert (span.trace, span.parent) == ("a" * 32, "b" * 16)
-
-
-def test_a_run_within_another_hangs_beneath_that_one() -> None:
-    started = Log().trace.started
-    inner = Opened(**{f: getattr(started, f) for f in started.__struct_fields__} | {
-        "run": "r-2", "facts": {**started.facts, "parent": "r-1"}, "private": None})  # fmt: skip
-    above = Origin("c" * 32, "d" * 16)
-    assert origin_of("acme", inner, above) == Origin("c" * 32, span_id("acme", "r-1"))
-    assert origin_of("acme", inner) == Origin(trace_id("acme", "r-2"))
 
 
 def test_whom_a_record_is_about() -> None:

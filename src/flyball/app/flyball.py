@@ -119,30 +119,35 @@ class Flyball:
     async def start(
         self, what: Flow[I, O] | Agent[I, O], input: I, /, *, by: Principal, key: str | None = None,
         session: str | None = None, subject: str | None = None, limits: Limits | None = None,
+        traceparent: str | None = None,
     ) -> RunHandle[O]:  # fmt: skip
-        """Starts a run; the same key is the same run, for ever. `subject`: whose data (default: the principal's)."""
-        id = await self.runs.start(what, input, by, key, session, subject, limits)
+        """Starts a run; the same key is the same run, for ever. `subject`: whose data (default: the principal's).
+        `traceparent`: the W3C header of whoever asks, beneath whose span this run is shown."""
+        id = await self.runs.start(what, input, by, key, session, subject, limits, traceparent)
         return RunHandle(self, by.tenant, id)
 
     async def run(
         self, what: Flow[I, O] | Agent[I, O], input: I, /, *, by: Principal, key: str | None = None,
         session: str | None = None, subject: str | None = None, limits: Limits | None = None,
+        traceparent: str | None = None,
     ) -> Result[O]:  # fmt: skip
         """Starts a run and waits for its result."""
-        started = await self.start(what, input, by=by, key=key, session=session, subject=subject, limits=limits)
+        started = await self.start(
+            what, input, by=by, key=key, session=session, subject=subject, limits=limits, traceparent=traceparent
+        )
         return await started.result()
 
     async def act(
         self, tool: str | Tool[..., Any], arguments: Mapping[str, Any], /, *, by: Principal, call_id: str,
-        run: str | None = None, hold: timedelta = timedelta(0),
+        run: str | None = None, hold: timedelta = timedelta(0), traceparent: str | None = None,
     ) -> Executed[Any] | Blocked | Failed | Pending:  # fmt: skip
         """One governed action; all that a door calls. The same `call_id` is the same action, for ever.
 
         `hold` waits so long for people before it answers Pending; `run` names an open run of the
         same principal that this action belongs to: its budget, taint and deeds count, its request is where values come
-        from.
+        from. `traceparent`: see `start`; within a run it is that run's where none is said.
         """
-        return await self.runs.act(tool, arguments, by, call_id, run, hold)
+        return await self.runs.act(tool, arguments, by, call_id, run, hold, traceparent)
 
     def watch(self, *, run: str | None = None, after: int = 0, tenant: str = "local") -> AsyncIterator[Event]:
         """Events with a sequence above `after`; of one run until it ends, else for ever."""

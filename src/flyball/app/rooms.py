@@ -33,7 +33,10 @@ from flyball.core.note import parse_vkey
 from flyball.core.record import NO_RUN, Event, Opened, record_id
 from flyball.core.result import Blocked, Completed, Executed, Failed, Pending, Result, Stopped, Waiting
 from flyball.core.signature import from_json, plain
+from flyball.core.span import check_traceparent, span_id
+from flyball.core.span import traceparent as header
 from flyball.core.tool import Tool
+from flyball.core.trace import origin_of
 from flyball.runtime.export import Disclosure, prove, write_export
 from flyball.runtime.flow.starting import Started
 from flyball.runtime.flow.timers import timers_of
@@ -56,26 +59,31 @@ class Runs:
 
     async def start(
         self, what: Any, input: Any, by: Principal, key: str | None, session: str | None, subject: str | None,
-        limits: Limits | None,
+        limits: Limits | None, traceparent: str | None = None,
     ) -> str:  # fmt: skip
         """The id of the started run."""
         value = self._rooms.project.known(what)
         kind = "flow" if isinstance(value, Flow) else "agent"
-        return await self._start(kind, value.name, input, by, key or "", session or "", subject or "", limits)
+        return await self._start(
+            kind, value.name, input, by, key or "", session or "", subject or "", limits, "", traceparent or ""
+        )
 
     async def _start(
         self, kind: str, what: str, input: Any, by: Principal, key: str, session: str, subject: str,
-        limits: Limits | None, parent: str = "",
+        limits: Limits | None, parent: str = "", caller: str = "",
     ) -> str:  # fmt: skip
+        check_traceparent(caller)
         plain([key, session, subject])
         data = plain(input, max_bytes=self._rooms.config.input.max_bytes)
         await self.ready(by.tenant)
         release = release_of(self._rooms).digest
         data, looked = await self._screened(kind, what, data, by.tenant)
+        if parent:
+            subject, above = self._within(parent, wanted_by=by)
+            caller = caller or above
         wanted = Started(
-            kind=kind, what=what, input=data, by=by, release=release, key=key, session=session,
-            subject=self._within(parent, wanted_by=by) if parent else subject, limits=limits or Limits(), parent=parent,
-            guards=tuple(one.told for one in looked),
+            kind=kind, what=what, input=data, by=by, release=release, key=key, session=session, subject=subject,
+            limits=limits or Limits(), parent=parent, guards=tuple(one.told for one in looked), traceparent=caller,
         )  # fmt: skip
         if parent and self.row(parent, tenant=by.tenant).state == "ended":
             self._known(wanted)
@@ -94,15 +102,18 @@ class Runs:
         said = msgspec.to_builtins(Screened(looked=looked).signals)
         return {"arguments": arguments, **({"guard": said} if looked else {})}, looked
 
-    def _within(self, run: str, *, wanted_by: Principal) -> str:
-        """Whose data a run is about, for an action within it; raises FlyballError where it is somebody else's."""
+    def _within(self, run: str, *, wanted_by: Principal) -> tuple[str, str]:
+        """Whose data a run is about, and where an action within it belongs; raises FlyballError where the run is
+        somebody else's."""
         self.row(run, tenant=wanted_by.tenant)
-        started = self.records(run, tenant=wanted_by.tenant, kind="run_started")[0].private
+        first = self.records(run, tenant=wanted_by.tenant, kind="run_started")[0]
+        started = first.private
         if started is None:
             raise FlyballError("subject_erased", f"what run {run} is about was erased")
         if (started["principal"]["id"], started["principal"]["issuer"]) != (wanted_by.id, wanted_by.issuer):
             raise FlyballError("not_eligible", f"run {run} is not of {wanted_by.id}", fix="act in a run of your own")
-        return str(started["subject"])
+        above = header(origin_of(wanted_by.tenant, first).trace, span_id(wanted_by.tenant, run))
+        return str(started["subject"]), above
 
     def _known(self, wanted: Started) -> None:
         view = self._rooms.ports.journal.view(wanted.by.tenant)
@@ -120,13 +131,15 @@ class Runs:
 
     async def act(
         self, tool: str | Tool[..., Any], arguments: Mapping[str, Any], by: Principal, call_id: str, run: str | None,
-        hold: timedelta,
+        hold: timedelta, traceparent: str | None = None,
     ) -> Executed[Any] | Blocked | Failed | Pending:  # fmt: skip
         """One governed action as a run of one step."""
         name = tool if isinstance(tool, str) else self._rooms.project.known(tool).name
         self._rooms.project.tool(name)
         key = f"act\0{run or ''}\0{call_id}"
-        id = await self._start("act", name, self._proposed(arguments), by, key, "", "", None, run or "")
+        id = await self._start(
+            "act", name, self._proposed(arguments), by, key, "", "", None, run or "", traceparent or ""
+        )
         result = await self.result(id, tenant=by.tenant)
         ends = self._rooms.ports.clock.now() + hold // timedelta(microseconds=1)
         while isinstance(result, Waiting) and self._rooms.ports.clock.now() < ends:

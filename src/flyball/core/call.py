@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from flyball.core.identity import Principal
+from flyball.core.span import span_id, trace_id, traceparent
 
 T = TypeVar("T")
 Scope = Literal["process", "tenant", "call"]
@@ -108,7 +109,10 @@ class Reach(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call: its idempotency `key`, who acts, in which tenant and run, which attempt, until when."""
+    """One call: its idempotency `key`, who acts, in which tenant and run, which attempt, until when.
+
+    `path` is where its step stands in the run, `trace` the trace that its caller said, empty for the run's own.
+    """
 
     key: str
     principal: Principal
@@ -117,6 +121,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     deadline: datetime
     reach: Reach
+    path: str = ""
+    trace: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C header that says where what this call does elsewhere belongs: beneath the span of this attempt."""
+        run = self.run or ""
+        return traceparent(self.trace or trace_id(self.tenant, run), span_id(self.tenant, run, self.path, self.attempt))
 
     def get(self, resource: Resource[T]) -> T:
         """The open resource."""

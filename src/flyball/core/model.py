@@ -84,7 +84,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the provider's name for it; `max_tokens` the most it may write (above 0: the reserve rests on it);
     `temperature_milli` thousandths, None for the provider's own; `deadline_ms` how long the call may take from now, 0
-    for the configured time; `role` and `agent` say who asks.
+    for the configured time; `role` and `agent` say who asks; `traceparent` is the W3C header of this call, if any.
     """
 
     model: str
@@ -96,6 +96,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 0
     role: str = "executor"
     agent: str = ""
+    traceparent: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a proposal stands: its run and step, whose fence and budgets, what the run did and was denied.
 
     `within` is the run that this one acts in (see `Flyball.act`); what taints the one taints the other. `log` is the
-    random id of the log that it stands in; `signals` the run's latest scores, in ten-thousandths.
+    random id of the log that it stands in; `signals` the run's latest scores, in ten-thousandths; `trace` the trace
+    that the run's caller said (empty: the run's own).
     """
 
     tenant: str
@@ -99,6 +100,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     rejected: frozenset[str] = frozenset()
     within: str = ""
     log: str = ""
+    trace: str = ""
     signals: Mapping[str, int] = {}
 
     @property

@@ -67,21 +67,17 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Mapping[str, int] = {}
 
 
-def origin_of(tenant: str, started: Opened, above: Origin | None = None) -> Origin:
-    """Where a run's span hangs: beneath what its caller said, else beneath the run that it acts in (`above` is where
-    that one hangs), else it is the root of a trace of its own. `started` has its private fields."""
+def origin_of(tenant: str, started: Opened) -> Origin:
+    """Where a run's span hangs: beneath what its caller said, else it is the root of a trace of its own. `started` has
+    its private fields."""
     said = read_traceparent(str((started.private or {}).get("traceparent", "")))
-    if said is not None:
-        return said
-    if above is not None:
-        return Origin(above.trace, span_id(tenant, str(started.facts["parent"])))
-    return Origin(trace_id(tenant, started.run))
+    return said or Origin(trace_id(tenant, started.run))
 
 
-def begun(tenant: str, started: Opened, rules: Rules, above: Origin | None = None) -> Trace:
+def begun(tenant: str, started: Opened, rules: Rules) -> Trace:
     """The trace of a run that starts with this record."""
     shown = disclosed(started, started.facts["what"], started.facts["kind"], rules)
-    return Trace(tenant=tenant, origin=origin_of(tenant, started, above), started=shown)
+    return Trace(tenant=tenant, origin=origin_of(tenant, started), started=shown)
 
 
 def subject_of(trace: Trace, record: Opened) -> tuple[str, str]:

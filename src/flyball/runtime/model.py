@@ -58,8 +58,9 @@ class Models:
         async def perform(call: Call, _: Any, on_delta: OnDelta | None = None) -> ModelReply:
             config = self._configs[_nth(names, call.attempt)]
             asked = msgspec.structs.replace(
-                request, model=config.model, max_tokens=config.max_tokens, temperature_milli=config.temperature_milli
-            )
+                request, model=config.model, max_tokens=config.max_tokens, temperature_milli=config.temperature_milli,
+                traceparent=call.traceparent,
+            )  # fmt: skip
             port = self._ports[config.name]
             return await (port.complete(asked, on_delta) if on_delta and config.stream else port.complete(asked))
 

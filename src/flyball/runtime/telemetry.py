@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from flyball.core.disclosure import Rules, needed
 from flyball.core.journal import Stored
 from flyball.core.meter import Meter, measured
-from flyball.core.record import NO_RUN, Opened, record_id, unopened
-from flyball.core.span import Origin, Span
+from flyball.core.record import NO_RUN, Opened, unopened
+from flyball.core.span import Span
 from flyball.core.telemetry import Cursor, ExportError
-from flyball.core.trace import Folded, Trace, begun, fold, origin_of, subject_of
+from flyball.core.trace import Folded, Trace, begun, fold, subject_of
 from flyball.ports.exporter import Cursors, Exporter
 from flyball.ports.journal import View
 from flyball.ports.recording import Recording
@@ -36,7 +36,6 @@ SLICE: Final = 64
 MOST_SPANS: Final = 512
 # Runs whose fold is kept; of another one it is made again from its records.
 MOST_TRACES: Final = 2_000
-DEEPEST: Final = 32
 
 
 @dataclass(slots=True)
@@ -212,7 +211,7 @@ class Projector:
             if trace is not None:
                 return fold(trace, self._read(tenant, view, stored, trace), self._rules)
             started = self._opened(tenant, view, stored)
-            return Folded(trace=begun(tenant, started, self._rules, self._above(tenant, view, started)))
+            return Folded(trace=begun(tenant, started, self._rules))
         except Exception:  # noqa: BLE001 - a station boundary: a record that nobody can read must not end telemetry
             return None
 
@@ -226,14 +225,6 @@ class Projector:
             for one in kept:
                 folded, after = self._next(tenant, view, one, trace), one.index
                 trace = folded.trace if folded is not None else trace
-
-    def _above(self, tenant: str, view: View, started: Opened, depth: int = 0) -> Origin | None:
-        """Where the run hangs that this one acts in; None where it acts in none."""
-        found = view.record(record_id(str(started.facts.get("parent", "")), "", 0, "run_started"))
-        if found is None or depth > DEEPEST:
-            return None
-        over = self._opened(tenant, view, found)
-        return origin_of(tenant, over, self._above(tenant, view, over, depth + 1))
 
     def _read(self, tenant: str, view: View, stored: Stored, trace: Trace) -> Opened:
         told = unopened(stored)

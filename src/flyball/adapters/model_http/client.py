@@ -74,9 +74,12 @@ class HttpModel:
         trace, most = SimpleNamespace(sent=False), self._config.timeout_ms
         total = min(most, request.deadline_ms) if request.deadline_ms > 0 else most
         times = aiohttp.ClientTimeout(total=total / 1000, sock_connect=self._config.connect_ms / 1000)
+        headers = {**_HEADERS, **self._wire.headers(key)}
+        if request.traceparent:
+            headers["traceparent"] = request.traceparent
         try:
             async with self._opened().post(
-                URL(self._base + path, encoded=True), data=body, headers={**_HEADERS, **self._wire.headers(key)},
+                URL(self._base + path, encoded=True), data=body, headers=headers,
                 timeout=times, allow_redirects=False, trace_request_ctx=trace,
             ) as answer:  # fmt: skip
                 yield answer

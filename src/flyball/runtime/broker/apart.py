@@ -95,6 +95,7 @@ class Apart:
         return Order(
             module=module, file=file, name=name, part=part, arguments=arguments, key=call_key(p),
             principal=p.authority.principal, tenant=place.tenant, run=place.run, attempt=p.attempt, deadline=deadline,
+            path=place.path, trace=place.trace,
             credentials=wanted, tenants={t: _scope(self._tenants(t), wanted) for t in ("", place.tenant)},
             most=self._most,
         )  # fmt: skip

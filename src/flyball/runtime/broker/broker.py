@@ -249,6 +249,7 @@ class Broker:
         return Call(
             key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
             attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC), reach=reach,
+            path=place.path, trace=place.trace,
         )  # fmt: skip
 
     @staticmethod

@@ -68,6 +68,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal
     tenant: str
     run: str | None
+    path: str
+    trace: str
     attempt: int
     deadline: int
     credentials: tuple[str, ...]
@@ -111,7 +113,8 @@ async def _carried_out(order: Order, line: Line) -> Told:
             reach = CallReach(ready, resources, order.tenant, partial(_tenant, order), order.credentials, _teller(line))
             call = Call(
                 key=order.key, principal=order.principal, tenant=order.tenant, run=order.run, attempt=order.attempt,
-                deadline=datetime.fromtimestamp(order.deadline / 1_000_000, UTC), reach=reach,
+                deadline=datetime.fromtimestamp(order.deadline / 1_000_000, UTC), reach=reach, path=order.path,
+                trace=order.trace,
             )  # fmt: skip
             opened = True
             line.begin()

@@ -118,6 +118,7 @@ class Activation:
         self.doubted: set[str] = set()
         self.steps = 0
         self.lasting: dict[str, int] = {}
+        self.trace = ""
         self.scales: Mapping[str, Scale] = {}
         self.signals: dict[str, int] = {}
         self.seen_inbox = row.inbox
@@ -274,7 +275,7 @@ class Activation:
             tenant=self.tenant, run=self.row.id, path=path, fence=self.fence, release=self.row.release,
             subjects=self.subjects, subject=self.subjects[0] if self.subjects else "", did=frozenset(self.did),
             denied=frozenset(self.denied.values()), tainted=self.tainted, holds=self._holds(branch, path),
-            left=left, rejected=frozenset(self.rejected), within=self.row.parent, log=self.log,
+            left=left, rejected=frozenset(self.rejected), within=self.row.parent, log=self.log, trace=self.trace,
             signals=dict(self.signals),
         )  # fmt: skip
 

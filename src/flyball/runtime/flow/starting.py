@@ -19,7 +19,8 @@ from flyball.runtime.flow.session import Place, Sessions
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is started with. `guards`: which of them redacted its input, as facts."""
+    """What a run is started with. `guards`: which of them redacted its input, as facts; `traceparent`: where its caller
+    says that it belongs."""
 
     kind: str
     what: str
@@ -32,6 +33,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     parent: str = ""
     guards: tuple[Mapping[str, Any], ...] = ()
+    traceparent: str = ""
 
 
 class Starts:
@@ -78,7 +80,7 @@ class Starts:
                    **({"guards": list(wanted.guards)} if wanted.guards else {}), **place.facts},
             private={"input": data, "principal": msgspec.to_builtins(wanted.by, order="deterministic"),
                      "subject": subject, "limits": msgspec.to_builtins(counted(wanted.limits)), "key": wanted.key,
-                     **named},
+                     **named, **({"traceparent": wanted.traceparent} if wanted.traceparent else {})},
         )  # fmt: skip
 
 

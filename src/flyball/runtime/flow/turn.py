@@ -23,6 +23,7 @@ from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signals import Scale
 from flyball.core.signature import to_json
+from flyball.core.span import read_traceparent
 from flyball.core.steps import root, start
 from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
@@ -77,6 +78,8 @@ class Turn:
     def _rest_on(self, at: Activation, private: Mapping[str, Any]) -> None:
         at.authority = authority_of(msgspec.convert(private["principal"], Principal))
         at.subjects = (private["subject"],)
+        caller = read_traceparent(private.get("traceparent", ""))
+        at.trace = caller.trace if caller is not None else ""
         at.limit = self._limit(private)
         at.agent_limit = self._limits.get("agent", Limit())
         at.step_limit = self._limits.get("step", Limit())
