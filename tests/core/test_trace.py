@@ -21,9 +21,12 @@ NOTHING = Rules()
 class Log:
     """Records in order, folded as they come."""
 
-    def __init__(self, rules: Rules = NOTHING, kind: str = "flow", what: str = "day", **private: Any) -> None:
+    def __init__(
+        self, rules: Rules = NOTHING, kind: str = "flow", what: str = "day", session: str = "", **private: Any
+    ) -> None:
         self.rules, self.time = rules, 0
-        facts = {"kind": kind, "what": what, "release": "d1", "by": "pseudonym", "generation": 1}
+        facts: dict[str, Any] = {"kind": kind, "what": what, "release": "d1", "by": "pseudonym", "generation": 1}
+        facts |= {"session": session} if session else {}
         self.trace = begun("acme", self.record("run_started", "", 0, private, **facts), rules)
         self.spans: list[Span] = []
         self.waiting: dict[str, int] = {}
@@ -144,6 +147,11 @@ def test_a_step_of_a_later_generation_hangs_beneath_the_run() -> None:
     log = Log()
     log.intent("@2.1")
     assert one(log.outcome("@2.1")).parent == span_id("acme", "r-1")
+
+
+def test_a_turn_of_a_session_names_its_conversation() -> None:
+    span = one(Log(session="keyed").add("run_ended", "", 0, reason="completed", ok=True))
+    assert span.attributes[name.CONVERSATION] == "keyed"
 
 
 def test_an_action_of_a_door_is_a_run_without_an_operation() -> None:

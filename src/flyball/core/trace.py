@@ -258,6 +258,8 @@ def _run(trace: Trace, record: Opened) -> Span:
         name.PRINCIPAL: started["by"], name.RELEASE: started["release"], name.STOP_REASON: record.facts["reason"],
         **_verdict(trace.policies), **_content(trace.started), **_content(record),
     }  # fmt: skip
+    if "session" in started:  # as a pseudonym
+        told[name.CONVERSATION] = started["session"]
     told |= {name.OPERATION: known[0], **_named(kind, what, started["release"])} if known else {}
     return Span(
         trace=trace.origin.trace, id=span_id(trace.tenant, trace.run), parent=trace.origin.span,
