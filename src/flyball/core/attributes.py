@@ -100,4 +100,7 @@ OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "agent": ("invoke_agent", "AGENT", "gen_ai.invoke_agent.duration"),
     "flow": ("invoke_workflow", "CHAIN", "gen_ai.workflow.duration"),
     "context": ("retrieval", "RETRIEVER", ""),
+    "recall": ("search_memory", "RETRIEVER", ""),
+    "remember": ("create_memory", "CHAIN", ""),
+    "forget": ("delete_memory", "CHAIN", ""),
 }

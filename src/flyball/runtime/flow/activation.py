@@ -90,7 +90,7 @@ class Activation:
     def __init__(
         self, record: Recording, govern: Govern, tenant: str, row: RunRow, history: History, trusted: Trusted, log: str
     ) -> None:
-        self.log = log
+        self.log, self.trace = log, ""
         self.record, self._govern, self.tenant, self.row, self.history = record, govern, tenant, row, history
         self._trusted = trusted
         self.origins = Origins()
@@ -118,7 +118,6 @@ class Activation:
         self.doubted: set[str] = set()
         self.steps = 0
         self.lasting: dict[str, int] = {}
-        self.trace = ""
         self.scales: Mapping[str, Scale] = {}
         self.signals: dict[str, int] = {}
         self.seen_inbox = row.inbox
