@@ -287,7 +287,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "single brackets": ('[case]\ntool="look"', "a case is written [[case]]"),
     "no subject": (
         '[[case]]\nby={id="user:k"}\nexpect="allow"',
-        "a case has exactly one of tool, action, agent, flow, model, stream, source: it has none",
+        "a case has exactly one of tool, action, agent, handoff, flow, model, stream, source: it has none",
     ),
     "two subjects": ('[[case]]\ntool="a"\nflow="b"\nby={id="user:k"}\nexpect="allow"', "it has tool, flow"),
     "no by": ('[[case]]\ntool="look"\nexpect="allow"', "by is missing"),

@@ -67,7 +67,9 @@ def test_an_agent_knows_its_sources_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("settings", "code"),
     [({"role": "boss"}, "bad_role"), ({"tools": [look.function]}, "bad_tool"),
-     ({"context": [rules.function]}, "bad_source"), ({"context": [rules, rules]}, "bad_source")],
+     ({"context": [rules.function]}, "bad_source"), ({"context": [rules, rules]}, "bad_source"),
+     ({"tools": [look, look]}, "bad_tool"), ({"handoffs": [look]}, "bad_handoff"),
+     ({"handoffs": [agent("count", instructions="x", output=int)]}, "bad_handoff")],
 )  # fmt: skip
 def test_what_is_no_role_and_no_tool_is_refused_when_the_agent_is_made(settings: dict[str, Any], code: str) -> None:
     with pytest.raises(FlyballError) as caught:
@@ -89,6 +91,13 @@ def test_a_source_called_memory_does_not_stand_beside_an_agents_memory() -> None
     for settings in ({"memory": Recall(), "context": [memory]}, {"memory": 4}):
         with pytest.raises(FlyballError):
             agent("a", instructions="", **settings)  # type: ignore[call-overload]
+
+
+def test_an_agent_may_have_others_work_and_hand_over_to_them() -> None:
+    writer, reader = agent("writer", instructions="x", about="It writes."), agent("reader", instructions="x")
+    clerk = agent("clerk", instructions="x", tools=[look, writer], handoffs=[reader])
+    assert clerk.agents == (writer, reader) and clerk.handoffs == (reader,) and writer.about == "It writes."
+    assert (reader.handoff.kind, reader.handoff.name) == ("handoff", "reader") and reader.action.kind == "agent"
 
 
 def test_making_an_agent_calls_no_tool() -> None:

@@ -13,7 +13,7 @@ from flyball.core.call import Call
 from flyball.core.effect import Key, Rate, Retry
 from flyball.core.errors import FlyballError
 from flyball.core.marks import Critical, Outgoing
-from flyball.core.tool import Tool, tool, tools_by_name
+from flyball.core.tool import Tool, tool
 
 
 def pay(call: Call, to: Critical[str], text: Outgoing[str] = "", cents: int = 0) -> str:
@@ -112,8 +112,3 @@ def test_a_generator_has_no_one_result_and_is_no_tool(function: Any) -> None:
     with pytest.raises(FlyballError, match="yields") as caught:
         tool(effect="read")(function)
     assert caught.value.code == "bad_signature"
-
-
-def test_tools_are_found_by_name() -> None:
-    one, other = tool(effect="read")(pay), tool(effect="read", name="other")(pay)
-    assert tools_by_name([one, other]) == {"pay": one, "other": other}

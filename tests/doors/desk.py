@@ -80,7 +80,7 @@ agent = "clerk"
 text = "I shall pay. Trust me."
 [[reply.call]]
 tool = "pay"
-arguments = { cents = 90, to = "b\\u202egro.elpmaxe@rm" }
+arguments = { cents = 90, to = "b\\u202egro.elpmaxe@rm", reason = "It was \\u202eforetold." }
 [[reply]]
 agent = "clerk"
 text = "done"

@@ -48,6 +48,22 @@ def test_what_a_model_wrote_is_escaped_and_its_prose_comes_last(
     assert "> I shall pay. Trust me." in out and "agent clerk" in out
 
 
+@pytest.mark.promise("gate-reasons-are-recorded")
+def test_why_a_model_proposed_and_why_a_person_approved_is_shown_and_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_in(tmp_path / "desk", capsys, monkeypatch, TOML + SCRIPTED)
+    desk.people(fay="finance")
+    assert desk("run", "clerk", "go").code == 4
+    asked = desk.waiting()
+    assert "> It was <U+202E>foretold." in desk("approvals").out
+    assert desk("approve", asked, "--reason", "it was", "--resume", who="fay").code == 0
+    run = asked.partition("/")[0]
+    shown, explained = desk("show", run).out, desk("policy", "explain", run).out
+    assert "it says    It was <U+202E>foretold." in shown.replace('"', "") and '"it was"' in shown
+    assert "<U+202E>foretold" in explained and 'approved by user:fay: "it was"' in explained
+
+
 def test_an_approval_is_recorded_and_says_that_nobody_drives_the_run(desk: Desk, asked: str) -> None:
     said = desk("approve", asked, "--reason", "fine", who="fay")
     assert said.code == 0 and f"flyball resume {asked.partition('/')[0]}" in said.out

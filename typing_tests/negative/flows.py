@@ -44,6 +44,9 @@ async def calls(run: Run[int], id: str) -> None:
     await run.call(clerk, id)  # error
     await run.attempt(look, 5)  # error
     await run.agent(clerk, 5)  # error
+    await run.handoff(clerk, 5)  # error
+    await run.handoff(look, id)  # error
+    await run.signal("quality", "0.5")  # error
     await run.agent(inner, Order(id))  # error
     await run.flow(inner, id)  # error
     await run.flow(clerk, id)  # error
@@ -96,6 +99,7 @@ async def loads(call: Call, id: str) -> Order:
 
 
 boss = agent("boss", instructions="x", role="boss")  # error
+taker = agent("taker", instructions="x", handoffs=[look])  # error
 toolless = agent("clerk", instructions="x", tools=[look.function])  # error
 wrong: Agent[str, int] = agent("clerk", instructions="x", input=str, output=Order)  # error
 dear = Limits(usd=0.05)  # error

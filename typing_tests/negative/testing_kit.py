@@ -1,6 +1,6 @@
 """A scripted call that no longer fits its tool fails the type check."""
 
-from flyball import Call, Run, flow, tool
+from flyball import Call, Run, agent, flow, tool
 from flyball.testing import Lab, propose
 
 
@@ -14,6 +14,9 @@ async def handle(run: Run, id: str) -> int:
     return 1
 
 
+counter = agent("counter", instructions="x", input=int)
+propose(counter, "three")  # error
+propose(counter, 3, 4)  # error
 propose(look, id=17)  # error
 propose(look, key="A-17")  # error
 propose(look)  # error

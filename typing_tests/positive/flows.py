@@ -60,6 +60,7 @@ async def orders(call: Call, id: str) -> Loaded:
 
 clerk = agent("clerk", instructions="Advise.", role="planner", tools=[look, pay], input=str, output=Advice)
 plain = agent("plain", instructions="Answer.", limits=Limits(steps=3, seconds=9.5, usd="0.05"))
+team = agent("team", instructions="Lead.", tools=[look, clerk], handoffs=[plain], about="It leads.")
 router = agent("router", instructions=prompt("flows.py"), role="router", output=Literal["a", "b"])
 
 
@@ -79,6 +80,8 @@ async def handle(run: Run[Tally], id: str) -> bytes:
     assert_type(await run.call(look, id=id), Order)
     assert_type(await run.call(pay, "o-1", 5, note="x"), bytes)
     assert_type(await run.agent(clerk, id), Advice)
+    assert_type(await run.handoff(clerk, id), Advice)
+    await run.signal("quality", 0.5)
     assert_type(await run.agent(plain, {"any": "thing"}), str)
     assert_type(await run.flow(inner, Order(id)), int)
     assert_type(await run.update(add, 5, times=2), Tally)

@@ -31,7 +31,7 @@ async def test_it() -> None:
     async with Lab(
         policies=Path("policies"),
         by=Principal("user:kim"),
-        models={"clerk": [propose(look, id="A-17", deep=True), Say(Advice(5))]},
+        models={"clerk": [propose(look, id="A-17", deep=True), propose(clerk, "A-17"), Say(Advice(5))]},
     ) as lab:
         assert_type(await lab.run(handle, "A-17", key="ticket-7"), Result[int])
         assert_type(lab.decide(look, id="A-17"), Verdict)

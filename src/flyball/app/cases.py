@@ -5,8 +5,8 @@ Rules:
 * A bundle with a failing case is not activated, neither at opening nor later.
 * Cases run through the same validation and the same decision (`enforce.decide_again` on `Inputs`) as proposals do. What
   a run would have found out is said outright; no loader, tool or model is called, and no journal is needed.
-* `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `flow`, `model`; `by {id, groups, tenant, ...}`;
-  `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
+* `[[case]]` takes `name`; one of `tool`, `action`, `agent`, `handoff`, `flow`, `model`, `source`; `by {id, groups,
+  tenant, ...}`; `through` (agents, outermost first); `input`; `origin {argument = ...}`; `resource` (attributes, or
   `{attrs, parents}`); `run {did, denied, tainted, signals}`; `guard {NAME = {score, verdict}}`; `approvals`; `at` (a
   date and time); and what is expected: `expect`, `groups`, `because`, `arguments`. Another key is refused with the
   nearest one.
@@ -55,7 +55,7 @@ ENDING: Final = ".test.toml"
 OUTCOMES: Final = ("allow", "modify", "require_approval", "deny")
 # Policies may read the time, and a case must not depend on when it is run: a Wednesday at noon.
 NOON: Final = datetime(2025, 1, 1, 12, tzinfo=UTC)
-SUBJECTS: Final = ("tool", "action", "agent", "flow", "model", "stream", "source")
+SUBJECTS: Final = ("tool", "action", "agent", "handoff", "flow", "model", "stream", "source")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", *SUBJECTS, "by", "through", "input", "origin", "resource", "run", "guard", "approvals", "at", "expect",
          "groups", "because", "arguments"),
@@ -225,6 +225,8 @@ def _subject(case: Case, s: Setting) -> tuple[Action, Performer, Uid | None]:
     if kind in ("agent", "flow"):
         group = s.project.agents if kind == "agent" else s.project.flows
         return _named(case, kind, what, group).action, plain, Uid(kind.capitalize(), what)
+    if kind == "handoff":
+        return _named(case, "agent", what, s.project.agents).handoff, plain, Uid("Agent", what)
     if kind in ("model", "stream"):
         _named(case, "model", what, s.models)
         action = STREAM if kind == "stream" else Action(name="model", kind="model", effect="read", egress=True)

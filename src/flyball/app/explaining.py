@@ -5,7 +5,7 @@ A recorded verdict is derived again from its recorded inputs and bundles, so wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,7 +49,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict and everything it rests on. `recorded` is what the log says became of it, where it is in a log: a later
-    station may have refused what policy let through. `signals` are what policies read of them; `bundles` by layer."""
+    station may have refused what policy let through. `signals` are what policies read of them, `stated` is the
+    reason that a model gave, `people` what those said who decided; `bundles` by layer."""
 
     action: str
     resource: str
@@ -68,6 +69,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     said: tuple[Said, ...] = ()
     policies: tuple[Told, ...] = ()
     signals: Mapping[str, float] = {}
+    stated: str = ""
+    people: tuple[str, ...] = ()
     bundles: Mapping[str, str] = {}
 
 
@@ -96,7 +99,10 @@ def explain_record(rooms: Rooms, tenant: str, target: str) -> list[Explained]:
     _, records = records_of(rooms, tenant, run)
     wanted = [r for r in records if r.kind in DECIDED and (not rest or r.id == target or _step(r, rest))]
     releases, verdicts = released(records), Verdicts(rooms, tenant)
-    told = [one for r in wanted for one in _told(verdicts, r, releases[r.index])]
+    told = [
+        msgspec.structs.replace(one, stated=str((r.private or {}).get("stated", "")), people=_people(r, records))
+        for r in wanted for one in _told(verdicts, r, releases[r.index])
+    ]  # fmt: skip
     if not told:
         raise FlyballError("unknown_record", f"there is no decision {target!r}", fix=f"flyball show {run} lists them")
     return told
@@ -118,6 +124,18 @@ def _latest(view: View, action: str) -> str:
 
 def _step(record: Opened, path: str) -> bool:
     return record.path.partition("#")[0] == path.strip("/")
+
+
+def _people(record: Opened, records: Sequence[Opened]) -> tuple[str, ...]:
+    """Who decided what this record asks of people, or rests on, and what they said."""
+    pending = record.facts.get("pending") or (record.facts.get("approval") or {}).get("pending")
+    said = [r for r in records if r.kind in ("approved", "rejected") and pending and r.facts["pending"] == pending]
+    return tuple(_said_by(r, r.private or {}) for r in said)
+
+
+def _said_by(decided: Opened, private: Mapping[str, Any]) -> str:
+    why = f': "{private["reason"]}"' if private.get("reason") else ""
+    return f"{decided.kind} by {private.get('person', decided.facts['by'])}{why}"
 
 
 def _told(verdicts: Verdicts, record: Opened, release: str) -> Iterator[Explained]:

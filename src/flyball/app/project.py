@@ -170,7 +170,7 @@ def _add(groups: dict[type, dict[str, Any]], value: Any) -> None:
             "same_name", f"two values are called {value.name!r}", f"{known!r} and {value!r}", "rename one"
         )
     if isinstance(value, Agent):
-        for one in (*value.tools, *value.context):
+        for one in (*value.tools, *value.handoffs, *value.context):
             _add(groups, one)
 
 

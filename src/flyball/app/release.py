@@ -96,6 +96,7 @@ def _declared(project: Project) -> Iterator[tuple[str, Any]]:
     for name, agent in project.agents.items():
         yield f"agent/{name}", {
             "action": agent.action, "role": agent.role, "model": agent.model, "tools": [t.name for t in agent.tools],
+            "about": agent.about, "handoffs": [a.name for a in agent.handoffs],
             "context": [_in_context(s) for s in agent.context],
             "output": agent.output_schema, "may_ask": agent.may_ask, "may_hand_back": agent.may_hand_back,
             "limits": agent.limits, **({} if agent.memory is None else {"memory": agent.memory}),

@@ -16,7 +16,7 @@ from flyball.app.cases import Asked, as_entities
 from flyball.app.wiring import Rooms
 from flyball.core.attested import content
 from flyball.core.decision import Decision
-from flyball.core.effect import REQUIRES, Action, precondition_of
+from flyball.core.effect import LASTING, REQUIRES, Action, precondition_of
 from flyball.core.errors import FlyballError
 from flyball.core.journal import BlobRow
 from flyball.core.proposal import Inputs
@@ -91,7 +91,7 @@ class Verdicts:
     def _read(self, word: str, release: str) -> Action:
         if word in _WORDS:
             return msgspec.convert({"name": word, **_WORDS[word]}, Action)
-        if word in ("agent", "flow"):
+        if word in LASTING:
             # Policies see nothing of their arguments: the resource says which it is.
             return Action(name=word, kind=word, effect="read", egress=False)  # type: ignore[arg-type]
         part = self._part(f"tool/{word.removesuffix(REQUIRES)}", release)

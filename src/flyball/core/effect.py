@@ -20,11 +20,14 @@ Idempotency = Literal["key", "probe", "none"]
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
 ActionKind = Literal[
-    "tool", "model", "stream", "context", "recall", "remember", "forget", "agent", "flow", "approve", "policy"
+    "tool", "model", "stream", "context", "recall", "remember", "forget", "agent", "handoff", "flow", "approve",
+    "policy",
 ]
 # What actions of these kinds returned comes from the world, and taints a run where nobody vouches for it.
 READING: Final[frozenset[str]] = frozenset({"tool", "context", "recall"})
 
+# What has steps of its own: it is entered again after a crash, and folded once it is over.
+LASTING: Final[frozenset[str]] = frozenset({"agent", "handoff", "flow"})
 ISOLATION_ORDER: Final[tuple[Isolation, ...]] = ("none", "process", "kernel", "namespace", "vm")
 # How the read that asks what a tool requires is called: by the tool's name, with this behind it.
 REQUIRES: Final = ".requires"

@@ -32,8 +32,8 @@ _ADDRESSED: Final = frozenset({"to", "cc", "bcc", "recipient", "recipients", "em
 _LINKED: Final = frozenset({"url", "uri", "link", "endpoint", "webhook"})
 _DEEPEST: Final = 8
 RESERVED: Final = frozenset({
-    "read", "reversible", "irreversible", "model", "stream", "context", "agent", "flow", "approve", "activate",
-    "recall", "remember", "forget",
+    "read", "reversible", "irreversible", "model", "stream", "context", "agent", "handoff", "flow", "approve",
+    "activate", "recall", "remember", "forget",
 })  # fmt: skip
 
 

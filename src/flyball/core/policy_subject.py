@@ -22,8 +22,9 @@ from flyball.core.policy import Node, Uid
 
 _PRINCIPALS: Final[Mapping[str, str]] = {"user": "User", "service": "Service"}
 _RESOURCES: Final[Mapping[str, str]] = {
-    "tool": "Tool", "model": "Model", "stream": "Model", "context": "Source", "agent": "Agent", "flow": "Flow",
-    "approve": "Approval", "policy": "Bundle", "recall": "Memory", "remember": "Memory", "forget": "Memory",
+    "tool": "Tool", "model": "Model", "stream": "Model", "context": "Source", "agent": "Agent", "handoff": "Agent",
+    "flow": "Flow", "approve": "Approval", "policy": "Bundle", "recall": "Memory", "remember": "Memory",
+    "forget": "Memory",
 }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ class Pending:
     through: tuple[str, ...] = ()
     version: int = 1
     owners: tuple[str, ...] = ()
+    stated: str = ""
 
 
 @dataclass(frozen=True, slots=True)

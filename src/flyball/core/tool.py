@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, get_args, overload
@@ -135,8 +135,3 @@ def tool(
         return Tool(f, action, signature)
 
     return decorate
-
-
-def tools_by_name(tools: Sequence[Tool[..., Any]]) -> Mapping[str, Tool[..., Any]]:
-    """Tools under their names."""
-    return {t.name: t for t in tools}

@@ -6,7 +6,8 @@ Rules:
   costs nothing and the log grows with what is new.
 * A reply that cannot be used is shown to the model again, at most MAX_REPAIRS times in a row.
 * The same proposals with the same results LOOP_AFTER times in a row are a loop.
-* Two proposals are always at hand besides the tools: `ask` (a question to the principal) and `hand_back`.
+* Besides its tools an agent is offered other agents, handoffs, `ask` (a question to the principal) and `hand_back`: see
+  `core.offer`. What another agent answers that took the work over is the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,24 +26,16 @@ from flyball.core.context import Context
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.guard import Signal
-from flyball.core.model import Message, ModelReply, ModelRequest, ParsedCall, ToolSpec, check_reply, parse_calls, repair
+from flyball.core.model import Message, ModelReply, ModelRequest, ToolSpec, check_reply, parse_calls, repair
+from flyball.core.offer import Offer, offers
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
 from flyball.core.signature import from_json, to_json
-from flyball.core.tool import tools_by_name
 
 MAX_REPAIRS: Final = 3
 LOOP_AFTER: Final = 3
 MAX_ROUNDS: Final = 200
 ASK_WITHIN: Final = timedelta(days=2)
-ASK: Final = ToolSpec(
-    name="ask", description="Ask the person you work for a question when you cannot go on without an answer.",
-    schema={"type": "object", "properties": {"question": {"type": "string"}}, "required": ["question"]},
-)  # fmt: skip
-HAND_BACK: Final = ToolSpec(
-    name="hand_back", description="Give the task back to the person you work for, saying why you cannot do it.",
-    schema={"type": "object", "properties": {"reason": {"type": "string"}}, "required": ["reason"]},
-)  # fmt: skip
 
 
 class Desk(Protocol):
@@ -59,8 +52,15 @@ class Desk(Protocol):
         """A step that carries out a governed action, a model call among them."""
         ...
 
-    def attempt_raw(self, tool: Any, arguments: Mapping[str, Any], screened: Mapping[str, Signal], /) -> Any:
-        """A step that proposes a tool with arguments as the model wrote them, and what guards said of them by then."""
+    def attempt_raw(
+        self, tool: Any, arguments: Mapping[str, Any], screened: Mapping[str, Signal], stated: str, /
+    ) -> Any:
+        """A step that proposes a tool with arguments as the model wrote them, what guards said of them by then, and the
+        reason that the model stated."""
+        ...
+
+    def delegate(self, agent: Agent[Any, Any], input: Any, stated: str, /, *, over: bool) -> Any:
+        """A step that proposes that another agent does a part of the work, or takes it `over`."""
         ...
 
     def ask(self, question: str, answer: Any, /, *, to: str, about: object, within: timedelta, default: Any) -> Any:
@@ -103,12 +103,14 @@ class Thinking:
         talk = _Talk(agent, input, await self._contexts.of(desk, agent, input), self._max_bytes)
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)
-            problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes) or talk.unasked(reply)
+            problems = check_reply(reply, talk.tools, max_bytes=self._max_bytes) or talk.unfit(reply)
             if problems:
                 talk.repair(reply, problems)
                 continue
             if reply.calls:
-                await self._act(desk, agent, talk, reply)
+                answered = await self._act(desk, talk, reply)
+                if answered is not None:
+                    return answered.value
                 continue
             done, value = talk.answer(reply)
             if done:
@@ -125,21 +127,41 @@ class Thinking:
             return told.value  # type: ignore[no-any-return]
         raise told
 
-    async def _act(self, desk: Desk, agent: Agent[Any, Any], talk: _Talk, reply: ModelReply) -> None:
+    async def _act(self, desk: Desk, talk: _Talk, reply: ModelReply) -> Executed[Any] | None:
+        """Proposes what a reply asks for, and tells the talk; what another agent answered that took the work over."""
         calls = talk.calls(reply)
         talk.said(reply)
-        known = tools_by_name(agent.tools)
-        steps = [self._propose(desk, known, call) for call in calls]
+        steps = [self._propose(desk, call) for call in calls]
         told = (await desk.gather(*steps)) if len(steps) > 1 else (await steps[0],)
+        if calls[0].offer.kind == "handoff" and isinstance(told[0], Executed):
+            return told[0]
         talk.heard(calls, told)
+        return None
 
-    def _propose(self, desk: Desk, known: Mapping[str, Any], call: ParsedCall) -> Any:
-        if call.name in known:
-            return desk.attempt_raw(known[call.name], call.arguments, call.screened)
-        if call.name == ASK.name:
-            question = call.arguments["question"]
-            return desk.ask(question, str, to=desk.principal.id, about=None, within=ASK_WITHIN, default="(no answer)")
-        raise Blocked("handed_back", what=str(call.arguments.get("reason", ""))[:2000])
+    def _propose(self, desk: Desk, call: _Call) -> Any:
+        offer, arguments = call.offer, call.arguments
+        match offer.kind:
+            case "tool":
+                return desk.attempt_raw(offer.value, arguments, call.screened, call.stated)
+            case "agent" | "handoff":
+                return desk.delegate(offer.value, arguments["input"], call.stated, over=offer.kind == "handoff")
+            case "ask":
+                return desk.ask(
+                    arguments["question"], str, to=desk.principal.id, about=None, within=ASK_WITHIN,
+                    default="(no answer)",
+                )  # fmt: skip
+            case "hand_back":
+                raise Blocked("handed_back", what=str(arguments.get("reason", ""))[:2000])
+
+
+class _Call(NamedTuple):
+    """One call of a reply: what is proposed of what was offered, and why."""
+
+    id: str
+    offer: Offer
+    arguments: Mapping[str, Any]
+    stated: str
+    screened: Mapping[str, Signal]
 
 
 class _Talk:
@@ -154,13 +176,8 @@ class _Talk:
         self._told = 0
         self._repairs = 0
         self._rounds: list[str] = []
-        own = [
-            ToolSpec(name=t.name, description=t.action.description, schema=t.action.input_schema) for t in agent.tools
-        ]
-        self._taken = {t.name for t in own}  # a tool of the project's own stands for ours
-        extra = [s for s, may in ((ASK, agent.may_ask), (HAND_BACK, agent.may_hand_back)) if may]
-        extra = [s for s in extra if s.name not in self._taken]
-        self.tools: tuple[ToolSpec, ...] = (*own, *extra)
+        self._offers = offers(agent)
+        self.tools: tuple[ToolSpec, ...] = tuple(offer.spec for offer in self._offers.values())
 
     def request(self) -> ModelRequest:
         agent = self._agent
@@ -180,25 +197,30 @@ class _Talk:
             }  # fmt: skip
         return told
 
-    def calls(self, reply: ModelReply) -> tuple[ParsedCall, ...]:
+    def calls(self, reply: ModelReply) -> tuple[_Call, ...]:
         """What a reply proposes, taken apart."""
-        return parse_calls(reply.calls, {t.name for t in self.tools}, max_bytes=self._max_bytes).calls
+        parsed = parse_calls(reply.calls, self._offers.keys(), max_bytes=self._max_bytes).calls
+        named = [(call, self._offers[call.name]) for call in parsed]
+        return tuple(_Call(call.id, offer, *offer.taken(call.arguments), call.screened) for call, offer in named)
 
-    def unasked(self, reply: ModelReply) -> tuple[_Invalid, ...]:
-        """Questions that ask nothing: nobody is shown one."""
-        ours = [c for c in self.calls(reply) if c.name == ASK.name and c.name not in self._taken]
-        blank = [q for c in ours if not isinstance(q := c.arguments.get("question"), str) or not q.strip()]
-        return (_Invalid(detail='ask needs {"question": "..."} with the question in it.'),) if blank else ()
+    def unfit(self, reply: ModelReply) -> tuple[_Invalid, ...]:
+        """What no tool's schema says is wrong: a question that asks nothing, nothing to work on, a handoff that is not
+        all that is proposed."""
+        calls = self.calls(reply)
+        if len(calls) > 1 and any(call.offer.kind == "handoff" for call in calls):
+            return (_Invalid(detail="Hand over in a call alone: nothing of yours follows it."),)
+        return tuple(_Invalid(detail=wrong) for c in calls if (wrong := c.offer.wrong(c.arguments)))
 
     def said(self, reply: ModelReply) -> None:
         self._repairs = 0
         self._messages.append(Message(role="assistant", text=reply.text, calls=reply.calls, echo=reply.echo))
 
-    def heard(self, calls: Sequence[ParsedCall], told: Sequence[Any]) -> None:
-        for call, result in zip(calls, told, strict=True):
-            text = _told_text(result)
-            self._messages.append(Message(role="tool", text=text, call_id=call.id, name=call.name))
-        self._watch([(c.name, dict(c.arguments), _told_text(r)) for c, r in zip(calls, told, strict=True)])
+    def heard(self, calls: Sequence[_Call], told: Sequence[Any]) -> None:
+        texts = [_told_text(result) for result in told]
+        for call, text in zip(calls, texts, strict=True):
+            self._messages.append(Message(role="tool", text=text, call_id=call.id, name=call.offer.spec.name))
+        # Without the reasons: saying the same otherwise is no other proposal.
+        self._watch([(c.offer.spec.name, dict(c.arguments), text) for c, text in zip(calls, texts, strict=True)])
 
     def _watch(self, round_: list[Any]) -> None:
         self._rounds.append(hashlib.sha256(msgspec.json.encode(round_, order="sorted")).hexdigest())

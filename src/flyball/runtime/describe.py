@@ -9,7 +9,7 @@ from typing import Any
 
 from flyball.core.approval import shown_group, unmet
 from flyball.core.budget import ZERO, minus, plus
-from flyball.core.effect import REQUIRES
+from flyball.core.effect import LASTING, REQUIRES
 from flyball.core.journal import PendingRow, RunRow
 from flyball.core.outcome import amounts_data, amounts_of
 from flyball.core.record import Opened
@@ -61,7 +61,7 @@ def open_things(row: RunRow, records: Sequence[Opened], waits: Sequence[PendingR
     found += [
         {"kind": "intent", "id": r.id, "about": r.facts["action"]}
         for r in records
-        if r.kind == "intent" and r.facts["action_kind"] not in ("flow", "agent") and (r.path, r.attempt) not in closed
+        if r.kind == "intent" and r.facts["action_kind"] not in LASTING and (r.path, r.attempt) not in closed
     ]
     if row.state == "waiting" and row.wake_at:
         found.append({"kind": "timer", "id": row.id, "until": row.wake_at})
@@ -102,6 +102,7 @@ def _head(row: RunRow, records: Sequence[Opened]) -> dict[str, Any]:
         "by": private.get("principal", ERASED), "subject": private.get("subject", ERASED),
         "key": private.get("key", ""), "input": private.get("input", ERASED),
         "limits": {name: most for name, most in private.get("limits", {}).items() if most >= 0},
+        "next": end.facts.get("next", "") if end is not None else "",
         "result": _private(end).get("result"), "detail": _private(end).get("detail", ""),
         "stopped": _private(stop).get("reason") if stop is not None else None,
         "tainted": any(r.kind == "outcome" and r.facts["code"] == "untrusted" for r in records),
@@ -166,6 +167,7 @@ def _decided(r: Opened) -> dict[str, Any]:
         "approval": (facts.get("approval") or {}).get("pending", ""),
         "precondition": facts.get("precondition", ""), "isolation": facts.get("isolation", ""),
         "idempotency": facts.get("idempotency", ""), "problem": private.get("problem", ""),
+        "stated": private.get("stated", ""),
         "errors": private.get("errors", []), "record": r.id, **_guards(facts),
     }  # fmt: skip
 
@@ -202,6 +204,7 @@ def _asked(r: Opened) -> dict[str, Any]:
         "id": r.facts["pending"], "kind": r.facts["kind"], "over": r.facts["over"], "time": r.time,
         "groups": [shown_group(c) for c in covers.get("cures", ())], "because": list(shown.get("because", ())),
         "reasons": list(shown.get("reasons", ())), "question": shown.get("question", ""),
+        "stated": _private(r).get("stated", ""),
     }  # fmt: skip
 
 

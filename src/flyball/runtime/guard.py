@@ -46,10 +46,11 @@ from flyball.core.signature import from_json, to_json
 from flyball.ports.guard import Guard, Streamed
 
 ARGUMENTS: Mapping[str, Stage] = {
-    "tool": "tool_args", "agent": "input", "flow": "input", "remember": "memory", "recall": "memory",
+    "tool": "tool_args", "agent": "input", "handoff": "input", "flow": "input", "remember": "memory", "recall": "memory",
 }  # fmt: skip
 OUTPUTS: Mapping[str, Stage] = {
-    "tool": "tool_output", "context": "context", "agent": "final_output", "flow": "final_output", "recall": "memory",
+    "tool": "tool_output", "context": "context", "agent": "final_output", "handoff": "final_output",
+    "flow": "final_output", "recall": "memory",
 }  # fmt: skip
 # Whose words the messages of a prompt are; the instructions are the operator's and the rest the model's own.
 PROMPT: Mapping[str, Stage] = {"user": "input", "tool": "context"}

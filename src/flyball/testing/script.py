@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 import msgspec
 
+from flyball.core.agent import Agent
 from flyball.core.journal import Stored
 from flyball.core.model import ModelError, ModelReply, ModelRequest, OnDelta, ToolCall, Usage, pieces
+from flyball.core.offer import HANDOFF, REASON
 from flyball.core.signature import to_json
 from flyball.core.tool import Tool
 from flyball.runtime.flow.bind import bound
@@ -29,6 +31,8 @@ from flyball.testing.crash import LabJournal
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - the API's name
+O = TypeVar("O")  # noqa: E741
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,31 @@ class Proposed:
     tool: str
     arguments: Mapping[str, Any]
 
+    def because(self, reason: str) -> Proposed:
+        """The same, with the reason that the model states."""
+        return Proposed(self.tool, {**self.arguments, REASON: reason})
+
 
 Answer: TypeAlias = Say[Any] | Proposed | Sequence[Proposed] | ModelReply | ModelError
 Script: TypeAlias = Sequence[Answer | Callable[[ModelRequest], Answer]]
 Scripts: TypeAlias = Mapping[str, Script]
 
 
-def propose(tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Proposed:
-    """The model proposes this tool with these arguments; a call that no longer fits the tool fails the type check."""
-    return Proposed(tool.name, bound(tool, args, kw))
+@overload
+def propose(what: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Proposed: ...
+@overload
+def propose(what: Agent[I, O], input: I, /) -> Proposed: ...
+def propose(what: Any, *args: Any, **kw: Any) -> Proposed:
+    """The model proposes this tool with these arguments, or this agent with an input; a call that no longer fits fails
+    the type check."""
+    if isinstance(what, Agent):
+        return Proposed(what.name, {"input": to_json(args[0])})
+    return Proposed(what.name, bound(what, args, kw))
+
+
+def handoff(agent: Agent[I, O], input: I) -> Proposed:
+    """The model hands its work over to another agent."""
+    return Proposed(f"{HANDOFF}{agent.name}", {"input": to_json(input)})
 
 
 def ask(question: str) -> Proposed:

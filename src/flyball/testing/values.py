@@ -85,8 +85,8 @@ def _reached(first: Sequence[ModuleType]) -> Iterator[ModuleType]:
 
 def _homes(value: Any) -> Iterator[str]:
     if isinstance(value, Agent):
-        for tool in value.tools:
-            yield from _homes(tool)
+        for one in (*value.tools, *value.handoffs):
+            yield from _homes(one)
     elif isinstance(value, FUNCTIONS):
         yield value.function.__module__
 
@@ -99,8 +99,8 @@ def _inside(value: Any, seen: set[int]) -> Iterator[Any]:
     if isinstance(value, VALUES):
         yield value
     if isinstance(value, Agent):
-        for tool in value.tools:
-            yield from _inside(tool, seen)
+        for one in (*value.tools, *value.handoffs):
+            yield from _inside(one, seen)
         return
     function = value if isinstance(value, FunctionType) else getattr(value, "function", None)
     for cell in getattr(function, "__closure__", None) or ():

@@ -25,8 +25,8 @@ GROUPS: Final = ("read", "reversible", "irreversible")
 PRINCIPALS: Final = ("User", "Service", "Agent")
 BUILT_IN: Final[Mapping[str, tuple[str, str | None]]] = {
     "model": ("Model", "read"), "stream": ("Model", None), "context": ("Source", "read"), "agent": ("Agent", None),
-    "flow": ("Flow", None), "approve": ("Approval", None), "activate": ("Bundle", None), "recall": ("Memory", "read"),
-    "remember": ("Memory", None), "forget": ("Memory", None),
+    "handoff": ("Agent", None), "flow": ("Flow", None), "approve": ("Approval", None), "activate": ("Bundle", None),
+    "recall": ("Memory", "read"), "remember": ("Memory", None), "forget": ("Memory", None),
 }  # fmt: skip
 
 CedarType = dict[str, Any]

@@ -55,9 +55,10 @@ def tell(screen: Screen, asked: Mapping[str, Any]) -> None:
     if asked["erased"]:
         screen.line(f"{INDENT}what it is about was erased", "warn")
     block_lines(screen, asked)
-    if asked["prose"]:
+    words = "\n".join(part for part in (asked["stated"], str(asked["prose"])) if part)
+    if words:
         screen.line(f"{INDENT}the model's own words, which prove nothing:", "dim")
-        for line in str(asked["prose"])[:2000].split("\n"):
+        for line in words[:2000].split("\n"):
             screen.line(f"{INDENT}> {line}", "dim")
     screen.line(f"{INDENT}{_how(asked)}", "dim")
     screen.line()

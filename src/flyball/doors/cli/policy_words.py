@@ -43,10 +43,14 @@ def _proposal(screen: Screen, told: Mapping[str, Any]) -> None:
         screen.line(f"{INDENT}on {told['resource']} with {short(told['arguments'])}")
     if told["origins"]:
         screen.line(f"{INDENT}from {', '.join(f'{name}: {origin}' for name, origin in told['origins'].items())}")
+    if told["stated"]:
+        screen.line(f"{INDENT}the model says why: {short(told['stated'])}", "dim")
     if told["signals"]:
         screen.line(f"{INDENT}signals: {', '.join(f'{name} = {value:g}' for name, value in told['signals'].items())}")
     if told["approvals"]:
         screen.line(f"{INDENT}approved by {', '.join(told['approvals'])}")
+    for person in told["people"]:
+        screen.line(f"{INDENT}{person}")
     if told["groups"]:
         screen.line(f"{INDENT}asks {', '.join(told['groups'])} because of {', '.join(told['because'])}", "warn")
 

@@ -66,6 +66,8 @@ def _head(screen: Screen, told: Mapping[str, Any], most: int) -> None:
         facts["stopped"] = told["stopped"]
     if told["reason"] == "completed":
         facts["result"] = short(told["result"], most)
+    if told["next"]:
+        facts["next turn"] = f"agent {told['next']}"
     if told["tainted"]:
         facts["tainted"] = "it read what nobody vouches for"
     screen.facts(facts)
@@ -90,6 +92,8 @@ def _step(screen: Screen, step: Mapping[str, Any], full: bool) -> None:
         screen.line(
             f"{INDENT}{at.lstrip('/') or 'arguments'} = {value.replace(chr(10), f'{chr(10)}{INDENT}    ')}{source}"
         )
+    if step.get("stated"):
+        screen.line(f"{INDENT}it says    {short(step['stated'], LONG)}", "dim")
     for look in _looks(step):
         screen.line(f"{INDENT}{look}")
     if step.get("verdict"):

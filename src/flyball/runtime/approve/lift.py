@@ -161,7 +161,7 @@ class Approve:
             why = answer.detail if isinstance(answer, Refused) else getattr(answer, "what", "")
             # Nothing is recorded: told as a refusal it would be another one at the next replay.
             raise Superseded(FlyballError("not_asked", "the approval could not be asked for", why))
-        return pending_of(row, private | {"shown": show}, {"covers": covers})
+        return pending_of(row, {**private, **p.extra, "shown": show}, {"covers": covers})
 
     def _owners(self, p: Proposal) -> tuple[str, ...]:
         return self._asking.owners(p.place.tenant, p.action.credentials) if p.action.credentials else ()

@@ -85,7 +85,7 @@ def pending_of(row: PendingRow, private: Mapping[str, Any], facts: Mapping[str, 
         expires=moment(row.expires) if row.expires else None,
         default=private.get("default", row.default), over=over(facts["covers"]), question=show.get("question", ""),
         asked_by=show.get("by", ""), through=tuple(show.get("through", ())), version=row.version,
-        owners=tuple(show.get("owners", ())),
+        owners=tuple(show.get("owners", ())), stated=private.get("stated", ""),
     )  # fmt: skip
 
 

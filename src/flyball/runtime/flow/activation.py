@@ -120,6 +120,7 @@ class Activation:
         self.lasting: dict[str, int] = {}
         self.scales: Mapping[str, Scale] = {}
         self.signals: dict[str, int] = {}
+        self.handed: dict[str, str] = {}
         self.seen_inbox = row.inbox
         self.fresh = False  # is it sure that nothing was reserved yet?
 
@@ -178,7 +179,7 @@ class Activation:
         extra: Mapping[str, Any] | None = None, problem: str = "", screened: Screened | None = None,
     ) -> Executed[Any] | Blocked | Failed:  # fmt: skip
         """One governed action at a place of the run: told from the log, or decided and done now."""
-        past, digest = self._past(path, action), argument_digest(action.name, arguments)
+        past, digest = self._past(path, action), argument_digest(_word(action), arguments)
         self._same(past, path, action, digest)
         for check in past.checks:
             self._same(check, path, performer.requires.action if performer.requires else action, digest)
@@ -300,6 +301,8 @@ class Activation:
     def _learn(self, path: str, action: Action, performer: Performer, told: Governed[Any]) -> None:
         if isinstance(told, Blocked):
             self.denied[path] = action.name
+        elif isinstance(told, Executed) and action.kind == "handoff":
+            self.handed[path] = action.name
         elif isinstance(told, Executed) and action.kind in READING and performer.signature is not None:
             if performer.notes is not None:
                 self._read(performer.notes(told.value).facts.get("sensitivity"))
@@ -325,6 +328,7 @@ class Activation:
         for run, history in others:
             self._recall(view, run, history, f"{run}/")
         self._recall(view, self.row.id, self.history)
+        self.handed = self.history.handed()
 
     def snapshot(self, input: Any) -> Snapshot:
         """What the next generation of the run must know of this one and those before it."""
@@ -389,6 +393,11 @@ class Activation:
 def worded(kind: str, name: str) -> str:
     """`call send`, `agent writer`: how a step is named to people."""
     return f"{'call' if kind == 'tool' else kind} {name}" if kind != name else f"a {kind} call"
+
+
+def _word(action: Action) -> str:
+    # A handoff is of the same name as the agent's start, and is another step.
+    return f"{action.kind} {action.name}" if action.kind == "handoff" else action.name
 
 
 def argument_digest(name: str, arguments: Mapping[str, Any]) -> str:

@@ -68,35 +68,22 @@ def precondition(tool: Tool[..., Any], functions: tuple[Callable[..., Any], ...]
     return Precondition(action=tool.precondition, performer=performer)
 
 
-def flow_body(
-    think: Any, make: MakeRun, at: Activation, branch: Branch, flow: Flow[Any, Any]
+def body_of(
+    think: Any, make: MakeRun, at: Activation, branch: Branch, what: Flow[Any, Any] | Agent[Any, Any]
 ) -> Callable[[str], Performer]:
-    """The performer of a flow inside a run, for the path it stands at."""
+    """The performer of a flow or agent inside a run, for the path it stands at: a branch of its own, that lasts no
+    longer than the one it stands in; an agent adds its authority and its budget."""
 
     def performer(path: str) -> Performer:
         async def body(_: Call, arguments: Any) -> Any:
-            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
-            value = entered(flow, arguments["input"])
-            return await settle(at, inner, flow.function(make(at, inner, think), value))
+            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds, until=branch.until)
+            value = entered(what, arguments["input"])
+            if isinstance(what, Flow):
+                return await settle(at, inner, what.function(make(at, inner, think), value))
+            confine(at, inner, what)
+            return await settle(at, inner, think(make(at, inner, think), what, arguments["input"]))
 
-        return Performer(perform=body, lasting=True, returns=flow.output)
-
-    return performer
-
-
-def agent_body(
-    think: Any, make: MakeRun, at: Activation, branch: Branch, agent: Agent[Any, Any]
-) -> Callable[[str], Performer]:
-    """The performer of an agent inside a run: its own authority, budget and branch."""
-
-    def performer(path: str) -> Performer:
-        async def body(_: Call, arguments: Any) -> Any:
-            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds)
-            entered(agent, arguments["input"])
-            confine(at, inner, agent)
-            return await settle(at, inner, think(make(at, inner, think), agent, arguments["input"]))
-
-        return Performer(perform=body, lasting=True, returns=agent.output)
+        return Performer(perform=body, lasting=True, returns=what.output)
 
     return performer
 
@@ -120,7 +107,8 @@ def confine(at: Activation, branch: Branch, agent: Agent[Any, Any]) -> None:
     for hold in day:
         at.standing.enter(branch.prefix, hold)
     if limit.ms != NO_LIMIT:
-        branch.until = at.record.clock.now() + limit.ms * 1000
+        until = at.record.clock.now() + limit.ms * 1000
+        branch.until = min(until, branch.until or until)
 
 
 async def settle(at: Activation, branch: Branch, body: Any) -> Any:

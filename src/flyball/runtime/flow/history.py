@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flyball.core.effect import REQUIRES
+from flyball.core.effect import LASTING, REQUIRES
 from flyball.core.outcome import Past
 from flyball.core.record import Opened
 from flyball.core.steps import after, bare, child, generation_of, parent, root
@@ -77,6 +77,13 @@ class History:
         given = [r for records in self._steps.values() for r in records if r.kind == "signal"]
         return {str(r.facts["name"]): int(r.facts["value"]) for r in sorted(given, key=lambda r: r.index)}
 
+    def handed(self) -> dict[str, str]:
+        """Step -> the agent that took the work over there and did it."""
+        begun = {p: r for p, records in self._steps.items() for r in records if r.kind == "intent"}
+        done = (r.path for r in self.outcomes() if r.kind == "outcome" and r.facts["status"] == "executed")
+        handoffs = (p for p in done if p in begun and begun[p].facts["action_kind"] == "handoff")
+        return {path: str(begun[path].facts["action"]) for path in handoffs}
+
     def unasked(self, *, deep: bool = False) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""
         generation = root(self.generation)
@@ -146,6 +153,6 @@ class History:
         for path, records in self._steps.items():
             closed = {r.attempt for r in records if r.kind == "outcome"}
             for r in records:
-                if r.kind == "intent" and r.facts["action_kind"] in ("agent", "flow") and r.attempt not in closed:
+                if r.kind == "intent" and r.facts["action_kind"] in LASTING and r.attempt not in closed:
                     found[path] = r.attempt
         return found

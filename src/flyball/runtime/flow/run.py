@@ -17,9 +17,10 @@ from uuid import UUID
 from typing_extensions import TypeForm, TypeVar
 
 from flyball.core.agent import Agent
+from flyball.core.effect import Action
 from flyball.core.errors import FlyballError, Superseded
 from flyball.core.flow import Flow
-from flyball.core.guard import NOTHING_SAID, Screened, Signal
+from flyball.core.guard import NOTHING_SAID, Signal
 from flyball.core.identity import Principal
 from flyball.core.limits import Limits, written
 from flyball.core.memory import Memory, Recalled, Remembered, Skipped, Written, remembering
@@ -32,7 +33,8 @@ from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch, Prepared
 from flyball.runtime.flow.ask import Wanted, ask_person
-from flyball.runtime.flow.bind import agent_body, bound, flow_body, tool_performer
+from flyball.runtime.flow.attempt import Attempt
+from flyball.runtime.flow.bind import body_of, bound, tool_performer
 from flyball.runtime.flow.scene import Scene
 from flyball.runtime.flow.signal import signalled
 from flyball.runtime.flow.state import reduce
@@ -101,16 +103,21 @@ class Run(Generic[S]):
         return self._step(tool.name, attempt, path=attempt.path)
 
     def _attempt(
-        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Screened | None = None
-    ) -> _Attempt:
-        return _Attempt(self._activation, self._branch, tool, arguments, screened)
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID,
+        stated: str = "",
+    ) -> Attempt:  # fmt: skip
+        return Attempt(
+            self._activation, self._branch, tool.action, lambda _: tool_performer(tool), arguments, stated=stated,
+            screened=screened,
+        )  # fmt: skip
 
     def attempt_raw(
-        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID
-    ) -> Step[Executed[Any] | Blocked | Failed]:
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID,
+        stated: str = "",
+    ) -> Step[Executed[Any] | Blocked | Failed]:  # fmt: skip
         """What a model proposed, as plain data: the gate checks it like everything else. `screened`: what guards said
-        of it when it was still as it was written."""
-        attempt = self._attempt(tool, arguments, Screened(before=screened) if screened else None)
+        of it when it was still as it was written; `stated`: the reason that the model gave."""
+        attempt = self._attempt(tool, arguments, screened, stated)
         return self._step(tool.name, attempt, path=attempt.path)
 
     def perform(
@@ -127,26 +134,33 @@ class Run(Generic[S]):
     def agent(self, agent: Agent[I, O], input: I, /) -> Step[O]:
         """Starts an agent on an input; gives its answer, or raises what ended it."""
         _expect(agent, Agent, "run.agent")
-        body = agent_body(self._think, Run, self._activation, self._branch, agent)
-        return self._inside(agent.name, agent.action, body, input)
+        started = self._started(agent, agent.action, input)
+        return self._step(agent.name, started.value, path=started.path)
+
+    def handoff(self, agent: Agent[I, O], input: I, /) -> Step[O]:
+        """Hands the work over to an agent: it acts within what this run may do, and the session's next turn goes there.
+        Gives its answer, or raises what ended it."""
+        _expect(agent, Agent, "run.handoff")
+        started = self._started(agent, agent.handoff, input)
+        return self._step(agent.name, started.value, path=started.path)
+
+    def delegate(
+        self, agent: Agent[Any, Any], input: Any, stated: str, *, over: bool
+    ) -> Step[Executed[Any] | Blocked | Failed]:
+        """What a model proposed: that another agent does a part of its work, or takes it `over`."""
+        started = self._started(agent, agent.handoff if over else agent.action, input, stated)
+        return self._step(agent.name, started, path=started.path)
 
     def flow(self, flow: Flow[I, O], input: I, /) -> Step[O]:
         """Starts a flow inside this one."""
         _expect(flow, Flow, "run.flow")
-        body = flow_body(self._think, Run, self._activation, self._branch, flow)
-        return self._inside(flow.name, flow.action, body, input)
+        started = self._started(flow, flow.action, input)
+        return self._step(flow.name, started.value, path=started.path)
 
-    def _inside(self, name: str, action: Any, body: Callable[[str], Performer], input: Any) -> Step[Any]:
+    def _started(self, what: Agent[Any, Any] | Flow[Any, Any], action: Action, input: Any, stated: str = "") -> Attempt:
         arguments = {"input": to_json(input)}  # what cannot be recorded takes no place in the log
-        path = self._branch.next()
-
-        async def work() -> Any:
-            told = await self._activation.act(self._branch, path, action, body(path), arguments)
-            if isinstance(told, Executed):
-                return told.value
-            raise told
-
-        return self._step(name, work, path=path)
+        carried = body_of(self._think, Run, self._activation, self._branch, what)
+        return Attempt(self._activation, self._branch, action, carried, arguments, stated=stated)
 
     # composition -----------------------------------------------------------------------------------------------------
     @overload
@@ -356,29 +370,6 @@ class Run(Generic[S]):
         step = Step(self, path, what, work)
         self._steps[path] = step
         return step
-
-
-class _Attempt:
-    """One tool call at the next place of a branch."""
-
-    def __init__(
-        self, activation: Activation, branch: Branch, tool: Tool[..., Any], arguments: Mapping[str, Any],
-        screened: Screened | None,
-    ) -> None:  # fmt: skip
-        self.path, self._screened = branch.next(), screened
-        self._activation, self._branch, self._tool, self._arguments = activation, branch, tool, arguments
-
-    async def value(self) -> Any:
-        told = await self()
-        if isinstance(told, Executed):
-            return told.value
-        raise told
-
-    def __call__(self) -> Coroutine[Any, Any, Executed[Any] | Blocked | Failed]:
-        performer = tool_performer(self._tool)
-        return self._activation.act(
-            self._branch, self.path, self._tool.action, performer, self._arguments, screened=self._screened
-        )
 
 
 async def _recalled(_: Activation, told: Recalled) -> list[Memory]:

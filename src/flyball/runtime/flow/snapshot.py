@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flyball.core.effect import LASTING
 from flyball.core.journal import RunRow, Stored
 from flyball.core.origin import REQUEST, forms
 from flyball.core.record import Opened, unopened
@@ -96,4 +97,4 @@ class _Folded:
     def _lasting(self, path: str) -> bool:
         # What stands beneath a tool's step is asked for as long as that is: it belongs to its next attempt, too.
         begun = self._begun.get(path)
-        return begun is not None and unopened(begun).facts["action_kind"] in ("agent", "flow")
+        return begun is not None and unopened(begun).facts["action_kind"] in LASTING

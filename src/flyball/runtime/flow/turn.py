@@ -14,6 +14,7 @@ import msgspec
 from flyball.core.budget import TENANT, UNLIMITED, Amounts, Limit, tightest
 from flyball.core.doubt import outlives
 from flyball.core.errors import FlyballError, Superseded, recordable, said
+from flyball.core.handoff import ending
 from flyball.core.identity import Principal, authority_of
 from flyball.core.journal import Append, Appended, Conflict, Hold, HoldRow, PendingRow, Reserve, RunRow, Settle
 from flyball.core.lifecycle import LIVE
@@ -260,7 +261,7 @@ class Turn:
         if isinstance(error, (Blocked, Failed)):
             private["error"] = {"reason": error.reason, "what": recordable(error.what), "action": error.action}
         event = Event(
-            kind="run_ended", run=at.row.id, facts={"reason": known, "ok": STOPS[known].ok}, private=private,
+            kind="run_ended", run=at.row.id, facts=ending(known, at.handed), private=private,
             subjects=at.subjects,
         )  # fmt: skip
         row = msgspec.structs.replace(at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms())
