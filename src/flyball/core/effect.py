@@ -20,7 +20,17 @@ Idempotency = Literal["key", "probe", "none"]
 Risk = Literal["low", "medium", "high"]
 Isolation = Literal["none", "process", "kernel", "namespace", "vm"]
 ActionKind = Literal[
-    "tool", "model", "stream", "context", "recall", "remember", "forget", "agent", "handoff", "flow", "approve",
+    "tool",
+    "model",
+    "stream",
+    "context",
+    "recall",
+    "remember",
+    "forget",
+    "agent",
+    "handoff",
+    "flow",
+    "approve",
     "policy",
 ]
 # What actions of these kinds returned comes from the world, and taints a run where nobody vouches for it.

@@ -46,7 +46,8 @@ from flyball.core.signature import from_json, to_json
 from flyball.ports.guard import Guard, Streamed
 
 ARGUMENTS: Mapping[str, Stage] = {
-    "tool": "tool_args", "agent": "input", "handoff": "input", "flow": "input", "remember": "memory", "recall": "memory",
+    "tool": "tool_args", "agent": "input", "handoff": "input", "flow": "input", "remember": "memory",
+    "recall": "memory",
 }  # fmt: skip
 OUTPUTS: Mapping[str, Stage] = {
     "tool": "tool_output", "context": "context", "agent": "final_output", "handoff": "final_output",

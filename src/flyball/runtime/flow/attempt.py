@@ -14,17 +14,22 @@ from flyball.runtime.flow.activation import Activation, Branch
 NOTHING: Mapping[str, Any] = {}
 
 
+def because(stated: str) -> Mapping[str, Any]:
+    """The reason that a model gave, as it is recorded."""
+    return {"stated": stated} if stated else NOTHING
+
+
 class Attempt:
-    """What is proposed, and how it is carried out at its `path`. `stated` is the reason that a model gave for it,
-    `screened` what guards said of it when it was still as it was written."""
+    """What is proposed, and how it is carried out at its `path`. `extra` is recorded with it; `screened` is what guards
+    said of it when it was still as it was written."""
 
     def __init__(
         self, at: Activation, branch: Branch, action: Action, carried: Callable[[str], Performer],
-        arguments: Mapping[str, Any], *, stated: str = "", screened: Mapping[str, Signal] = NOTHING_SAID,
+        arguments: Mapping[str, Any], extra: Mapping[str, Any] = NOTHING, *,
+        screened: Mapping[str, Signal] = NOTHING_SAID,
     ) -> None:  # fmt: skip
-        self.path = branch.next()
+        self.path, self.name, self._extra = branch.next(), action.name, extra
         self._at, self._branch, self._action, self._carried, self._arguments = at, branch, action, carried, arguments
-        self._extra = {"stated": stated} if stated else NOTHING
         self._screened = Screened(before=screened) if screened else None
 
     async def value(self) -> Any:

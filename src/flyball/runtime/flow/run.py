@@ -33,7 +33,7 @@ from flyball.core.steps import generation_of
 from flyball.core.tool import Tool
 from flyball.runtime.flow.activation import Activation, Branch, Prepared
 from flyball.runtime.flow.ask import Wanted, ask_person
-from flyball.runtime.flow.attempt import Attempt
+from flyball.runtime.flow.attempt import Attempt, because
 from flyball.runtime.flow.bind import body_of, bound, tool_performer
 from flyball.runtime.flow.scene import Scene
 from flyball.runtime.flow.signal import signalled
@@ -94,22 +94,11 @@ class Run(Generic[S]):
     # actions ---------------------------------------------------------------------------------------------------------
     def call(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[R]:
         """Proposes a tool call; gives its value or raises Blocked or Failed."""
-        attempt = self._attempt(tool, bound(tool, args, kw))
-        return self._step(tool.name, attempt.value, path=attempt.path)
+        return self._value(self._attempt(tool, bound(tool, args, kw)))
 
     def attempt(self, tool: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Step[Executed[R] | Blocked | Failed]:
         """Proposes a tool call; gives Executed, Blocked or Failed as a value."""
-        attempt = self._attempt(tool, bound(tool, args, kw))
-        return self._step(tool.name, attempt, path=attempt.path)
-
-    def _attempt(
-        self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID,
-        stated: str = "",
-    ) -> Attempt:  # fmt: skip
-        return Attempt(
-            self._activation, self._branch, tool.action, lambda _: tool_performer(tool), arguments, stated=stated,
-            screened=screened,
-        )  # fmt: skip
+        return self._told(self._attempt(tool, bound(tool, args, kw)))
 
     def attempt_raw(
         self, tool: Tool[..., Any], arguments: Mapping[str, Any], screened: Mapping[str, Signal] = NOTHING_SAID,
@@ -117,50 +106,56 @@ class Run(Generic[S]):
     ) -> Step[Executed[Any] | Blocked | Failed]:  # fmt: skip
         """What a model proposed, as plain data: the gate checks it like everything else. `screened`: what guards said
         of it when it was still as it was written; `stated`: the reason that the model gave."""
-        attempt = self._attempt(tool, arguments, screened, stated)
-        return self._step(tool.name, attempt, path=attempt.path)
+        return self._told(self._attempt(tool, arguments, stated, screened))
 
     def perform(
         self, action: Any, performer: Performer, arguments: Mapping[str, Any], extra: Mapping[str, Any]
     ) -> Step[Executed[Any] | Blocked | Failed]:
         """An action that is no tool: a model call."""
-        path = self._branch.next()
-
-        async def work() -> Executed[Any] | Blocked | Failed:
-            return await self._activation.act(self._branch, path, action, performer, arguments, extra)
-
-        return self._step(action.name, work, path=path)
+        return self._told(Attempt(self._activation, self._branch, action, lambda _: performer, arguments, extra))
 
     def agent(self, agent: Agent[I, O], input: I, /) -> Step[O]:
         """Starts an agent on an input; gives its answer, or raises what ended it."""
         _expect(agent, Agent, "run.agent")
-        started = self._started(agent, agent.action, input)
-        return self._step(agent.name, started.value, path=started.path)
+        return self._value(self._started(agent, agent.action, input))
 
     def handoff(self, agent: Agent[I, O], input: I, /) -> Step[O]:
         """Hands the work over to an agent: it acts within what this run may do, and the session's next turn goes there.
         Gives its answer, or raises what ended it."""
         _expect(agent, Agent, "run.handoff")
-        started = self._started(agent, agent.handoff, input)
-        return self._step(agent.name, started.value, path=started.path)
+        return self._value(self._started(agent, agent.handoff, input))
 
     def delegate(
         self, agent: Agent[Any, Any], input: Any, stated: str, *, over: bool
     ) -> Step[Executed[Any] | Blocked | Failed]:
         """What a model proposed: that another agent does a part of its work, or takes it `over`."""
-        started = self._started(agent, agent.handoff if over else agent.action, input, stated)
-        return self._step(agent.name, started, path=started.path)
+        return self._told(self._started(agent, agent.handoff if over else agent.action, input, stated))
 
     def flow(self, flow: Flow[I, O], input: I, /) -> Step[O]:
         """Starts a flow inside this one."""
         _expect(flow, Flow, "run.flow")
-        started = self._started(flow, flow.action, input)
-        return self._step(flow.name, started.value, path=started.path)
+        return self._value(self._started(flow, flow.action, input))
+
+    def _attempt(
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], stated: str = "",
+        screened: Mapping[str, Signal] = NOTHING_SAID,
+    ) -> Attempt:  # fmt: skip
+        def carried(_: str) -> Performer:
+            return tool_performer(tool)
+
+        reason = because(stated)
+        return Attempt(self._activation, self._branch, tool.action, carried, arguments, reason, screened=screened)
 
     def _started(self, what: Agent[Any, Any] | Flow[Any, Any], action: Action, input: Any, stated: str = "") -> Attempt:
         arguments = {"input": to_json(input)}  # what cannot be recorded takes no place in the log
         carried = body_of(self._think, Run, self._activation, self._branch, what)
-        return Attempt(self._activation, self._branch, action, carried, arguments, stated=stated)
+        return Attempt(self._activation, self._branch, action, carried, arguments, because(stated))
+
+    def _told(self, attempt: Attempt) -> Step[Any]:
+        return self._step(attempt.name, attempt, path=attempt.path)
+
+    def _value(self, attempt: Attempt) -> Step[Any]:
+        return self._step(attempt.name, attempt.value, path=attempt.path)
 
     # composition -----------------------------------------------------------------------------------------------------
     @overload
@@ -278,11 +273,7 @@ class Run(Generic[S]):
 
     def _until(self, what: str, when: Callable[[int], int]) -> Step[None]:
         path = self._branch.next()
-
-        async def work() -> None:
-            await pause_until(self._activation, self._branch, path, what, when)
-
-        return self._step(what, work, path=path)
+        return self._step(what, lambda: pause_until(self._activation, self._branch, path, what, when), path=path)
 
     def timeout(self, step: Step[T], limit: timedelta) -> Step[T | None]:
         """The step's value, or None where a recorded timer of `limit` won."""
@@ -310,11 +301,7 @@ class Run(Generic[S]):
     def update(self, reducer: Callable[Concatenate[S, P], S], *args: P.args, **kw: P.kwargs) -> Step[S]:
         """Applies a named pure function to the state; its arguments are recorded."""
         path = self._branch.next()
-
-        async def work() -> S:
-            return await reduce(self._activation, self._branch, path, reducer, args, kw)  # type: ignore[no-any-return]
-
-        return self._step("update", work, path=path)
+        return self._step("update", lambda: reduce(self._activation, self._branch, path, reducer, args, kw), path=path)
 
     def signal(self, name: str, value: float) -> Step[None]:
         """Records a score of the run's own work, declared as `[signals.NAME]`: policies then read the latest."""
