@@ -90,9 +90,8 @@ class Activation:
     def __init__(
         self, record: Recording, govern: Govern, tenant: str, row: RunRow, history: History, trusted: Trusted, log: str
     ) -> None:
-        self.log, self.trace = log, ""
         self.record, self._govern, self.tenant, self.row, self.history = record, govern, tenant, row, history
-        self._trusted = trusted
+        self.log, self.trace, self._trusted = log, "", trusted
         self.origins = Origins()
         self.subjects: tuple[str, ...] = ()
         self.authority: Authority
@@ -102,10 +101,9 @@ class Activation:
         self.step_limit: Limit = UNLIMITED
         self.day_limits: Mapping[str, Limit] = {}
         self.standing = Standing(record, tenant, row.id)
-        self.charged_ms = row.active_ms
+        self.charged_ms, self.seen_inbox = row.active_ms, row.inbox
         self.state: Any = None
         self.pending: dict[str, Pending] = {}
-        self.wake_at = 0
         self.tasks: set[asyncio.Task[Any]] = set()
         self.did: set[str] = set()
         self.denied: dict[str, str] = {}
@@ -116,12 +114,10 @@ class Activation:
         self.began = record.clock.now()
         self.halting: Halted | Suspended | None = None
         self.doubted: set[str] = set()
-        self.steps = 0
+        self.steps = self.wake_at = 0
         self.lasting: dict[str, int] = {}
         self.scales: Mapping[str, Scale] = {}
         self.signals: dict[str, int] = {}
-        self.handed: dict[str, str] = {}
-        self.seen_inbox = row.inbox
         self.fresh = False  # is it sure that nothing was reserved yet?
 
     @property
@@ -302,7 +298,7 @@ class Activation:
         if isinstance(told, Blocked):
             self.denied[path] = action.name
         elif isinstance(told, Executed) and action.kind == "handoff":
-            self.handed[path] = action.name
+            self.history.handed[path] = action.name
         elif isinstance(told, Executed) and action.kind in READING and performer.signature is not None:
             if performer.notes is not None:
                 self._read(performer.notes(told.value).facts.get("sensitivity"))
@@ -328,7 +324,6 @@ class Activation:
         for run, history in others:
             self._recall(view, run, history, f"{run}/")
         self._recall(view, self.row.id, self.history)
-        self.handed = self.history.handed()
 
     def snapshot(self, input: Any) -> Snapshot:
         """What the next generation of the run must know of this one and those before it."""

@@ -21,6 +21,7 @@ class History:
         self._marks: dict[str, Opened] = {}
         self._asked: set[str] = set()
         self.run: list[Opened] = []
+        self._handed: dict[str, str] | None = None
         for record in records:
             if record.kind in _RUN_KINDS:
                 self.run.append(record)
@@ -77,12 +78,18 @@ class History:
         given = [r for records in self._steps.values() for r in records if r.kind == "signal"]
         return {str(r.facts["name"]): int(r.facts["value"]) for r in sorted(given, key=lambda r: r.index)}
 
-    def handed(self) -> dict[str, str]:
-        """Step -> the agent that took the work over there and did it."""
+    def _over(self) -> dict[str, str]:
         begun = {p: r for p, records in self._steps.items() for r in records if r.kind == "intent"}
         done = (r.path for r in self.outcomes() if r.kind == "outcome" and r.facts["status"] == "executed")
         handoffs = (p for p in done if p in begun and begun[p].facts["action_kind"] == "handoff")
         return {path: str(begun[path].facts["action"]) for path in handoffs}
+
+    @property
+    def handed(self) -> dict[str, str]:
+        """Step -> the agent that took the work over there and did it; what is done now is added to it."""
+        if self._handed is None:
+            self._handed = self._over()
+        return self._handed
 
     def unasked(self, *, deep: bool = False) -> list[str]:
         """Steps that the log holds and the code never asked for, below no other such step; `deep`: inside those too."""

@@ -261,7 +261,7 @@ class Turn:
         if isinstance(error, (Blocked, Failed)):
             private["error"] = {"reason": error.reason, "what": recordable(error.what), "action": error.action}
         event = Event(
-            kind="run_ended", run=at.row.id, facts=ending(known, at.handed), private=private,
+            kind="run_ended", run=at.row.id, facts=ending(known, at.history.handed), private=private,
             subjects=at.subjects,
         )  # fmt: skip
         row = msgspec.structs.replace(at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms())
