@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import actions, alone, context, growth, guards, policy, recovery, start, tenants, verification, waiting
+from benchmarks import (
+    actions,
+    alone,
+    context,
+    growth,
+    guards,
+    policy,
+    recovery,
+    start,
+    telemetry,
+    tenants,
+    verification,
+    waiting,
+)
 from benchmarks.section import Measure
 
-SECTIONS: Final[tuple[tuple[str, Measure], ...]] = tuple(
-    (each.NAME, each.measure)
-    for each in (actions, alone, policy, guards, context, recovery, waiting, verification, start, growth, tenants)
-)
+_IN_ORDER: Final = (
+    actions, alone, policy, guards, context, recovery, waiting, verification, start, growth, tenants, telemetry,
+)  # fmt: skip
+SECTIONS: Final[tuple[tuple[str, Measure], ...]] = tuple((each.NAME, each.measure) for each in _IN_ORDER)

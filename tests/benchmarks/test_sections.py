@@ -26,6 +26,7 @@ OURS = {
     "start": "import flyball",
     "growth": "flyball: what a call adds, last : first",
     "tenants": "3 tenants at once: opened, and one flow run in each",
+    "telemetry": "one record, folded, encoded and sent: processor time",
 }
 
 

@@ -196,7 +196,9 @@ class Projector:
             batch.meter = measured(batch.meter, tenant, spans, waiting, now)
 
     def _folded(self, tenant: str, view: View, traces: dict[str, Trace], stored: Stored) -> Folded | None:
-        known = traces.pop(stored.run, None) or self._again(tenant, view, stored)
+        known = traces.pop(stored.run, None)
+        if known is None and stored.kind != "run_started":
+            known = self._again(tenant, view, stored)
         folded = self._next(tenant, view, stored, known)
         trace = folded.trace if folded is not None else known
         if trace is not None and not trace.ended:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from flyball.core.attributes import METRICS, SCHEMA_URL, SCOPE
@@ -20,6 +21,7 @@ _KINDS: Final = {"internal": 1, "client": 3}
 _STATUS: Final = {"ok": 1, "error": 2}
 _CUMULATIVE: Final = 2
 _SAMPLED: Final = 1
+_ONE: Final = tuple(bytes([n]) for n in range(0x80))
 
 
 def traces(spans: Sequence[Span], resource: Attributes) -> bytes:
@@ -87,7 +89,12 @@ def _histogram(one: Series, since: int, now: int) -> bytes:
 
 # common.proto --------------------------------------------------------------------------------------------------------
 def _attributes(number: int, attributes: Mapping[str, Value]) -> bytes:
-    return b"".join(_bytes(number, _text(1, key) + _bytes(2, _value(value))) for key, value in attributes.items())
+    return b"".join(_bytes(number, _key(key) + _bytes(2, _value(value))) for key, value in attributes.items())
+
+
+@lru_cache(maxsize=256)  # of the same few names, in every span
+def _key(key: str) -> bytes:
+    return _text(1, key)
 
 
 def _value(value: Value) -> bytes:
@@ -104,11 +111,14 @@ def _value(value: Value) -> bytes:
 
 
 # protocol buffers ----------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=256)
 def _tag(number: int, kind: int) -> bytes:
     return _number_bytes(number << 3 | kind)
 
 
 def _number_bytes(value: int) -> bytes:
+    if 0 <= value <= 0x7F:
+        return _ONE[value]
     rest, made = value & 0xFFFF_FFFF_FFFF_FFFF, bytearray()  # a negative one is its two's complement in 64 bits
     while rest > 0x7F:
         made.append(rest & 0x7F | 0x80)
