@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.core.steps import START, after, bare, child, generation_of, parent, root, start
+from flyball.core.steps import START, after, bare, child, gaps, generation_of, parent, root, start
 
 ORDINALS = st.integers(0, 10**6)
 PREFIXES = st.builds(
@@ -63,3 +63,14 @@ def test_a_later_step_is_one_of_the_same_branch_with_a_higher_ordinal(prefix: st
 )
 def test_other_branches_and_marks_are_no_later_steps(path: str, others: set[str]) -> None:
     assert not after(path, frozenset(others))
+
+
+@pytest.mark.parametrize(
+    ("paths", "missing"),
+    [
+        ([], []), (["1", "2", "2.1"], []), (["2"], ["1"]), (["1.2"], ["1.1"]), (["@2.1", "@2.3", "1"], ["@2.2"]),
+        (["0", "@2.0"], []), (["1~9", "2!1", "3#1", "4?"], []), (["", "x", "1.x"], []), (["9" * 40], []), (["²"], []),
+    ],
+)  # fmt: skip
+def test_gaps_are_the_first_missing_step_under_each_parent(paths: list[str], missing: list[str]) -> None:
+    assert gaps(paths) == missing

@@ -46,6 +46,7 @@ FOUND = [
     ("a call was made again whose T1 took longer than its key is remembered", "window", "r1.after=crash,j6=forward"),
     ("a clock set forward cut short the time after which a probe's no counts", "abreast", "r2.before=late,j6=forward"),
     ("gathered steps that a timer won over were taken for ones never awaited", "outrun", "j4=long"),
+    ("a step that had not begun when its run was stopped looked like a missing record", "hurry", "j3=stop"),
     ("a run that was driven from within another one's time limit lost it too", "overtake", "r1.before=usurp"),
 ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flyball.verify.leaf import Leaf
-from flyball.verify.runs import Runs, gaps
+from flyball.verify.runs import Runs
 from tests.verify.leaves import at, found
 
 ARGS = {"args": "ab" * 32}
@@ -158,14 +158,3 @@ def test_a_decision_has_a_verdict_that_stops() -> None:
 
 def test_records_of_no_run_are_not_steps() -> None:
     assert problems(at("policy_activated", "project:3", run="-")) == {}
-
-
-@pytest.mark.parametrize(
-    ("paths", "missing"),
-    [
-        ([], []), (["1", "2", "2.1"], []), (["2"], ["1"]), (["1.2"], ["1.1"]), (["@2.1", "@2.3", "1"], ["@2.2"]),
-        (["0", "@2.0"], []), (["1~9", "2!1", "3#1", "4?"], []), (["", "x", "1.x"], []), (["9" * 40], []), (["²"], []),
-    ],
-)  # fmt: skip
-def test_gaps_are_the_first_missing_step_under_each_parent(paths: list[str], missing: list[str]) -> None:
-    assert gaps(paths) == missing

@@ -6,7 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import count
+from typing import Final
+
 START = "0"
+TRACED: Final = frozenset({
+    "decision", "intent", "outcome", "late", "asked", "delivered", "state", "signal", "marker", "timer", "not_awaited",
+})  # fmt: skip
+"""Kinds of records that a step leaves under its own path."""
 
 
 def child(prefix: str, ordinal: int) -> str:
@@ -50,3 +58,25 @@ def after(path: str, others: frozenset[str]) -> bool:
         if before == prefix and number.isdigit() and ordinal.isdigit() and int(number) > int(ordinal):
             return True
     return False
+
+
+def gaps(paths: Iterable[str]) -> list[str]:
+    """The first missing step under each parent that has a later one.
+
+    >>> gaps(["1", "3", "3.1", "@2.2"])
+    ['2', '@2.1']
+    """
+    ordinals: dict[str, set[int]] = {}
+    for path in paths:
+        prefix = ""
+        for part in bare(path).split("."):
+            if part.isascii() and part.isdigit() and len(part) <= 9:
+                ordinals.setdefault(prefix, set()).add(int(part))
+            prefix = f"{prefix}.{part}" if prefix else part
+    missing: list[str] = []
+    for prefix, present in sorted(ordinals.items()):
+        present.discard(0)
+        if present and max(present) != len(present):
+            first = next(n for n in count(1) if n not in present)
+            missing.append(f"{prefix}.{first}" if prefix else str(first))
+    return missing

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Final
 
 from flyball.core.doubt import meaning
 from flyball.core.kinds import KINDS
 from flyball.core.record import NO_RUN, record_id
-from flyball.core.steps import START
+from flyball.core.steps import START, TRACED, gaps
 from flyball.verify.leaf import Leaf, step_of, table, text, texts
 from flyball.verify.report import Check, Findings, counted, named
 
@@ -29,11 +28,6 @@ from flyball.verify.report import Check, Findings, counted, named
 DRIVEN: Final = frozenset({
     "run_started", "run_parked", "run_continued", "run_ended", "decision", "intent", "asked", "delivered", "state",
     "signal", "marker", "timer", "not_awaited",
-})  # fmt: skip
-# What leaves a trace of a step under the step's own path.
-STEPS: Final = frozenset({
-    "decision", "intent", "outcome", "late", "asked", "delivered", "state", "signal", "marker",
-    "timer", "not_awaited",
 })  # fmt: skip
 STATUSES: Final = frozenset({"executed", "failed", "unknown", "interrupted", "not_started"})
 _INTENDED: Final = frozenset({"allow", "modify", "require_approval"})
@@ -65,7 +59,7 @@ class Runs:
             "decision": self._decision, "delivered": self._delivered, "run_ended": self._end,
         }  # fmt: skip
         # One look for each leaf: is it its driver's, does it belong to a step, who follows it.
-        self._by_kind = {kind: (kind in DRIVEN, kind in STEPS, follow.get(kind)) for kind in KINDS}
+        self._by_kind = {kind: (kind in DRIVEN, kind in TRACED, follow.get(kind)) for kind in KINDS}
 
     def see(self, leaf: Leaf) -> None:
         """Takes the next leaf of the log."""
@@ -167,25 +161,3 @@ class Runs:
             self._steps.add(f"run {named(leaf.run)} ended without step {named(missing)}")
         run.paths.clear()
         run.decided.clear()
-
-
-def gaps(paths: Iterable[str]) -> list[str]:
-    """The first missing step under each parent that has a later one.
-
-    >>> gaps(["1", "3", "3.1", "@2.2"])
-    ['2', '@2.1']
-    """
-    ordinals: dict[str, set[int]] = {}
-    for path in paths:
-        prefix = ""
-        for part in step_of(path).split("."):
-            if part.isascii() and part.isdigit() and len(part) <= 9:
-                ordinals.setdefault(prefix, set()).add(int(part))
-            prefix = f"{prefix}.{part}" if prefix else part
-    missing: list[str] = []
-    for prefix, present in sorted(ordinals.items()):
-        present.discard(0)
-        if present and max(present) != len(present):
-            first = next(n for n in count(1) if n not in present)
-            missing.append(f"{prefix}.{first}" if prefix else str(first))
-    return missing

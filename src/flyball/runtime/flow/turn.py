@@ -25,7 +25,7 @@ from flyball.core.result import Blocked, Failed, stop_reason
 from flyball.core.signals import Scale
 from flyball.core.signature import to_json
 from flyball.core.span import read_traceparent
-from flyball.core.steps import root, start
+from flyball.core.steps import TRACED, gaps, root, start
 from flyball.core.stop import STOPS, StopReason
 from flyball.ports.recording import Recording
 from flyball.runtime.flow.activation import Activation, Branch, Govern
@@ -266,7 +266,8 @@ class Turn:
         )  # fmt: skip
         row = msgspec.structs.replace(at.row, state="ended", reason=known, ended=now, wake_at=0, active_ms=at.used_ms())
         markers = at.marker_events(branch) if branch is not None else ()
-        entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *_interrupted(at), event))
+        unbegun = () if known == "completed" else _unbegun(at)
+        entries = tuple(self._record.seal(at.tenant, e) for e in (*markers, *unbegun, *_interrupted(at), event))
         answer: Any = None
         reserve, settle = self._time_used(at)
         for _ in range(MAX_ROUNDS):
@@ -281,6 +282,20 @@ class Turn:
             if not isinstance(answer, Conflict) or answer.what != "pending":
                 break  # somebody decided meanwhile what this end would void: looked at again; all else is the journal's
         raise Superseded(FlyballError("not_ended", f"the end of run {at.row.id} could not be recorded", str(answer)))
+
+
+def _unbegun(at: Activation) -> list[Event]:
+    """Steps that had not begun when their run was ended, beside others of the same branch that had: without a word of
+    them the log would look as if records were missing."""
+    view, paths, after = at.record.journal.view(at.tenant), set[str](), -1
+    while kept := view.records(run=at.row.id, after=after):
+        paths |= {record.path for record in kept if record.kind in TRACED}
+        after = kept[-1].index
+    unbegun: list[str] = []
+    while missing := gaps(paths):
+        unbegun += missing
+        paths.update(missing)
+    return [Event(kind="not_awaited", run=at.row.id, path=path, facts={"what": "not begun"}) for path in unbegun]
 
 
 def _interrupted(at: Activation) -> list[Event]:
