@@ -10,6 +10,7 @@ from benchmarks import (
     context,
     growth,
     guards,
+    memory,
     policy,
     recovery,
     start,
@@ -21,6 +22,6 @@ from benchmarks import (
 from benchmarks.section import Measure
 
 _IN_ORDER: Final = (
-    actions, alone, policy, guards, context, recovery, waiting, verification, start, growth, tenants, telemetry,
+    actions, alone, policy, guards, context, memory, recovery, waiting, verification, start, growth, tenants, telemetry,
 )  # fmt: skip
 SECTIONS: Final[tuple[tuple[str, Measure], ...]] = tuple((each.NAME, each.measure) for each in _IN_ORDER)

@@ -160,6 +160,8 @@ tenant_items = 1
 tenant_bytes = 2
 principal_items = 3
 principal_bytes = 4
+episodes = true
+episode_ttl = "30d"
 [prices]
 file = "p.toml"
 digest = "{"ab" * 32}"

@@ -20,6 +20,7 @@ OURS = {
     "policy": "one tool: one decision under 4 policies, p99",
     "guards": "the pack on 2 kB, clean",
     "context": "compiled, for each 2 kB: 2 kB",
+    "memory": "found: words of few of 50 memories",
     "recovery": "3 runs after kill -9: every run has taken its next step, since the process began",
     "waiting": "3 waiting runs: from an approval to the end of its run, after a restart",
     "verification": "one leaf in the export, with its part of the tree",

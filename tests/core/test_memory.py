@@ -19,9 +19,11 @@ from flyball.core.memory import (
     Memory,
     Recall,
     Recalled,
+    Recalling,
     Remembered,
     Skipped,
     Written,
+    _signature,
     flagged,
     remembering,
     told,
@@ -93,6 +95,12 @@ def test_what_nobody_can_recall_by_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(FlyballError) as refused:
         Recall(**wrong)
     assert refused.value.code == "bad_memory"
+
+
+def test_the_arguments_of_an_action_are_a_schema_of_their_own() -> None:
+    made = _signature(Recalling, Recalled, frozenset())
+    assert made.names == ("query", "scope", "top_k", "least") and made.digest == RECALL.schema_digest
+    assert REMEMBER.schema_digest != RECALL.schema_digest
 
 
 def test_remembering_can_be_taken_back_and_recalling_is_a_read() -> None:

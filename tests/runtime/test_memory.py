@@ -31,6 +31,7 @@ from flyball import (
 )
 from flyball.app.flyball import Flyball
 from flyball.core.config import Config, MemorySet
+from flyball.core.guard import GuardConfig
 from flyball.core.memory import Scope
 from flyball.core.model import ModelRequest
 from flyball.core.record import Opened
@@ -463,3 +464,99 @@ async def test_a_scope_that_there_is_not_is_refused_where_it_is_written() -> Non
 
     result = await lab().run(wrong, "tea")
     assert isinstance(result, Stopped) and "it is not known whose memories" in result.detail
+
+
+# episodes -------------------------------------------------------------------------------------------------------------
+@tool(effect="reversible")
+async def pay(call: Call, to: Critical[str], cents: int) -> str:
+    """Pay somebody."""
+    return "paid"
+
+
+@flow
+async def settle(run: Run, to: str) -> str:
+    await run.attempt(pay, to, 900)
+    return await run.call(pay, to, 5)
+
+
+EPISODES = (
+    MEMORY
+    + """
+@id("pays") permit (principal, action == Action::"pay", resource) when { context.input.cents < 500 };
+"""
+)
+
+
+def remembering_episodes(policy: str = EPISODES, *, on: bool = True, **rest: Any) -> Lab:
+    config = Config.bare("lab", "/nowhere", home="/nowhere")
+    return lab(policy, config=replace(config, memory=MemorySet(episodes=on)), **rest)
+
+
+async def test_what_a_run_did_is_remembered_from_its_outcomes() -> None:
+    desk = remembering_episodes()
+    await done(desk, settle, "bea", key="k")
+    [memory] = await done(desk, ask, "what was settled with bea?", limits=None)
+    day = memory.created.date().isoformat()
+    assert memory.text == f"On {day} the flow settle completed. Done: pay (to=bea). Refused: pay (to=bea)."
+    assert (memory.about, memory.source, memory.trusted) == ("flow settle", "flow settle", False)
+    app = await opened(desk)
+    assert (await app.releases.replay(desk._runs["k"][0], tenant="acme")).ok and (await desk.verify()).ok
+
+
+async def test_an_episode_is_remembered_once_whatever_dies_meanwhile() -> None:
+    desk = remembering_episodes()
+    desk.crash_at("T2", "remember")
+    with pytest.raises(Crash):
+        await desk.run(settle, "bea", key="k")
+    assert isinstance(await desk.resume("k"), Completed)
+    app = await opened(desk)
+    assert len(await app.memory.list(by=KIM)) == 1
+    assert (await app.releases.replay(desk._runs["k"][0], tenant="acme")).ok
+
+
+async def test_an_episode_that_policy_denies_changes_nothing() -> None:
+    desk = remembering_episodes(EPISODES + '@id("no") forbid (principal, action == Action::"remember", resource);')
+    assert await done(desk, settle, "bea") == "paid"
+    assert await (await opened(desk)).memory.list(by=KIM) == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_run_is_replayed_as_it_was_whether_episodes_are_remembered_now_or_not(before: bool) -> None:
+    desk = remembering_episodes(on=before)
+    await done(desk, settle, "bea", key="k")
+    desk._bench.config = replace(desk._bench.config, memory=MemorySet(episodes=not before))
+    await desk.restart()
+    replayed = await (await opened(desk)).releases.replay(desk._runs["k"][0], tenant="acme")
+    assert replayed.ok, replayed.differences
+
+
+# guards ---------------------------------------------------------------------------------------------------------------
+def guarded(**how: Any) -> Lab:
+    config = Config.bare("lab", "/nowhere", home="/nowhere")
+    guard = GuardConfig(name="private", stages=("memory",), **how)
+    return lab(config=replace(config, guards={"private": guard}))
+
+
+async def test_guards_redact_what_is_remembered_and_asked_before_it_is_recorded() -> None:
+    desk = guarded()
+    await done(desk, learn, "Kim's address is kim@acme.example")
+    [memory] = await done(desk, ask, "address of kim@acme.example")
+    assert memory.text == "Kim's address is [email]" and not memory.trusted
+    intents = [r for r in desk.records() if r.facts.get("action") in ("remember", "recall")]
+    assert not any("kim@" in str(r.private) for r in [*intents, *outcomes(desk, "remember"), *outcomes(desk, "recall")])
+
+
+async def test_guards_block_what_may_not_be_remembered() -> None:
+    desk = guarded(settings={"action": "block"})
+    result = await desk.run(learn, "Kim's address is kim@acme.example")
+    assert isinstance(result, Stopped) and result.reason == "guard_blocked"
+
+
+async def test_guards_look_at_what_is_recalled() -> None:
+    desk = lab()
+    await done(desk, learn, "Kim's address is kim@acme.example")
+    guard = GuardConfig(name="private", stages=("memory",))
+    desk._bench.config = replace(desk._bench.config, guards={"private": guard})
+    await desk.restart()
+    [memory] = await done(desk, ask, "address")
+    assert memory.text == "Kim's address is [email]"

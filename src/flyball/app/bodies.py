@@ -18,15 +18,17 @@ from flyball.runtime.agent import Thinking
 from flyball.runtime.context import vouched
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.bind import confine, entered, settle, tool_performer
+from flyball.runtime.flow.episode import remember_episode
 from flyball.runtime.flow.run import Run
+from flyball.runtime.memory.episodes import Episodes
 from flyball.runtime.memory.memories import Memories
 
 
 class Bodies:
     """Makes the body of a run: a flow, an agent, or one governed action (`act`)."""
 
-    def __init__(self, project: Project, thinking: Thinking, memories: Memories) -> None:
-        self._project, self._thinking, self._memories = project, thinking, memories
+    def __init__(self, project: Project, thinking: Thinking, memories: Memories, episodes: Episodes) -> None:
+        self._project, self._thinking, self._memories, self._episodes = project, thinking, memories, episodes
 
     async def __call__(self, at: Activation, branch: Branch, kind: str, what: str, input: Any, /) -> Any:
         """Runs it. A start is an action of its own, at the branch's step 0."""
@@ -44,12 +46,14 @@ class Bodies:
 
     def _inside(self, at: Activation, branch: Branch, kind: str, value: Any) -> Any:
         async def body(_: Call, arguments: Mapping[str, Any]) -> Any:
+            made, run = entered(value, arguments["input"]), Run[Any](at, branch, self._thinking)
             if kind == "flow":
-                made = entered(value, arguments["input"])
-                return await settle(at, branch, value.function(Run(at, branch, self._thinking), made))
-            entered(value, arguments["input"])
-            confine(at, branch, value)
-            return await settle(at, branch, self._thinking(Run(at, branch, self._thinking), value, arguments["input"]))
+                told = await settle(at, branch, value.function(run, made))
+            else:
+                confine(at, branch, value)
+                told = await settle(at, branch, self._thinking(run, value, arguments["input"]))
+            await remember_episode(at, branch, self._episodes)
+            return told
 
         return body
 

@@ -149,7 +149,7 @@ class Refold:
         rooms = self._rooms
         hidden |= {r.id for r in records if r.kind == "outcome" and _closed_from_outside(r)}
         log = LogOnly(rooms.record, before=part.before, now=part.now, hidden=hidden)
-        bodies = Bodies(rooms.project, rooms.thinking, rooms.memories)
+        bodies = Bodies(rooms.project, rooms.thinking, rooms.memories, rooms.episodes)
         places: list[str] = []
 
         async def body(at: Any, branch: Branch, kind: str, what: str, input: Any, /) -> Any:

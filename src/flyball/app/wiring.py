@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ from flyball.runtime.flow.turn import Turn
 from flyball.runtime.guard import Guards, Placed
 from flyball.runtime.identify import Identify
 from flyball.runtime.ledger import Ledger
+from flyball.runtime.memory.episodes import Episodes
 from flyball.runtime.memory.memories import Memories
 from flyball.runtime.memory.projection import Projection
 from flyball.runtime.model import Models
@@ -111,6 +113,7 @@ class Rooms:
     resources: Resources
     watching: Watching
     memories: Memories
+    episodes: Episodes
     guards: Guards | None = None
 
 
@@ -222,10 +225,11 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         guard=guards,
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices)
+    episodes = _episodes(config, project)
     memories = Memories(record, Projection(record, ports.memory), _caps(config))
     contexts = Contexts(ports.clock, config.context.tokens, Earlier(record), memories)
     thinking = Thinking(models.prepare, models.place, contexts, config.input.max_bytes)
-    bodies = Bodies(project, thinking, memories)
+    bodies = Bodies(project, thinking, memories, episodes)
     ledger = Ledger(record, ports.signer, config.project.name)
 
     turn = Turn(
@@ -242,8 +246,15 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, thinking=thinking, resources=resources,
-        watching=watching, memories=memories, guards=guards,
+        watching=watching, memories=memories, episodes=episodes, guards=guards,
     )  # fmt: skip
+
+
+def _episodes(config: Config, project: Project) -> Episodes:
+    def critical(name: str) -> frozenset[str]:
+        return project.tools[name].action.critical if name in project.tools else frozenset()
+
+    return Episodes(critical, timedelta(milliseconds=config.memory.episode_ttl_ms), on=config.memory.episodes)
 
 
 def _caps(config: Config) -> Caps:

@@ -149,12 +149,15 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemorySet(msgspec.Struct, frozen=True, kw_only=True):
-    """How many memories, and bytes of them, a tenant and each principal in it may keep."""
+    """How many memories, and bytes of them, a tenant and each principal in it may keep; whether what a run did is
+    remembered when it has come to its end, and for how long."""
 
     tenant_items: int = 100_000
     tenant_bytes: int = 50_000_000
     principal_items: int = 10_000
     principal_bytes: int = 5_000_000
+    episodes: bool = False
+    episode_ttl_ms: int = 90 * 24 * HOUR_MS
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):

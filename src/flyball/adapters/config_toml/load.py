@@ -247,7 +247,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
         sessions=Sessions(**tree.get("sessions", {})),
-        memory=MemorySet(**tree.get("memory", {})),
+        memory=MemorySet(**_in_ms(tree.get("memory", {}), "episode_ttl")),
         guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
         telemetry={n: _telemetry(n, table) for n, table in tree.get("telemetry", {}).items()},
         signals={n: _scale(n, table, root) for n, table in tree.get("signals", {}).items()},

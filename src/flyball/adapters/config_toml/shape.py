@@ -351,7 +351,10 @@ TABLES: Final[dict[str, Any]] = {
     "context": {"tokens": _whole(1)},
     "signals": Each({"least": _bound, "most": _bound}),
     "sessions": {"queue": _whole(0)},
-    "memory": dict.fromkeys(("tenant_items", "tenant_bytes", "principal_items", "principal_bytes"), _whole(0)),
+    "memory": {
+        "tenant_items": _whole(0), "tenant_bytes": _whole(0), "principal_items": _whole(0),
+        "principal_bytes": _whole(0), "episodes": _flag, "episode_ttl": _duration,
+    },
     "guards": Each({
         "adapter": _choice(GuardAdapter), "stages": _stages, "tools": _texts, "on_error": _choice(OnError),
         "mode": _choice(Mode), "timeout": _duration, "group": _text, "key": read_handle, "url": read_url,

@@ -35,6 +35,10 @@ class History:
         self._asked.add(path)
         return Past(records=tuple(self._steps.get(path, ())))
 
+    def held(self, path: str) -> list[Opened]:
+        """The records of a step, without the code having asked for it."""
+        return list(self._steps.get(path, ()))
+
     def checks(self, path: str) -> tuple[Past, ...]:
         """The records of each time that a step was asked what it requires: they stand beneath it."""
         found: list[Past] = []
