@@ -128,10 +128,26 @@ timeout = "9s"
 at_once = 3
 cache = true
 stream = true
+latency = "2s"
 script = "a.toml"
 [models.small]
 adapter = "gemini"
 model = "s"
+[routes.smtp]
+models = ["small", "default"]
+prefer = "cost"
+deadline = "30s"
+[routes.smtp.rules.smtp]
+roles = ["planner"]
+agents = ["a"]
+tenants = ["acme"]
+sensitivities = ["secret"]
+complexity = 600
+models = ["default"]
+prefer = "latency"
+regions = ["eu"]
+max_usd = "0.05"
+max_latency = "4s"
 [limits]
 run = {{ {LIMITS}, {CAPS} }}
 agent = {{ {LIMITS}, {DAYS} }}
@@ -654,3 +670,26 @@ def test_a_project_is_found_from_below(tmp_path: Path) -> None:
 def test_what_was_loaded_can_be_written_and_never_holds_a_secret(tmp_path: Path) -> None:
     loaded = read(tmp_path, FULL, environ={**HOME, "SMTP_PASSWORD": "hunter2"})
     assert b"hunter2" not in msgspec.json.encode(loaded.config)
+
+
+def test_a_route_is_read_with_its_rules_in_the_order_of_the_file(tmp_path: Path) -> None:
+    route = read(tmp_path, EVERY).config.routes["smtp"]
+    assert (route.name, route.models, route.prefer, route.deadline_ms) == ("smtp", ("small", "default"), "cost", 30_000)
+    rule = route.rules["smtp"]
+    assert (rule.complexity, rule.max_usd, rule.max_latency_ms, rule.prefer) == (600, 50_000, 4_000, "latency")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ('[routes.r]\nmodels = ["m", "n"]', "[routes.r] models", "there is no [models.n]"),
+        ('[routes.r]\nmodels = ["m"]\n[routes.r.rules.x]\nmodels = ["n"]', "[routes.r.rules.x] models", "no ["),
+        ('[routes.m]\nmodels = ["m"]', "[routes] m", "there is a model m, too"),
+        ("[routes.r]\ndeadline = \"1s\"", "[routes] r", "models is missing"),
+        ('[routes.r]\nmodels = ["m"]\nprefer = "cheap"', "[routes.r] prefer", "'cheap' is none of"),
+    ],
+)  # fmt: skip
+def test_a_route_that_leads_nowhere_is_refused_with_its_key(tmp_path: Path, text: str, key: str, said: str) -> None:
+    with pytest.raises(FlyballError) as caught:
+        read(tmp_path, HEAD + '[models.m]\nadapter = "openai"\nmodel = "m"\n' + text)
+    assert key in str(caught.value) and said in str(caught.value)

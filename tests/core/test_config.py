@@ -15,6 +15,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.route import Route, Rule
 
 BARE = Config.bare("desk", "/srv/desk", home="/home/kim")
 
@@ -94,6 +95,18 @@ def test_a_guard_is_described_as_it_would_be_written() -> None:
     written = config.described(msgspec.structs.replace(BARE, guards={"pii": guard}))
     assert written["guards.pii.timeout"] == "1500ms" and written["guards.pii.stages"] == ["context"]
     assert written["guards.pii.settings.find"] == ["email"] and "guards.pii.name" not in written
+
+
+def test_a_route_is_described_as_it_would_be_written() -> None:
+    rules = {"hard": Rule(complexity=600, max_usd=50_000, prefer="cost"), "any": Rule(max_latency_ms=2_000)}
+    route = Route(name="desk", models=("a", "b"), deadline_ms=30_000, rules=rules)
+    written = {k: v for k, v in config.described(msgspec.structs.replace(BARE, routes={"desk": route})).items()
+               if k.startswith("routes.")}  # fmt: skip
+    assert written == {
+        "routes.desk.models": ["a", "b"], "routes.desk.prefer": "listed", "routes.desk.deadline": "30s",
+        "routes.desk.rules.hard.complexity": 600, "routes.desk.rules.hard.max_usd": "0.05",
+        "routes.desk.rules.hard.prefer": "cost", "routes.desk.rules.any.max_latency": "2s",
+    }  # fmt: skip
 
 
 def test_limits_are_described_with_their_unit() -> None:

@@ -281,3 +281,10 @@ def test_what_settles_a_doubt_counts_as_having_happened() -> None:
 
 def test_nobody_doubts_a_read() -> None:
     assert step(("intent", {"effect": "read"}), ends("unknown"), HAPPENED).doubt() == 0
+
+
+def test_the_models_that_failed_were_tried_and_whom_a_crash_cut_short_was_not() -> None:
+    asked = [opened("intent", n, route={"chosen": name}) for n, name in enumerate(("a", "b", "c"), 1)]
+    plain = [opened("intent", 4), opened("outcome", 4, status="failed")]
+    ended = [opened("outcome", n, status=status) for n, status in enumerate(("failed", "interrupted"), 1)]
+    assert Past(records=(*asked, *ended, *plain)).tried() == ("a",) and Past().tried() == ()

@@ -24,11 +24,15 @@ from flyball.app.project import Project
 from flyball.app.wiring import Rooms
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig
+from flyball.core.route import Route
 from flyball.core.session import History
 from flyball.core.signature import schema_for
 
 GIT_SECONDS = 5.0
 KEPT = 16
+
+
+Models = tuple[Mapping[str, ModelConfig], Mapping[str, Route]]
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,25 +44,26 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # With its project, which must not be freed: another one could then be given its id, and with it a wrong release.
-_MADE: dict[int, tuple[Project, Mapping[str, ModelConfig], Release]] = {}
+_MADE: dict[int, tuple[Project, Models, Release]] = {}
 
 
 def release_of(rooms: Rooms) -> Release:
     """The release of the loaded project, computed once per process, project and model configuration."""
-    project, models = rooms.project, rooms.config.models
+    project, models = rooms.project, (rooms.config.models, rooms.config.routes)
     made = _MADE.get(id(project))
     if made is None or made[1] != models:
         if len(_MADE) >= KEPT:
             _MADE.pop(next(iter(_MADE)))
-        made = _MADE[id(project)] = project, models, compute(project, models)
+        made = _MADE[id(project)] = project, models, compute(project, *models)
     return made[2]
 
 
-def compute(project: Project, models: Mapping[str, ModelConfig]) -> Release:
+def compute(project: Project, models: Mapping[str, ModelConfig], routes: Mapping[str, Route] = {}) -> Release:
     """Every part under its name; the release's own content is the list of names and digests."""
     named = {name: _json(value) for name, value in _declared(project)}
     named |= {f"prompt/{name}": agent.text.encode() for name, agent in project.agents.items()}
     named |= {f"model/{name}": _model(config) for name, config in models.items()}
+    named |= {f"route/{name}": _json(msgspec.to_builtins(route)) for name, route in routes.items()}
     named |= dict(_sources(project))
     named["dependencies"] = _json(_dependencies(tuple(sys.path)))
     named["interpreter"] = _json([sys.version, platform.machine()])

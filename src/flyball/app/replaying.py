@@ -17,6 +17,7 @@ from flyball.runtime.replay import (
     Replayed,
     approval_differences,
     precondition_differences,
+    route_differences,
     verdict_differences,
 )
 
@@ -70,6 +71,7 @@ def _verdicts(verdicts: Verdicts, records: Sequence[Opened]) -> tuple[int, int, 
             continue
         derived += 1
         found += verdict_differences(record, now)
+        found += route_differences(record)
         if "streamed" in record.facts and not verdicts.streams(record, releases[record.index]):
             found.append(Difference(at=record.id, what="its answer was shown while it arrived, and policy forbids it"))
     return derived, refused, found

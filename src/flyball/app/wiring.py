@@ -67,6 +67,7 @@ from flyball.runtime.policies import Policies
 from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
 from flyball.runtime.reserve import Reserving
+from flyball.runtime.route import Routing
 from flyball.runtime.session import Earlier
 from flyball.runtime.validate import Validate
 from flyball.runtime.watch import Watching
@@ -221,10 +222,11 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )
     stations = Stations(
         identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
-        reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker),
+        reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker, ports.entropy),
+        route=Routing(enforce.first, broker.rests),
         guard=guards,
     )  # fmt: skip
-    models = Models(config.models, ports.models, ports.prices)
+    models = Models(config.models, ports.models, ports.prices, ports.clock, config.routes)
     episodes = _episodes(config, project)
     memories = Memories(record, Projection(record, ports.memory), _caps(config))
     contexts = Contexts(ports.clock, config.context.tokens, Earlier(record), memories)

@@ -18,15 +18,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from flyball.core.budget import MICRO
 from flyball.core.canonical import MAX_BYTES
 from flyball.core.errors import FlyballError
 from flyball.core.guard import GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.route import Route, Rule
 from flyball.core.signals import Scale
 from flyball.core.telemetry import TelemetryConfig
 
@@ -194,6 +197,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemorySet = MemorySet()
     guards: Mapping[str, GuardConfig] = {}
     telemetry: Mapping[str, TelemetryConfig] = {}
+    routes: Mapping[str, Route] = {}
     signals: Mapping[str, Scale] = {}
     sessions: Sessions = Sessions()
 
@@ -294,6 +298,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "journal": _plain(config.journal),
         "signer": _plain(config.signer),
         "models": {name: _model(model) for name, model in config.models.items()},
+        "routes": {name: _route(route) for name, route in config.routes.items()},
         "keys": _plain(config.keys),
         "limits": {
             "run": _plain(config.limits.run),
@@ -326,7 +331,23 @@ def _by_day(limits: Limits) -> dict[str, Any]:
 
 
 def _model(model: ModelConfig) -> dict[str, Any]:
-    return {key: value for key, value in _plain(model).items() if key not in _NOT_WRITTEN}
+    return _none_left({key: value for key, value in _plain(model).items() if key not in _NOT_WRITTEN})
+
+
+def _route(route: Route) -> dict[str, Any]:
+    plain = {key: value for key, value in _plain(route).items() if key not in ("name", "rules")}
+    return {**_none_left(plain), "rules": {name: _rule(rule) for name, rule in route.rules.items()}}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    plain = _none_left({key: value for key, value in _plain(rule).items() if value != 0})
+    if rule.max_usd is not None:
+        plain["max_usd"] = str(Decimal(rule.max_usd) / MICRO)
+    return plain
+
+
+def _none_left(plain: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in plain.items() if value != "0ms"}
 
 
 def _named(one: GuardConfig | TelemetryConfig) -> dict[str, Any]:

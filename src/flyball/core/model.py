@@ -134,8 +134,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     `key` names where the key is (`env:NAME`, `file:PATH`, empty for none), never the key. `price` is the name in the
     price table where it differs from `model`; `limit_field` the wire name of `max_tokens`, by the host if "auto";
     `script` the file that a scripted model plays; `at_once` the most calls under way; `cache` asks a provider that
-    caches on request to do so; `stream` asks for answers in pieces where policy lets them be shown. Times are
-    milliseconds.
+    caches on request to do so; `stream` asks for answers in pieces where policy lets them be shown; `latency_ms` is
+    how long an answer is expected to take. Times are milliseconds.
     """
 
     name: str
@@ -156,6 +156,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 32
     cache: bool = False
     stream: bool = False
+    latency_ms: int = 0
 
     @property
     def priced_as(self) -> str:
@@ -167,7 +168,8 @@ class ModelError(FlyballError):
     """A model call that gave no reply, in one of six kinds.
 
     `retryable`: the same request may succeed later; `retry_after_ms`: the provider asked to wait that long; `sent`: at
-    least part of the request left this machine; `begun`: an answer had begun to arrive.
+    least part of the request left this machine; `begun`: an answer had begun to arrive;
+    `over`: its question has no time left, for this model or another.
     """
 
     def __init__(
@@ -180,6 +182,7 @@ class ModelError(FlyballError):
         self.retryable = kind in _RETRYABLE if retryable is None else retryable
         self.retry_after_ms = retry_after_ms
         self.begun = False
+        self.over = False
 
     @property
     def may_cost(self) -> bool:

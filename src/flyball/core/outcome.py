@@ -38,7 +38,8 @@ HALTED: Final = "halted"
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, before anybody is told. `certain`: a failure that surely had no effect. `guards`: what each
     guard said of it, as facts; `edits` what they changed in it, guard by guard; `noted` what its performer says of its
-    result: facts, and whose data it is besides the run's."""
+    result: facts, and whose data it is besides the run's. `via` is the model that was asked where there were several;
+    `elsewhere`: the next attempt asks another one, which need not be waited for."""
 
     status: str
     code: str = ""
@@ -55,6 +56,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[Mapping[str, Any], ...] = ()
     edits: tuple[tuple[Edit, ...], ...] = ()
     noted: Notes = Notes()
+    via: str = ""
+    elsewhere: bool = False
 
 
 class Lifted(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +145,12 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
         """Was it certainly carried out, so that whoever asks again is told that, and nothing is decided any more?"""
         outcome = self.last("outcome")
         return outcome is not None and outcome.facts["status"] == "executed" and bool(outcome.facts["final"])
+
+    def tried(self) -> tuple[str, ...]:
+        """The models that were asked and failed, where there were several. Whom a crash cut short did not fail."""
+        failed = {r.attempt for r in self.records if r.kind == "outcome" and r.facts["status"] == "failed"}
+        asked = (r for r in self.records if r.kind == "intent" and r.attempt in failed and "route" in r.facts)
+        return tuple(r.facts["route"]["chosen"] for r in asked)
 
     @property
     def attempts(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -19,13 +19,14 @@ from flyball.core.model import ModelRequest, OnDelta
 from flyball.core.origin import Origins
 from flyball.core.policy import Node, Uid
 from flyball.core.policy_context import Facts
+from flyball.core.route import Choice
 from flyball.core.signature import Signature
 
 TAINT = "taint:"
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between the attempts of one action: the model that is asked, and what it may cost."""
+    """What an attempt of an action acts on, and what it may cost."""
 
     resource: Uid
     entities: tuple[Node, ...]
@@ -48,7 +49,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     `reserved` is the greatest an attempt may cost beyond the action's own; None: unknown, so it is denied. `facts` go
     into the intent: what else it rests on that an operator wrote, by digest. `prompt` is what a model is asked, and
     `prompted` makes the call of another one: what guards left of it. `streaming` makes the `perform` that tells of its
-    answer while it arrives, where a model does. `notes` says what is noted of a result.
+    answer while it arrives, where a model does. `notes` says what is noted of a result. `ways` are the models that it
+    may go to; `others`: where this one fails, there is another that was not asked yet.
     """
 
     perform: Callable[[Call, Any], Any]
@@ -59,7 +61,8 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Amounts | None = ZERO
     usage: Callable[[Any, int], Amounts] | None = None
     variant: Callable[[int], Variant] | None = None
-    alternatives: int = 1
+    ways: Ways | None = None
+    others: bool = False
     lasting: bool = False
     returns: Any = Any
     facts: Mapping[str, str] = {}
@@ -67,6 +70,26 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
     prompted: Callable[[ModelRequest], tuple[Performer, Mapping[str, Any]]] | None = None
     streaming: Callable[[OnDelta], Callable[[Call, Any], Any]] | None = None
     notes: Callable[[Any], Notes] | None = None
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the ways that an attempt may go: the model that is asked, and how it is carried out there."""
+
+    resource: Uid
+    entities: tuple[Node, ...]
+    performer: Performer
+
+
+class Ways(Protocol):
+    """The ways that one question to a model may go."""
+
+    def listed(self, tenant: str) -> tuple[Choice, Mapping[str, str]]:
+        """The candidates in order, nothing chosen yet; and why its rule leaves which of them out."""
+        ...
+
+    def way(self, name: str, /) -> Way:
+        """One of them."""
+        ...
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +139,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     those a person changed, `typed` the normal forms of what they wrote there. `doubt` is an earlier attempt of which
     nobody knows whether it happened (0: none). `problem` is why the arguments that were proposed could not even be
     recorded: then there are none. `screened` is what guards said. `streams`: its answer may be shown while it arrives.
+    `tried` are the models that earlier attempts asked, and `route` is the choice of the one that this attempt asks.
     """
 
     place: Place
@@ -138,6 +162,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     screened: Screened | None = None
     streams: bool = False
+    tried: tuple[str, ...] = ()
+    route: Choice | None = None
 
 
 def at_attempt(proposal: Proposal) -> Proposal:

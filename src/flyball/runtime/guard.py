@@ -329,6 +329,7 @@ def _asking(p: Proposal, request: ModelRequest, changed: Mapping[int, str]) -> P
     performer, arguments = p.performer.prompted(replace(request, messages=messages))
     texts = {(m.role, m.text): changed[n] for n, m in enumerate(request.messages) if n in changed}
     new = [{**told, "text": texts.get((told["role"], told["text"]), told["text"])} for told in p.extra.get("new", ())]
+    performer = replace(performer, others=p.performer.others)
     return replace(p, performer=performer, arguments=arguments, extra={**p.extra, "new": new})
 
 

@@ -1,6 +1,6 @@
 """The one path. Every effect in the system, whoever asks for it, goes through `govern`; there is no second way in.
 
-    identify -> validate -> label -> guard -> enforce -> approve -> reserve -> T1 -> perform -> T2
+    identify -> validate -> label -> route -> guard -> enforce -> approve -> reserve -> T1 -> perform -> T2
 
 What an action requires of the world is an action too: a read beneath it, before anybody is asked to approve it and
 again before its T1.
@@ -35,6 +35,7 @@ from flyball.runtime.record import Recorder
 from flyball.runtime.recover import Recover
 from flyball.runtime.require import Checks, unmet
 from flyball.runtime.reserve import Reserving
+from flyball.runtime.route import Routing
 from flyball.runtime.validate import Validate
 
 # How often the whole gate runs again because an epoch moved between its verdict and T1.
@@ -50,6 +51,7 @@ class Stations:
 
     identify: Identify
     validate: Validate
+    route: Routing
     enforce: Enforce
     approve: Approve
     reserve: Reserving
@@ -151,7 +153,10 @@ async def _admit(
     if objection is None:
         parsed = s.validate.parse(at_attempt(proposal))
         if isinstance(parsed, Proposal):
-            ruled = await (s.enforce.rule(label(parsed)) if s.guard is None else _guarded(s, s.guard, label(parsed)))
+            routed = await s.route.chosen(label(parsed))
+            if isinstance(routed, Blocked):
+                return await s.record.refuse(parsed, routed)
+            ruled = await (s.enforce.rule(routed) if s.guard is None else _guarded(s, s.guard, routed))
             if isinstance(ruled, Blocked):
                 return ruled
             if parsed.performer.requires is not None and s.approve.asks(ruled):  # nobody is asked in vain

@@ -342,9 +342,7 @@ class Recorder:
             "schema": p.action.schema_digest, "by": self.person(p.place.tenant, p.authority.principal.id),
             "chain": [link.agent for link in p.authority.links], "release": p.place.release,
         }  # fmt: skip
-        if p.screened is not None and p.screened.looked:
-            facts["guards"] = [one.told for one in p.screened.looked]
-        return facts
+        return facts | _said(p)
 
     def _facts(self, ruled: Ruled) -> dict[str, Any]:
         d = ruled.decision
@@ -365,6 +363,14 @@ class Recorder:
         if ruled.decision.errors:
             private["errors"] = list(ruled.decision.errors)
         return {**private, **p.extra} if p.extra else private
+
+
+def _said(p: Proposal) -> dict[str, Any]:
+    """What was found out about a proposal on its way to the gate: the choice of its model, what guards said."""
+    facts: dict[str, Any] = {} if p.route is None else {"route": p.route.told}
+    if p.screened is not None and p.screened.looked:
+        facts["guards"] = [one.told for one in p.screened.looked]
+    return facts
 
 
 def _facts(stored: Stored) -> Mapping[str, Any]:

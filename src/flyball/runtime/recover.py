@@ -29,9 +29,11 @@ from flyball.core.proposal import Proposal
 from flyball.core.record import Event, Opened, record_id
 from flyball.core.result import Blocked, Executed, Failed, Governed, Pending
 from flyball.core.signature import from_json
+from flyball.ports.clock import Entropy
 from flyball.ports.recording import Recording
 
 GRACE_US = 2_000_000
+MICROSECOND = timedelta(microseconds=1)
 # How often a read is tried whose attempts end with the process: it may be what ends it.
 MOST_READS = 8
 
@@ -71,8 +73,8 @@ class Concluding(Recording, Protocol):
 class Recover:
     """Decides how a step goes on."""
 
-    def __init__(self, record: Concluding, calls: Asks) -> None:
-        self._record, self._calls = record, calls
+    def __init__(self, record: Concluding, calls: Asks, entropy: Entropy) -> None:
+        self._record, self._calls, self._entropy = record, calls, entropy
 
     async def begin(self, proposal: Proposal, past: Past) -> Proposal | Governed[Any]:
         """What a step that the log knows is told, or the proposal with which it goes on."""
@@ -96,10 +98,11 @@ class Recover:
         proposal = replace(_edited(proposal, past), asked=past.last("asked") is not None, doubt=doubt)
         intent = past.open_intent()
         if intent is not None and not proposal.performer.lasting:
-            return await self._close(replace(proposal, attempt=intent.attempt), intent)
+            return await self._close(replace(proposal, attempt=intent.attempt, tried=past.tried()), intent)
         if doubt and (_over(past) or self._forgotten(proposal)):
             return await self._ask_person(replace(proposal, attempt=doubt))
-        return replace(proposal, attempt=past.attempts + 1 if intent is None else intent.attempt)
+        attempt = past.attempts + 1 if intent is None else intent.attempt
+        return replace(proposal, attempt=attempt, tried=past.tried())
 
     def known(self, proposal: Proposal, past: Past) -> Governed[Any] | None:
         """What the caller was told, where that is settled."""
@@ -200,10 +203,12 @@ class Recover:
     async def next(self, p: Proposal, ended: Ended) -> Proposal | Governed[Any]:
         """After an attempt: what its caller is told, or the proposal of the next attempt, after its wait."""
         if not self.final(p, ended):
-            await self._record.clock.wait(self._record.clock.now() + _wait(p, ended))
+            await self._record.clock.wait(self._record.clock.now() + self._pause(p, ended))
             if self._row(p) is not None:  # evidence came meanwhile that it happened after all, and a person is asked
                 return await self._ask_person(p)
-            return replace(p, attempt=p.attempt + 1, doubt=p.attempt if ended.status == "unknown" else p.doubt)
+            tried = (*p.tried, ended.via) if ended.via else p.tried
+            doubt = p.attempt if ended.status == "unknown" else p.doubt
+            return replace(p, attempt=p.attempt + 1, doubt=doubt, tried=tried)
         if ended.status == "unknown":
             return await self._ask_person(p)
         if p.doubt and ended.status != "executed":
@@ -225,7 +230,17 @@ class Recover:
             return False
         place, first = p.place, record_id(p.place.run, p.place.path, 1, "intent")
         begun = self._record.journal.view(place.tenant).record(first)
-        return begun is not None and self._record.clock.now() + wait >= begun.time + window // timedelta(microseconds=1)
+        return begun is not None and self._record.clock.now() + wait >= begun.time + window // MICROSECOND
+
+    def _pause(self, p: Proposal, ended: Ended) -> int:
+        """How long to wait now, in microseconds. For a model a share of it, at random (full jitter), so that a thousand
+        runs that failed at once do not come back at once; never less than its provider asked for."""
+        if p.action.kind != "model":
+            return _wait(p, ended)
+        if ended.elsewhere:
+            return 0
+        share = int.from_bytes(self._entropy.bytes(4))
+        return max((p.action.retry.wait(p.attempt) // MICROSECOND * share) >> 32, _asked_to_wait(ended))
 
     def _row(self, p: Proposal) -> PendingRow | None:
         name = f"{p.place.run}/{p.place.path}?{p.attempt}"
@@ -321,5 +336,8 @@ def _over(past: Past) -> bool:
 
 def _wait(p: Proposal, ended: Ended) -> int:
     """How long before the next attempt, in microseconds."""
-    wait = max(p.action.retry.wait(p.attempt), timedelta(milliseconds=ended.retry_after_ms))
-    return wait // timedelta(microseconds=1)
+    return max(p.action.retry.wait(p.attempt) // MICROSECOND, _asked_to_wait(ended))
+
+
+def _asked_to_wait(ended: Ended) -> int:
+    return ended.retry_after_ms * 1_000

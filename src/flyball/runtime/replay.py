@@ -24,6 +24,7 @@ from flyball.core.journal import Answered, Append, Appended, Entry, Row, Stored
 from flyball.core.merkle import Frontier
 from flyball.core.outcome import HALTED
 from flyball.core.record import Event, Opened
+from flyball.core.route import Choice, mistaken
 from flyball.core.steps import bare, parent
 from flyball.ports.clock import Clock, Jump
 from flyball.ports.journal import Journal, View
@@ -114,6 +115,20 @@ def precondition_differences(records: Sequence[Opened]) -> Iterator[Difference]:
         log = "met" if record.kind == "intent" else str(record.facts["reason"])
         if log != now:
             yield Difference(at=record.id, what="precondition", log=log, now=now)
+
+
+def route_differences(record: Opened) -> Iterator[Difference]:
+    """Where the choice of a model does not follow from what was recorded with it, or another one was asked. A replay
+    takes the choice that was made: which models rest is known only then."""
+    told = record.facts.get("route")
+    if told is None:
+        return
+    choice, asked = msgspec.convert(told, Choice), ((record.private or {}).get("request") or {}).get("resource") or {}
+    wrong = mistaken(choice)
+    if wrong:
+        yield Difference(at=record.id, what=f"the choice of its model does not follow: {wrong}")
+    if asked and asked.get("id") != choice.chosen:
+        yield Difference(at=record.id, what="model", log=choice.chosen, now=asked.get("id"))
 
 
 def approval_differences(records: Sequence[Opened]) -> Iterator[Difference]:

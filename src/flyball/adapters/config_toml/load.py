@@ -31,6 +31,7 @@ from flyball.adapters.config_toml.shape import (
     wrong_type,
 )
 from flyball.adapters.config_toml.text import key_lines, parsed, text_of
+from flyball.core.budget import micro_dollars
 from flyball.core.config import (
     FORMAT,
     OPEN,
@@ -61,6 +62,7 @@ from flyball.core.errors import FlyballError
 from flyball.core.guard import GUARD_NAME, MOST_GUARDS, PLACES, GuardConfig
 from flyball.core.limits import Limits
 from flyball.core.model import ModelConfig
+from flyball.core.route import Route, Rule, check_routes
 from flyball.core.signals import MOST_SIGNALS, SIGNAL_NAME, Scale
 from flyball.core.telemetry import TelemetryConfig
 
@@ -119,6 +121,11 @@ def _loaded(flat: Flat, root: At, env: str | None, environ: Mapping[str, str], f
     _model_from_environment(flat, root, environ)
     config = _config(_tree(flat), root, env)
     _check_models(config.models, root)
+    for key, what, fix in check_routes(config.models, config.routes):
+        at = root.down("routes")
+        for part in key:
+            at = at.down(part)
+        raise at.refuse(what, fix)
     if len(config.guards) > MOST_GUARDS:
         raise root.down("guards").refuse(f"there are at most {MOST_GUARDS} guards")
     if len(config.signals) > MOST_SIGNALS:
@@ -248,6 +255,7 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         context=Context(**tree.get("context", {})),
         sessions=Sessions(**tree.get("sessions", {})),
         memory=MemorySet(**_in_ms(tree.get("memory", {}), "episode_ttl")),
+        routes={n: _route(n, table) for n, table in tree.get("routes", {}).items()},
         guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
         telemetry={n: _telemetry(n, table) for n, table in tree.get("telemetry", {}).items()},
         signals={n: _scale(n, table, root) for n, table in tree.get("signals", {}).items()},
@@ -282,7 +290,18 @@ def _model(name: str, table: dict[str, Any], root: At) -> ModelConfig:
         raise at.refuse(f"{needed} is missing", f'Write {needed} = "...".', "config_missing")
     if "key" in table:
         table["key"] = str(table["key"])
-    return ModelConfig(name=name, **_in_ms(table, "timeout"))
+    return ModelConfig(name=name, **_in_ms(_in_ms(table, "timeout"), "latency"))
+
+
+def _route(name: str, table: dict[str, Any]) -> Route:
+    rules = {rule: _rule(own) for rule, own in table.pop("rules", {}).items()}
+    return Route(name=name, rules=rules, **_in_ms(table, "deadline"))
+
+
+def _rule(table: dict[str, Any]) -> Rule:
+    if "max_usd" in table:
+        table["max_usd"] = micro_dollars(table["max_usd"])
+    return Rule(**_in_ms(table, "max_latency"))
 
 
 def _guard(name: str, table: dict[str, Any], root: At) -> GuardConfig:

@@ -30,6 +30,7 @@ from flyball.core.config import (
 from flyball.core.errors import FlyballError
 from flyball.core.guard import PLACES, GuardAdapter, Mode, OnError
 from flyball.core.model import Adapter
+from flyball.core.route import Prefer
 from flyball.core.signals import FURTHEST
 from flyball.core.telemetry import SELECTOR, Preset
 
@@ -322,6 +323,11 @@ _CAPS: Final[dict[str, Reader]] = {"asks": _whole(0), "denials": _whole(0)}
 _OPEN: Final[dict[str, Reader]] = {OPEN: _whole(0)}
 _DAY: Final[dict[str, Reader]] = {f"{name}_per_day": read for name, read in (_LIMITS | _CAPS).items()} | _OPEN
 
+_RULE: Final[dict[str, Reader]] = {
+    "roles": _texts, "agents": _texts, "tenants": _texts, "sensitivities": _texts, "complexity": _whole(0),
+    "models": _texts, "prefer": _choice(Prefer), "regions": _texts, "max_usd": _money, "max_latency": _duration,
+}  # fmt: skip
+
 TABLES: Final[dict[str, Any]] = {
     "project": {"name": _text, "modules": _modules, "policies": _path, "policy": _choice(NamedPolicy)},
     "journal": {"path": _path, "synchronous": _choice(Synchronous)},
@@ -329,8 +335,11 @@ TABLES: Final[dict[str, Any]] = {
     "models": Each({
         "adapter": read_adapter, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts,
         "region": _text, "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
-        "at_once": _whole(1), "cache": _flag, "stream": _flag,
+        "at_once": _whole(1), "cache": _flag, "stream": _flag, "latency": _duration,
     }),
+    "routes": Each({
+        "models": _texts, "prefer": _choice(Prefer), "deadline": _duration, "rules": Each(_RULE),
+    }, named=True),
     "keys": {"root": read_handle},
     "limits": {
         "run": _LIMITS | _CAPS | _OPEN, "agent": _LIMITS | _DAY, "agents": Each(_DAY), "tenant": _DAY,

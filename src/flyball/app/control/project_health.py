@@ -15,9 +15,10 @@ from flyball.app.plugs import adapter
 from flyball.app.project import Project, load
 from flyball.core.config import Config, Handle
 from flyball.core.errors import FlyballError
-from flyball.core.model import ModelConfig, candidates
+from flyball.core.model import ModelConfig
 from flyball.core.policy import PolicyError
 from flyball.core.prices import PriceTable, lookup
+from flyball.core.route import reach
 
 MOST = 5
 
@@ -60,7 +61,7 @@ def _asked_models(config: Config, project: Project) -> Iterator[Finding]:
     for name in sorted({agent.model for agent in project.agents.values()}):
         asking = ", ".join(sorted(a.name for a in project.agents.values() if a.model == name))
         try:
-            candidates(config.models, name)
+            reach(config.models, config.routes, name)
         except FlyballError as bad:
             # The environment of the process that runs them may name one.
             yield Finding(name="model", level="warn", detail=f"{asking}: {bad.what}, {bad.why}", fix=bad.fix)

@@ -47,6 +47,8 @@ MAX_RESULT = 1_048_576
 PROBE_SECONDS = 30.0
 # The least time that resources get to open; a call may have more. Its own time begins once they are.
 OPEN_SECONDS = 30.0
+# A model that refuses one question, or says too much, is there all the same: it is no failure of its breaker.
+_ANSWERED = ("model_bad_request", "model_reply_too_large")
 
 
 class Broker:
@@ -76,7 +78,7 @@ class Broker:
         if exposed is not None:
             return exposed
         now = self._clock.now()
-        left = self._throttle.broken(tenant, _throttled(p), now)
+        left = self.broken(p)
         if left:
             return Blocked("breaker_open", what=f"{action.name} failed repeatedly; it rests {left / 1e6:.0f} s more")
         most = action.timeout_ms * 1000
@@ -86,6 +88,16 @@ class Broker:
         if wait:
             await self._clock.wait(now + wait)
         return None
+
+    def broken(self, p: Proposal) -> int:
+        """How long the breaker of what this attempt calls refuses it, in microseconds."""
+        call, takes = f"{p.place.run}/{p.place.path}", p.action.timeout_ms * 1000
+        return self._throttle.broken(p.place.tenant, _throttled(p), self._clock.now(), call, takes)
+
+    def rests(self, p: Proposal) -> bool:
+        """Is another way better now, where there is one: the breaker refuses it, or the provider asked to wait?"""
+        rests = self._throttle.rests(p.place.tenant, _throttled(p), self._clock.now())
+        return rests or self.broken(p) > 0
 
     async def perform(self, p: Proposal, arguments: Any) -> Ended:
         """One attempt, after T1. Never raises for what the tool does; cancellation and parking pass through."""
@@ -116,9 +128,9 @@ class Broker:
             ended = await self._screen(p, ended)
         if p.performer.lasting:
             return ended
-        good = ended.status == "executed"
-        self._throttle.ended(p.place.tenant, _throttled(p), 0 if good else self._clock.now(), good=good)
-        return ended
+        good, rest = ended.status == "executed" or ended.code in _ANSWERED, ended.retry_after_ms * 1000
+        self._throttle.ended(p.place.tenant, _throttled(p), 0 if good else self._clock.now(), good=good, rest=rest)
+        return ended if p.route is None else replace(ended, via=p.route.chosen)
 
     def _not_done(self, told: NotDone) -> Ended:
         after = int(told.retry_after.total_seconds() * 1000) if told.retry_after else 0
@@ -292,8 +304,8 @@ def _throttled(p: Proposal) -> str:
 
 def _model_ended(p: Proposal, bad: ModelError) -> Ended:
     spent = (p.performer.reserved or Amounts()) if bad.may_cost else Amounts()
-    after = bad.retry_after_ms or 0
+    others = p.performer.others and not bad.over
     return Ended(
         status="failed", code=bad.code, message=recordable(str(bad)), certain=not bad.sent, usage=spent,
-        retry_after_ms=after, retryable=bad.retryable or p.attempt < p.performer.alternatives,
+        retry_after_ms=bad.retry_after_ms or 0, retryable=bad.retryable or others, elsewhere=others,
     )  # fmt: skip

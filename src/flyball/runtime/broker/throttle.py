@@ -1,4 +1,8 @@
-"""Throttle: breakers and rate limits, per tool and tenant. In memory: a restart forgets them, never the other way."""
+"""Throttle: breakers and rate limits, per tool and tenant. In memory: a restart forgets them, never the other way.
+
+A breaker is `closed`, `open` while it rests, and then lets ONE call through, its trial: the others are refused until
+that has ended, or its time is over. What it comes to closes the breaker or opens it again.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ OPEN_US = 30_000_000
 class _State:
     failures: int = 0
     open_until: int = 0
+    trial: str = ""
+    trial_until: int = 0
+    asked_until: int = 0
     tokens: float = 0.0
     at: int = 0
     started: bool = field(default=False)
@@ -25,15 +32,32 @@ class Throttle:
     def __init__(self) -> None:
         self._states: dict[tuple[str, str], _State] = {}
 
-    def broken(self, tenant: str, tool: str, now: int) -> int:
-        """How long this tool's breaker stays open, in microseconds; 0 when closed. One trial is let through after."""
-        state = self._states.get((tenant, tool))
-        return max(0, state.open_until - now) if state else 0
+    def broken(self, tenant: str, tool: str, now: int, call: str, takes: int) -> int:
+        """How long this tool's breaker refuses this call, in microseconds; 0 where it may go.
 
-    def ended(self, tenant: str, tool: str, now: int, *, good: bool) -> None:
-        """Counts an ending; OPEN_AFTER failures in a row open the breaker for OPEN_US."""
+        After the rest one call may: it is the trial until it has ended, at most for the time that it `takes`.
+        """
+        state = self._states.get((tenant, tool))
+        if state is None or state.failures < OPEN_AFTER:
+            return 0
+        if now < state.open_until:
+            return state.open_until - now
+        if state.trial and state.trial != call and now < state.trial_until:
+            return state.trial_until - now
+        state.trial, state.trial_until = call, now + max(takes, OPEN_US)
+        return 0
+
+    def rests(self, tenant: str, tool: str, now: int) -> bool:
+        """Did its provider ask to be left alone for now? Who has another way goes there."""
+        state = self._states.get((tenant, tool))
+        return state is not None and now < state.asked_until
+
+    def ended(self, tenant: str, tool: str, now: int, *, good: bool, rest: int = 0) -> None:
+        """Counts an ending; OPEN_AFTER failures in a row open the breaker for OPEN_US. `rest`: how long it asked to be
+        left alone."""
         state = self._states.setdefault((tenant, tool), _State())
         state.failures = 0 if good else state.failures + 1
+        state.trial, state.asked_until = "", now + rest
         if state.failures >= OPEN_AFTER:
             state.open_until = now + OPEN_US
 
