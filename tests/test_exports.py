@@ -10,10 +10,10 @@ import flyball
 import flyball.testing
 
 NAMES = """
-Agent Blocked Call Completed Config Critical Entity Event Executed Failed Flow Flyball FlyballError Key Limits Memory
-NotDone Outgoing Passage Pending Personal Principal Prompt Recall Ref Remembered Resource Result Retry Run RunHandle
-Secret Skipped Source Step Stopped Tenant Tool Trusted Waiting __version__ agent entity flow history prompt resource run
-source tool
+Agent Artifact Blocked Call Completed Config Critical Entity Event Executed Failed Flow Flyball FlyballError Key Limits
+Memory NotDone Outgoing Passage Pending Personal Principal Prompt Recall Ref Remembered Resource Result Retry Run
+RunHandle Secret Skipped Source Step Stopped Tenant Tool Trusted Waiting __version__ agent entity flow history prompt
+resource run source tool
 """
 TESTING = "Crash Lab Say Verdict no_models policy_cases propose"
 SURFACES = [(flyball, NAMES.split()), (flyball.testing, TESTING.split())]

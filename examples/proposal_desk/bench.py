@@ -44,5 +44,9 @@ class _Reach:
     def secret(self, name: str, /) -> Any:
         raise LookupError(name)
 
+    @property
+    def artifacts(self) -> Any:
+        raise LookupError("artifacts")
+
     def progress(self, message: str, done: float | None, /) -> None:
         """Nobody watches."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flyball.app.flyball import Flyball, RunHandle
     from flyball.app.short import run
     from flyball.core.agent import Agent, Prompt, agent
+    from flyball.core.artifact import Artifact
     from flyball.core.call import Call, Resource, Secret, Tenant, resource
     from flyball.core.config import Config
     from flyball.core.effect import Key, Retry
@@ -37,6 +38,7 @@ _DEFINED_IN = {
     "flyball.app.flyball": ("Flyball", "RunHandle",),
     "flyball.app.short": ("run",),
     "flyball.core.agent": ("Agent", "Prompt", "agent",),
+    "flyball.core.artifact": ("Artifact",),
     "flyball.core.call": ("Call", "Resource", "Secret", "Tenant", "resource",),
     "flyball.core.config": ("Config",),
     "flyball.core.effect": ("Key", "Retry",),
@@ -69,9 +71,9 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Agent", "Blocked", "Call", "Completed", "Config", "Critical", "Entity", "Event", "Executed", "Failed", "Flow",
-    "Flyball", "FlyballError", "Key", "Limits", "Memory", "NotDone", "Outgoing", "Passage", "Pending", "Personal",
-    "Principal", "Prompt", "Recall", "Ref", "Remembered", "Resource", "Result", "Retry", "Run", "RunHandle",
-    "Secret", "Skipped", "Source", "Step", "Stopped", "Tenant", "Tool", "Trusted", "Waiting", "__version__",
-    "agent", "entity", "flow", "history", "prompt", "resource", "run", "source", "tool",
+    "Agent", "Artifact", "Blocked", "Call", "Completed", "Config", "Critical", "Entity", "Event", "Executed",
+    "Failed", "Flow", "Flyball", "FlyballError", "Key", "Limits", "Memory", "NotDone", "Outgoing", "Passage",
+    "Pending", "Personal", "Principal", "Prompt", "Recall", "Ref", "Remembered", "Resource", "Result", "Retry",
+    "Run", "RunHandle", "Secret", "Skipped", "Source", "Step", "Stopped", "Tenant", "Tool", "Trusted", "Waiting",
+    "__version__", "agent", "entity", "flow", "history", "prompt", "resource", "run", "source", "tool",
 ]  # fmt: skip

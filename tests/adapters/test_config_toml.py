@@ -169,6 +169,10 @@ smtp = "env:S"
 owner = "user:sam"
 [sessions]
 queue = 2
+[artifacts]
+file_bytes = 1
+run_bytes = 2
+tenant_bytes = 3
 [context]
 tokens = 100
 [memory]

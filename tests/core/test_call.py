@@ -36,6 +36,10 @@ class Reached:
     def secret(self, name: str, /) -> Secret:
         return Secret(name, "s3cret")
 
+    @property
+    def artifacts(self) -> Any:
+        return "shelf"
+
     def progress(self, message: str, done: float | None, /) -> None:
         self.told.append((message, done))
 
@@ -51,7 +55,7 @@ def test_a_call_reaches_resources_secrets_and_listeners() -> None:
     reach = Reached()
     call(reach).progress("half", 0.5)
     assert call(reach).get(shop) == "open shop" and reach.told == [("half", 0.5)]
-    assert call(reach).secret("smtp").reveal() == "s3cret"
+    assert call(reach).secret("smtp").reveal() == "s3cret" and str(call(reach).artifacts) == "shelf"
 
 
 def test_a_call_says_where_what_it_does_elsewhere_belongs() -> None:

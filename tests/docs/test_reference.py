@@ -19,6 +19,7 @@ from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import ANNOTATIONS
 from flyball.app import rooms
 from flyball.app.memory_room import MemoryRoom
+from flyball.app.artifact_room import ArtifactRoom
 from flyball.app.policy_room import PolicyRoom
 from flyball.core import event
 from flyball.core.kinds import KINDS
@@ -110,6 +111,7 @@ def test_every_public_name_is_told() -> None:
         ("runs", rooms.Runs), ("approvals", rooms.Approvals), ("questions", rooms.Questions), ("policies", PolicyRoom),
         ("ledger", rooms.LedgerRoom), ("budgets", rooms.Budgets), ("keys", rooms.Keys), ("releases", rooms.Releases),
         ("memory", MemoryRoom),
+        ("artifacts", ArtifactRoom),
     ],
 )  # fmt: skip
 def test_every_method_of_a_room_is_told(name: str, room: type) -> None:

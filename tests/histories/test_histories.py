@@ -35,7 +35,7 @@ NOT_YET_KINDS = {"checkpointed", "gap", "erasure", "score", "label", "feedback",
 NOT_YET_REASONS = {"context_incomplete", "context_stale", "subject_erased", "killed", "outcome_unknown"}
 # A history of it would be as large as what it is about.
 NOT_KEPT = {"reply_too_large"}
-MOST_BYTES, DAY_US = 2_200_000, 86_400_000_000
+MOST_BYTES, DAY_US = 2_600_000, 86_400_000_000
 # People who may sign in every corpus, one after the other.
 SIGNERS = [Principal(f"user:{n}", groups=frozenset({"finance", "owner"})) for n in ("fay", "noor", "sam", "zoe")]
 

@@ -193,7 +193,7 @@ def decide_case(case: Case, s: Setting) -> Decision:
 
 def asked_of(case: Case, s: Setting) -> Asked | Blocked:
     """What a case asks policy; or why its arguments are none."""
-    parsed = Validate(s.max_bytes).parse(_proposal(case, s))
+    parsed = Validate(s.max_bytes, kept=lambda *_: True).parse(_proposal(case, s))
     if isinstance(parsed, Blocked):
         return parsed
     again = partial(revalidated, parsed.performer.signature)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from flyball.app.artifact_room import ArtifactRoom
 from flyball.app.control.office import Office
 from flyball.app.control.server import Server
 from flyball.app.memory_room import MemoryRoom
@@ -64,6 +65,7 @@ class Flyball:
     keys: Keys
     releases: Releases
     memory: MemoryRoom
+    artifacts: ArtifactRoom
 
     def __init__(
         self, config: Config, project: Any, ports: Ports | None = None, uses: Sequence[Use[Any]] = (), *,
@@ -99,6 +101,7 @@ class Flyball:
         self.policies, self.ledger = PolicyRoom(self.rooms), LedgerRoom(self.rooms)
         self.memory = MemoryRoom(self.rooms)
         self.budgets, self.keys, self.releases = Budgets(self.rooms), Keys(self.rooms), Releases(self.rooms)
+        self.artifacts = ArtifactRoom(self.rooms, self.runs)
         scripted = tuple(sorted(name for name, port in self.rooms.ports.models.items() if port.scripted))
         self.office = Office.of(self.rooms, scripted=scripted, runs=self.runs)
         if self._ports is None:

@@ -45,6 +45,7 @@ from flyball.ports.signer import Signer
 from flyball.runtime.agent import Thinking
 from flyball.runtime.approve.lift import Approve, Asking
 from flyball.runtime.approve.people import People
+from flyball.runtime.artifact import Artifacts
 from flyball.runtime.broker.broker import MAX_RESULT, Broker
 from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.reach import Resources
@@ -115,6 +116,7 @@ class Rooms:
     watching: Watching
     memories: Memories
     episodes: Episodes
+    artifacts: Artifacts
     guards: Guards | None = None
 
 
@@ -199,7 +201,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     """The rooms over these ports. Nothing runs yet."""
     _check_agents(config, project)
     record = Recorder(ports.journal, ports.keyring, ports.clock, ports.entropy)
-    hidden = Hidden()
+    hidden, artifacts = Hidden(), Artifacts(record, config.artifacts)
     tenants = _tenants(config, hidden)
     resources = Resources(tenants, uses)
     watching = Watching()
@@ -210,8 +212,9 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     screen = guards.result if guards is not None else None
     showing = Showing(watching.tell, hidden, guards.scans if guards is not None else lambda _: ())
     broker = Broker(
-        ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox, screen, showing.performing
-    )
+        ports.clock, resources, tenants, watching.say, most, hidden, ports.sandbox, screen, showing.performing,
+        artifacts.shelf,
+    )  # fmt: skip
     asking = Asking(
         expires_ms=config.approvals.expires_ms, on_expiry=config.approvals.on_expiry,
         directory=config.people is not None, owners=config.owners,
@@ -221,9 +224,9 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
         ports.journal, ports.clock, _entities(project, broker), approve.given, environment=config.env or ""
     )
     stations = Stations(
-        identify=Identify(ports.journal), validate=Validate(config.input.max_bytes), enforce=enforce, approve=approve,
-        reserve=Reserving(ports.clock), record=record, broker=broker, recover=Recover(record, broker, ports.entropy),
-        route=Routing(enforce.first, broker.rests),
+        identify=Identify(ports.journal), validate=Validate(config.input.max_bytes, kept=artifacts.known),
+        enforce=enforce, approve=approve, reserve=Reserving(ports.clock), record=record, broker=broker,
+        recover=Recover(record, broker, ports.entropy), route=Routing(enforce.first, broker.rests),
         guard=guards,
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices, ports.clock, config.routes)
@@ -248,7 +251,8 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     return Rooms(
         config=config, project=project, ports=ports, record=record, stations=stations, enforce=enforce, people=people,
         driver=driver, ledger=ledger, policies=policies, models=models, thinking=thinking, resources=resources,
-        watching=watching, memories=memories, episodes=episodes, guards=guards,
+        watching=watching, memories=memories, episodes=episodes,
+        artifacts=artifacts, guards=guards,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from flyball.core.errors import FlyballError
 
 COSTS: Final = ("steps", "calls", "effects", "tokens", "usd", "ms")
 CAPS: Final = ("open_approvals", "asks", "denials")
-DIMENSIONS: Final = COSTS + CAPS
+DIMENSIONS: Final = (*COSTS, *CAPS, "stored")
 NO_LIMIT: Final = -1
 MICRO: Final = 1_000_000
 _MOST: Final = 2**63 - 1
@@ -26,7 +26,7 @@ _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class Amounts(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """How much of each dimension; `usd` in micro-dollars, `ms` in milliseconds."""
+    """How much of each dimension; `usd` in micro-dollars, `ms` in milliseconds, `stored` in bytes of artifacts."""
 
     steps: int = 0
     calls: int = 0
@@ -37,6 +37,7 @@ class Amounts(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     open_approvals: int = 0
     asks: int = 0
     denials: int = 0
+    stored: int = 0
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -51,6 +52,7 @@ class Limit(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     open_approvals: int = NO_LIMIT
     asks: int = NO_LIMIT
     denials: int = NO_LIMIT
+    stored: int = NO_LIMIT
 
 
 TENANT: Final = "tenant"
@@ -82,6 +84,7 @@ def plus(a: Amounts, b: Amounts) -> Amounts:
         steps=a.steps + b.steps, calls=a.calls + b.calls, effects=a.effects + b.effects,
         tokens=a.tokens + b.tokens, usd=a.usd + b.usd, ms=a.ms + b.ms,
         open_approvals=a.open_approvals + b.open_approvals, asks=a.asks + b.asks, denials=a.denials + b.denials,
+        stored=a.stored + b.stored,
     )  # fmt: skip
 
 

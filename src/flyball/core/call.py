@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from flyball.core.artifact import Shelf
 from flyball.core.identity import Principal
 from flyball.core.span import span_id, trace_id, traceparent
 
@@ -103,6 +104,11 @@ class Reach(Protocol):
         """The secret that the project's configuration names so."""
         ...
 
+    @property
+    def artifacts(self) -> Shelf:
+        """Where files are put and gotten."""
+        ...
+
     def progress(self, message: str, done: float | None, /) -> None:
         """Tells listeners how far the call is; `done` from 0 to 1."""
         ...
@@ -137,6 +143,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def secret(self, name: str) -> Secret:
         """A declared secret as a handle; its text never enters arguments, logs, prompts or the ledger."""
         return self.reach.secret(name)
+
+    @property
+    def artifacts(self) -> Shelf:
+        """Where files are put, sealed, and gotten by their values: `await call.artifacts.get(file)`."""
+        return self.reach.artifacts
 
     def progress(self, message: str, done: float | None = None) -> None:
         """Tells whoever watches; never recorded. `done` is a share from 0 to 1."""

@@ -163,6 +163,14 @@ class MemorySet(msgspec.Struct, frozen=True, kw_only=True):
     episode_ttl_ms: int = 90 * 24 * HOUR_MS
 
 
+class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The most bytes of one file, of all files that one run keeps, and of all that a tenant keeps."""
+
+    file_bytes: int = 10_000_000
+    run_bytes: int = 50_000_000
+    tenant_bytes: int = 1_000_000_000
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """The most bytes of one set of arguments."""
 
@@ -200,6 +208,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     routes: Mapping[str, Route] = {}
     signals: Mapping[str, Scale] = {}
     sessions: Sessions = Sessions()
+    artifacts: Artifacts = Artifacts()
 
     def owners(self, tenant: str, credentials: Iterable[str]) -> tuple[str, ...]:
         """Whose these credentials are in a tenant, each person once, in order."""
@@ -318,6 +327,7 @@ def described_paths(config: Config) -> Iterator[tuple[tuple[str, ...], Any]]:
         "context": _plain(config.context),
         "sessions": _plain(config.sessions),
         "memory": _plain(config.memory),
+        "artifacts": _plain(config.artifacts),
         "input": _plain(config.input),
         "guards": {name: _named(guard) for name, guard in config.guards.items()},
         "telemetry": {name: _named(exporter) for name, exporter in config.telemetry.items()},

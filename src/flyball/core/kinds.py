@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 Kind = Literal[
     # the log itself
     "opened", "checkpointed", "key_created", "key_revoked", "policy_activated", "release_loaded", "gap", "erasure",
-    "clock_set", "forgotten",
+    "clock_set", "forgotten", "artifact",
     # a run
     "run_started", "run_moved", "run_parked", "run_continued", "run_ended", "run_stopped",
     # an action

@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A mark on an argument (`critical`, `outgoing`) or on a result's field (`trusted`, `personal`)."""
+    """A mark on an argument (`critical`, `outgoing`), on a result's field (`trusted`, `personal`), or on what names the
+    bytes of an `artifact`."""
 
-    name: Literal["critical", "outgoing", "trusted", "personal"]
+    name: Literal["critical", "outgoing", "trusted", "personal", "artifact"]
 
 
 class Ref(msgspec.Struct, frozen=True):

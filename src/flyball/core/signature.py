@@ -47,7 +47,7 @@ _WRAPPERS: Final = (Required, NotRequired, ReadOnly, Final)
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed signature, without its first parameter (`call`, `run`)."""
+    """A parsed signature, without its first parameter (`call`, `run`). `artifacts` are pointers to digests."""
 
     names: tuple[str, ...]
     arguments: type[msgspec.Struct]
@@ -61,6 +61,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     personal: frozenset[str]
     digest: str
     positional: tuple[str, ...] = ()
+    artifacts: frozenset[str] = frozenset()
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -198,6 +199,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         trusted=marked_fields(returns, "trusted"), personal=marked_fields(returns, "personal"),
         digest=hashlib.sha256(orjson.dumps(schemas, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest(),
         positional=tuple(p.name for p in parameters[1:] if p.kind != p.KEYWORD_ONLY),
+        artifacts=frozenset(f"/{n}{at}" for n, kind in asked.items() for at in marked_fields(kind, "artifact")),
     )  # fmt: skip
 
 

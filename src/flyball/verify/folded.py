@@ -91,7 +91,7 @@ class Folded:
             "late": self._late, "resolution": self._resolution, "asked": self._asked, "approved": self._approved,
             **dict.fromkeys(_SETTLES, self._settled),
             "key_created": self._key, "key_revoked": self._key, "policy_activated": self._activated,
-            "release_loaded": self._loaded, "forgotten": self._memory,
+            "release_loaded": self._loaded, "forgotten": self._memory, "artifact": self._kept,
         }  # fmt: skip
 
     def see(self, leaf: Leaf) -> None:
@@ -235,6 +235,11 @@ class Folded:
             if leaf.kind == "voided" and text(asked.facts, "kind") == "unknown":
                 # An earlier attempt under the same key came to something: it was one call, and that one counts.
                 self.held.pop(record_id(asked.run, bare(asked.path), asked.attempt, "intent"), None)
+
+    def _kept(self, leaf: Leaf) -> None:
+        for run in (self.runs.get(id) for id in texts(leaf.facts, "runs")):
+            if run is not None:
+                run.spent = plus(run.spent, Amounts(stored=number(leaf.facts, "size")))
 
     def _key(self, leaf: Leaf) -> None:
         self._count("directory")

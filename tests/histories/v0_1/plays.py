@@ -124,7 +124,14 @@ runs("guard-blocks", shop.noting, f"write to {MAIL}", config=guarded(settings={"
 runs("guard-withholds", shop.noting, f"write to {MAIL}", config=guarded(stages=("final_output",), settings={
     "action": "escalate",
 }))  # fmt: skip
+runs("files", shop.filing, "ten tables")
 runs("agent-alone", clerk, "what is in it?", models={"clerk": [propose(look, 3), Say("six")]})
+
+
+@play(models={"teller": [Say("six")]})
+async def two_turns(lab: Lab, drawer: Drawer) -> None:
+    for key in ("k", "l"):
+        await lab.run(shop.teller, "what is in it?", key=key, session="s")
 
 
 @play()

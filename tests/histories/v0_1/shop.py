@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from flyball import (
+    Artifact,
     Blocked,
     Call,
     Critical,
@@ -25,6 +26,7 @@ from flyball import (
     agent,
     entity,
     flow,
+    history,
     resource,
     tool,
 )
@@ -163,6 +165,18 @@ async def shove(call: Call, n: int) -> str:
     return f"shoved {n}"
 
 
+@tool(effect="read")
+async def draw(call: Call, text: str) -> Trusted[Artifact]:
+    """Makes a file of a text."""
+    return await call.artifacts.put(text.encode(), name="note.txt", media_type="text/plain")
+
+
+@tool(effect="irreversible", idempotency="key")
+async def hand(call: Call, file: Critical[Artifact]) -> int:
+    """Hands a file out."""
+    return len(await call.artifacts.get(file))
+
+
 @tool(effect="reversible", rate="1/2h", timeout=timedelta(hours=3))
 async def courier(call: Call, n: int) -> str:
     """A courier who goes every two hours."""
@@ -190,6 +204,14 @@ class Basket:
 
 def put(basket: Basket, item: str, cents: int = 1) -> Basket:
     return replace(basket, items=[*basket.items, item], cents=basket.cents + cents)
+
+
+teller = agent("teller", instructions="Answer.", context=[history(turns=3)])
+
+
+@flow
+async def filing(run: Run, text: str) -> int:
+    return await run.call(hand, await run.call(draw, text))
 
 
 @flow

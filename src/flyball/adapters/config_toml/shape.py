@@ -364,6 +364,7 @@ TABLES: Final[dict[str, Any]] = {
         "tenant_items": _whole(0), "tenant_bytes": _whole(0), "principal_items": _whole(0),
         "principal_bytes": _whole(0), "episodes": _flag, "episode_ttl": _duration,
     },
+    "artifacts": {"file_bytes": _whole(1), "run_bytes": _whole(1), "tenant_bytes": _whole(1)},
     "guards": Each({
         "adapter": _choice(GuardAdapter), "stages": _stages, "tools": _texts, "on_error": _choice(OnError),
         "mode": _choice(Mode), "timeout": _duration, "group": _text, "key": read_handle, "url": read_url,

@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from flyball.core.artifact import Shelf
 from flyball.core.budget import Amounts, plus
 from flyball.core.call import Call, Tenant
 from flyball.core.canonical import check_tree
@@ -38,7 +39,7 @@ from flyball.runtime.broker.apart import Apart, Unfit
 from flyball.runtime.broker.hide import Hidden
 from flyball.runtime.broker.inside import code_of
 from flyball.runtime.broker.left import Keep, Left, bounded, threaded
-from flyball.runtime.broker.reach import CallReach, Heard, Resources
+from flyball.runtime.broker.reach import CallReach, Heard, Resources, no_shelf
 from flyball.runtime.broker.throttle import Throttle
 
 Screen = Callable[[Proposal, Ended], Awaitable[Ended]]
@@ -58,9 +59,9 @@ class Broker:
         self, clock: Clock, resources: Resources, tenants: Callable[[str], Tenant],
         heard: Callable[[str, str, str, str, float | None], None] = lambda *_: None, max_result: int = MAX_RESULT,
         hidden: Hidden | None = None, sandbox: Sandbox | None = None, screen: Screen | None = None,
-        performing: Performing = lambda p: p.performer.perform,
+        performing: Performing = lambda p: p.performer.perform, shelf: Callable[[Proposal], Shelf] | None = None,
     ) -> None:  # fmt: skip
-        self._screen, self._performing = screen, performing
+        self._screen, self._performing, self._shelf = screen, performing, shelf
         self._clock, self._resources, self._tenants, self._heard = clock, resources, tenants, heard
         self._max_result, self._hidden = max_result, hidden or Hidden()
         self._throttle, self._left = Throttle(), Left()
@@ -256,8 +257,9 @@ class Broker:
     def _call(self, p: Proposal, limit: int, found: Mapping[int, Any]) -> Call:
         place = p.place
         reach = CallReach(
-            found, self._resources, place.tenant, self._tenants, p.action.credentials, self._listener(place)
-        )
+            found, self._resources, place.tenant, self._tenants, p.action.credentials, self._listener(place),
+            no_shelf if self._shelf is None else partial(self._shelf, p),
+        )  # fmt: skip
         return Call(
             key=call_key(p), principal=p.authority.principal, tenant=place.tenant, run=place.run,
             attempt=p.attempt, deadline=datetime.fromtimestamp(limit / 1_000_000, UTC), reach=reach,

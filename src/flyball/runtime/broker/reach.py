@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
+from flyball.core.artifact import Shelf
 from flyball.core.call import Resource, Secret, Tenant, Use
 from flyball.core.errors import FlyballError
 
@@ -144,15 +145,21 @@ async def _opened(resource: Resource[T], tenant: Tenant) -> AsyncIterator[T]:
             raise FlyballError("bad_resource", f"resource {resource.name} yielded twice")
 
 
+def no_shelf() -> Shelf:
+    """Where there is no way to the log: raises FlyballError `artifacts_elsewhere`."""
+    what, why = "artifacts are not reached from here", "a process of its own has no way to the log"
+    raise FlyballError("artifacts_elsewhere", what, why, "read or keep the file in a tool without isolation")
+
+
 class CallReach:
     """What one call may reach."""
 
     def __init__(
         self, found: Mapping[int, Any], resources: Resources, tenant: str, tenants: Callable[[str], Tenant],
-        secrets: tuple[str, ...], heard: Heard,
+        secrets: tuple[str, ...], heard: Heard, shelf: Callable[[], Shelf] = no_shelf,
     ) -> None:  # fmt: skip
         self._found, self._resources, self._tenant, self._tenants = found, resources, tenant, tenants
-        self._secrets, self._heard = secrets, heard
+        self._secrets, self._heard, self._shelf = secrets, heard, shelf
 
     def get(self, resource: Resource[T], /) -> T:
         """The open resource."""
@@ -167,6 +174,11 @@ class CallReach:
                 "undeclared_secret", f"the tool did not declare the secret {name!r}", fix=f'credentials=["{name}"]'
             )
         return self._tenants(self._tenant).secret(name)
+
+    @property
+    def artifacts(self) -> Shelf:
+        """Where files are put and gotten."""
+        return self._shelf()
 
     def progress(self, message: str, done: float | None, /) -> None:
         """Tells whoever watches."""
