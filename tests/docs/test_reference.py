@@ -18,8 +18,8 @@ from flyball.adapters.config_toml.shape import TABLES, Each
 from flyball.adapters.policy_cedar.schema import generate
 from flyball.adapters.policy_cedar.shape import ANNOTATIONS
 from flyball.app import rooms
-from flyball.app.memory_room import MemoryRoom
 from flyball.app.artifact_room import ArtifactRoom
+from flyball.app.memory_room import MemoryRoom
 from flyball.app.policy_room import PolicyRoom
 from flyball.core import event
 from flyball.core.kinds import KINDS
