@@ -169,3 +169,16 @@ def desk_in(folder: Path, capsys: pytest.CaptureFixture[str], patch: pytest.Monk
     patch.setenv("HOME", str(folder / "home"))
     patch.setenv("FLYBALL_KEY_DIR", str(folder / "keys"))
     return Desk(folder, capsys, patch)
+
+
+@contextmanager
+def forget_modules(*names: str) -> Iterator[None]:
+    """Within it these modules are those of the project at hand; afterwards they are what they were."""
+    path, known = list(sys.path), {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(known)
+        sys.path[:] = path

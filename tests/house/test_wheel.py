@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = {".cedar", ".sql", ".toml"}
+DATA = {".cedar", ".sql", ".tmpl", ".toml"}
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -115,6 +115,15 @@ async def test_an_answer_is_read_as_strictly_as_arguments_are(said: str) -> None
     done = await bench.run(teller, "count", key="k")
     assert isinstance(done, Completed) and done.value == Sum(5, "counted")
     assert sum("does not fit its schema" in text for text in heard(bench)) == 1
+
+
+chooser = agent("chooser", instructions="Choose.", tools=[look], output=Literal["left", "right"])
+
+
+@pytest.mark.parametrize("said", ["left", '"left"', " left\n"])
+async def test_a_choice_in_words_needs_no_quotes(said: str) -> None:
+    done = await scripted(chooser=[Say("straight on"), Say(said)]).run(chooser, "where?")
+    assert isinstance(done, Completed) and done.value == "left"
 
 
 @pytest.mark.promise("api-repair-is-bounded")

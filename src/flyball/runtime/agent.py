@@ -243,6 +243,8 @@ class _Talk:
             return True, reply.text
         try:
             text = _bare(reply.text)
+            if _is_word(self._agent.output_schema) and not text.startswith('"'):
+                return True, from_json(text, kind)  # a choice in words: models write it without quotes
             value = from_json(msgspec.json.decode(text), kind)
             parse_json(text, max_bytes=self._max_bytes)  # a key that is there twice fits, and says two things
             return True, value
@@ -260,6 +262,10 @@ def _instructions(agent: Agent[Any, Any]) -> str:
         return agent.text
     schema = msgspec.json.encode(agent.output_schema).decode()
     return f"{agent.text}\n\nAnswer with JSON only, fitting this schema:\n{schema}"
+
+
+def _is_word(schema: Mapping[str, Any] | None) -> bool:
+    return schema is not None and bool(schema.get("enum")) and all(isinstance(each, str) for each in schema["enum"])
 
 
 def _bare(text: str) -> str:

@@ -60,10 +60,10 @@ Scripts: TypeAlias = Mapping[str, Script]
 
 
 @overload
-def propose(what: Tool[P, R], *args: P.args, **kw: P.kwargs) -> Proposed: ...
+def propose(what: Tool[P, R], /, *args: P.args, **kw: P.kwargs) -> Proposed: ...
 @overload
 def propose(what: Agent[I, O], input: I, /) -> Proposed: ...
-def propose(what: Any, *args: Any, **kw: Any) -> Proposed:
+def propose(what: Any, /, *args: Any, **kw: Any) -> Proposed:
     """The model proposes this tool with these arguments, or this agent with an input; a call that no longer fits fails
     the type check."""
     if isinstance(what, Agent):

@@ -12,6 +12,7 @@ from flyball.doors.cli.shell import with_shared_options
 
 # Name: what help says. The command is `command` in `flyball.doors.cli.<name>`.
 COMMANDS: Final[dict[str, str]] = {
+    "init": "Write a small project that runs at once.",
     "run": "Start a flow or agent, and drive it to its end or to where it waits.",
     "runs": "List runs.",
     "show": "Tell a run: who did what, under whose authority, why it was allowed, what it cost, what is open.",
