@@ -182,6 +182,11 @@ principal_items = 3
 principal_bytes = 4
 episodes = true
 episode_ttl = "30d"
+[memory.embedding]
+model = "e"
+base_url = "https://e.example/v1"
+key = "env:E"
+floor = 0.5
 [prices]
 file = "p.toml"
 digest = "{"ab" * 32}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from flyball.adapters.memory_sqlite.index import SqliteMemory
 from flyball.adapters.memory_twin import MemoryTwin
+from flyball.core.errors import FlyballError
 from flyball.core.memory_index import Cursor, Drop
-from flyball.testing.conformance.memory import CHECKS, KIM, READ, found, row, sought
+from flyball.testing.conformance.memory import CHECKS, KIM, LEE, READ, found, row, sought
 
 
 @pytest.mark.promise("gate-memory-per-tenant")
@@ -83,3 +87,43 @@ async def test_changes_are_made_all_or_none(tmp_path: Path) -> None:
         await index.apply("acme", [row("m-2", "gin"), row("m-3", "rum", created=2**80)], Cursor(index=9))
     assert await found(index, sought("gin")) == [] and (await index.held("acme", KIM, 0)).cursor == READ
     await index.close()
+
+
+def loadable() -> bool:
+    """Has this Python sqlite-vec, and can it load it?"""
+    try:
+        SqliteMemory(Path())  # never opened
+        SqliteMemory(Path(), vectors=True)
+    except FlyballError:
+        return False
+    return True
+
+
+vectors = pytest.mark.skipif(not loadable(), reason="needs flyball[vectors], and a Python that loads extensions")
+
+
+@vectors
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_index_with_vectors_promises(check: Any, tmp_path: Path) -> None:
+    await check(lambda: SqliteMemory(tmp_path / "desk.memory", vectors=True))
+
+
+@vectors
+async def test_vectors_are_compared_as_the_twin_compares_them(tmp_path: Path) -> None:
+    index, twin = SqliteMemory(tmp_path, vectors=True), MemoryTwin()
+    put = [replace(row(f"m-{n}", "x"), vector=(1.0, n / 10, -n / 7)) for n in range(9)]
+    others = [replace(row("m-l", "x", owner=LEE), vector=(1.0, 0.0, 0.0)), row("m-w", "tea")]
+    asked = replace(sought("tea"), vector=(0.5, 0.25, 0.0), limit=20)
+    told = []
+    for one in (index, twin):
+        await one.apply("acme", [*put, *others], READ)
+        told.append({f.row.id: f.cosine for f in await one.search("acme", asked)})
+    assert told[0].keys() == told[1].keys() == {*(r.id for r in put), "m-w"} and told[0]["m-w"] is None
+    assert all(told[0][r.id] == pytest.approx(told[1][r.id], abs=1e-6) for r in put)
+    await index.close()
+
+
+def test_vectors_without_their_extra_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    with mock.patch.dict(sys.modules, {"sqlite_vec": None}), pytest.raises(FlyballError) as refused:
+        SqliteMemory(tmp_path, vectors=True)
+    assert refused.value.code == "vectors_extra" and "flyball[vectors]" in refused.value.fix

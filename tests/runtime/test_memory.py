@@ -560,3 +560,67 @@ async def test_guards_look_at_what_is_recalled() -> None:
     await desk.restart()
     [memory] = await done(desk, ask, "address")
     assert memory.text == "Kim's address is [email]"
+
+
+# vectors --------------------------------------------------------------------------------------------------------------
+class Meaning:
+    """An embedding model that knows two things: what is drunk, and what is driven."""
+
+    model, floor = "meaning-1", 0.0
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.asked: list[str] = []
+
+    async def embed(self, texts: Sequence[str], /) -> list[tuple[float, ...]]:
+        if self.broken:
+            raise OSError("no network")
+        self.asked += texts
+        return [(float("tea" in t or "beverage" in t), float("car" in t or "vehicle" in t), 0.1) for t in texts]
+
+    async def close(self) -> None: ...
+
+
+async def with_meaning(policy: str = MEMORY) -> tuple[Lab, Meaning]:
+    desk, meaning = lab(policy), Meaning()
+    await done(desk, learn, "nothing yet, only words")  # so that every value is in the project
+    await done(desk, ask, "words")
+    (await opened(desk)).rooms.memories.projection.embedding = meaning
+    return desk, meaning
+
+
+async def test_memories_are_found_by_what_they_mean() -> None:
+    desk, _ = await with_meaning()
+    await done(desk, learn, "Kim likes tea")
+    await done(desk, learn, "Kim drives a red car")
+    told = await done(desk, ask, "favourite beverage")
+    assert (told[0].text, told[0].score) == ("Kim likes tea", 1.0)
+    assert (await done(desk, ask, "vehicle"))[0].score == 1.0
+
+
+async def test_without_an_answer_of_the_embedding_model_words_find_it_still() -> None:
+    desk, meaning = await with_meaning()
+    meaning.broken = True
+    await done(desk, learn, "Kim likes tea")
+    assert [m.text for m in await done(desk, ask, "likes tea")] == ["Kim likes tea"]
+    meaning.broken = False
+    assert await (await opened(desk)).memory.rebuild(tenant="acme") == 2
+    assert [m.text for m in await done(desk, ask, "beverage")] == ["Kim likes tea"]
+
+
+async def test_what_goes_to_an_embedding_model_is_egress_and_policy_decides_it() -> None:
+    policy = MEMORY + '@id("stays") forbid (principal, action == Action::"remember", resource) when { context.egress };'
+    desk, meaning = await with_meaning(policy)
+    result = await desk.run(learn, "Kim likes tea", key="k")
+    assert isinstance(result, Stopped) and result.reason == "policy_denied" and "Kim likes tea" not in meaning.asked
+    replayed = await (await opened(desk)).releases.replay(desk._runs["k"][0], tenant="acme")
+    assert replayed.ok, replayed.differences
+
+
+async def test_an_index_of_another_embedding_model_is_made_again() -> None:
+    desk, meaning = await with_meaning()
+    meaning.model = "meaning-2"
+    await done(desk, ask, "words")
+    assert meaning.asked.count("nothing yet, only words") == 1
+    rows = await desk._bench._memory.rows("acme")
+    assert all(row.vector for row in rows)

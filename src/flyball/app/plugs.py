@@ -16,6 +16,7 @@ ADAPTERS: Mapping[str, str] = {
     "journal.reader": "flyball.adapters.journal_sqlite.journal:open_reader",
     "journal.library": "flyball.adapters.journal_sqlite.library",
     "journal.memory": "flyball.adapters.journal_memory:MemoryJournal",
+    "embedding.openai": "flyball.adapters.embedding_openai:OpenAIEmbedding",
     "memory.sqlite": "flyball.adapters.memory_sqlite.index:SqliteMemory",
     "memory.twin": "flyball.adapters.memory_twin:MemoryTwin",
     "keyring.sqlite": "flyball.adapters.keyring_sqlite:open_keyring",

@@ -21,7 +21,7 @@ from flyball.app.project import Project
 from flyball.core.budget import Limit, of_agent, tightest
 from flyball.core.call import Secret, Tenant, Use
 from flyball.core.caps import of_run
-from flyball.core.config import STARTER, Config
+from flyball.core.config import STARTER, Config, EmbeddingConfig
 from flyball.core.entity import Entity
 from flyball.core.errors import FlyballError
 from flyball.core.guard import GuardConfig
@@ -33,6 +33,7 @@ from flyball.core.proposal import Performer, Proposal
 from flyball.core.signing import check_log
 from flyball.core.useful import Caps, Usage
 from flyball.ports.clock import Clock, Entropy
+from flyball.ports.embedding import Embedding
 from flyball.ports.exporter import Cursors, Exporter
 from flyball.ports.guard import Guard
 from flyball.ports.journal import Journal
@@ -94,6 +95,7 @@ class Ports:
     guards: Mapping[str, Guard] = field(default_factory=dict)
     exporters: Mapping[str, tuple[Exporter, Cursors]] = field(default_factory=dict)
     memory: MemoryIndex = field(default_factory=_memory_twin)
+    embedding: Embedding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,10 @@ async def plugged(config: Config) -> AsyncIterator[Ports]:
             engine=adapter("policy.cedar")(), models={n: _model(m) for n, m in config.models.items()},
             prices=adapter("prices")(config.prices.file, config.prices.digest), sandbox=adapter("sandbox.process")(),
             guards=guards_of(config), exporters=exporters_of(config, inside=True),
-            memory=adapter("memory.sqlite")(journal_path.with_suffix(".memory")),
+            memory=adapter("memory.sqlite")(
+                journal_path.with_suffix(".memory"), vectors=config.memory.embedding is not None
+            ),
+            embedding=_embedding(config.memory.embedding),
         )  # fmt: skip
 
 
@@ -155,6 +160,13 @@ def _model(config: ModelConfig) -> ModelPort:
         return adapter("model.scripted")(adapter("model.script")(config.script))  # type: ignore[no-any-return]
     key = adapter("model.key")(config.key) if config.key else None
     return adapter(f"model.{config.adapter}")(config, key)  # type: ignore[no-any-return]
+
+
+def _embedding(config: EmbeddingConfig | None) -> Embedding | None:
+    if config is None:
+        return None
+    key = adapter("model.key")(config.key) if config.key else None
+    return adapter("embedding.openai")(config, key)  # type: ignore[no-any-return]
 
 
 def guards_of(config: Config, but: Container[str] = ()) -> dict[str, Guard]:
@@ -231,7 +243,7 @@ def wire(config: Config, project: Project, ports: Ports, uses: Sequence[Use[Any]
     )  # fmt: skip
     models = Models(config.models, ports.models, ports.prices, ports.clock, config.routes)
     episodes = _episodes(config, project)
-    memories = Memories(record, Projection(record, ports.memory), _caps(config))
+    memories = Memories(record, Projection(record, ports.memory, ports.embedding), _caps(config))
     contexts = Contexts(ports.clock, config.context.tokens, Earlier(record), memories)
     thinking = Thinking(models.prepare, models.place, contexts, config.input.max_bytes)
     bodies = Bodies(project, thinking, memories, episodes)

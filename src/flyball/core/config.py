@@ -151,6 +151,16 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     queue: int = 16
 
 
+class EmbeddingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """An embedding model: texts of memories are sent to it. `floor`: the cosine that unrelated texts have; `key` names
+    where a key for it is, never the key."""
+
+    model: str
+    base_url: str = "https://api.openai.com/v1"
+    key: str = ""
+    floor: float = 0.25
+
+
 class MemorySet(msgspec.Struct, frozen=True, kw_only=True):
     """How many memories, and bytes of them, a tenant and each principal in it may keep; whether what a run did is
     remembered when it has come to its end, and for how long."""
@@ -161,6 +171,7 @@ class MemorySet(msgspec.Struct, frozen=True, kw_only=True):
     principal_bytes: int = 5_000_000
     episodes: bool = False
     episode_ttl_ms: int = 90 * 24 * HOUR_MS
+    embedding: EmbeddingConfig | None = None
 
 
 class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -380,7 +391,7 @@ def _plain(record: msgspec.Struct) -> dict[str, Any]:
 def _written(value: Any) -> Any:
     if isinstance(value, Handle):
         return str(value)
-    if isinstance(value, Credential):
+    if isinstance(value, (Credential, EmbeddingConfig)):
         return _plain(value)
     if isinstance(value, (tuple, list)):
         return [_written(one) for one in value]

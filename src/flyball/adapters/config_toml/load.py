@@ -40,6 +40,7 @@ from flyball.core.config import (
     Config,
     Context,
     Credential,
+    EmbeddingConfig,
     Handle,
     Input,
     Journal,
@@ -255,9 +256,9 @@ def _config(tree: dict[str, Any], root: At, env: str | None) -> Config:
         input=Input(**tree.get("input", {})),
         context=Context(**tree.get("context", {})),
         sessions=Sessions(**tree.get("sessions", {})),
-        memory=MemorySet(**_in_ms(tree.get("memory", {}), "episode_ttl")),
         routes={n: _route(n, table) for n, table in tree.get("routes", {}).items()},
         artifacts=Artifacts(**tree.get("artifacts", {})),
+        memory=_memory(tree.get("memory", {}), root),
         guards={n: _guard(n, table, root) for n, table in tree.get("guards", {}).items()},
         telemetry={n: _telemetry(n, table) for n, table in tree.get("telemetry", {}).items()},
         signals={n: _scale(n, table, root) for n, table in tree.get("signals", {}).items()},
@@ -304,6 +305,17 @@ def _rule(table: dict[str, Any]) -> Rule:
     if "max_usd" in table:
         table["max_usd"] = micro_dollars(table["max_usd"])
     return Rule(**_in_ms(table, "max_latency"))
+
+
+def _memory(table: dict[str, Any], root: At) -> MemorySet:
+    embedding = table.pop("embedding", None)
+    if embedding is not None and "model" not in embedding:
+        at = root.down("memory").down("embedding")
+        raise at.refuse("model is missing", 'Write model = "text-embedding-3-small".', "config_missing")
+    if embedding is not None and "key" in embedding:
+        embedding["key"] = str(embedding["key"])
+    made = EmbeddingConfig(**embedding) if embedding is not None else None
+    return MemorySet(**_in_ms(table, "episode_ttl"), embedding=made)
 
 
 def _guard(name: str, table: dict[str, Any], root: At) -> GuardConfig:

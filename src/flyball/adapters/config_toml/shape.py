@@ -307,6 +307,12 @@ def _selectors(value: Any, at: At) -> tuple[str, ...]:
     return chosen
 
 
+def _floor(value: Any, at: At) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1:
+        raise at.refuse(f"{value!r} is no number from 0 to below 1", "Write floor = 0.25.")
+    return float(value)
+
+
 def _setting(value: Any, at: At) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise at.refuse(f"{value} is no number that can be compared or written")
@@ -363,6 +369,7 @@ TABLES: Final[dict[str, Any]] = {
     "memory": {
         "tenant_items": _whole(0), "tenant_bytes": _whole(0), "principal_items": _whole(0),
         "principal_bytes": _whole(0), "episodes": _flag, "episode_ttl": _duration,
+        "embedding": {"model": _text, "base_url": read_url, "key": read_handle, "floor": _floor},
     },
     "artifacts": {"file_bytes": _whole(1), "run_bytes": _whole(1), "tenant_bytes": _whole(1)},
     "guards": Each({

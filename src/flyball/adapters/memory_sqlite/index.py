@@ -6,6 +6,7 @@ Rules:
 * A file holds words of memories in plain text, under a name that is a digest of its tenant's, for its owner's eyes
   alone (0600 in 0700). What is dropped leaves no word behind: deleted pages are overwritten, the full-text index is
   merged, the rollback journal truncated.
+* With the extra `vectors`, sqlite-vec compares the query with every vector of the owner: those stand in the same rows.
 * Each word of a query stands in quotes: no text is ever an expression of the engine.
 * A file that is none, or of another format, is made again.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 import sqlite3
 import struct
 import threading
@@ -23,6 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from flyball.core.errors import FlyballError
 from flyball.core.memory_index import Change, Cursor, Drop, Found, Held, Indexed, Sought
 from flyball.core.relevance import content
 from flyball.core.useful import Usage
@@ -37,13 +40,19 @@ _SEARCH: Final = f"""
     SELECT {", ".join(f"m.{name.strip()}" for name in COLUMNS.split(","))} FROM found JOIN memory m ON m.n = found.rowid
     WHERE found MATCH ? AND m.expires > ? ORDER BY found.rank, m.created DESC, m.id LIMIT ?
 """
+# Whose vectors are of the query's length, the nearest first.
+_NEAR: Final = f"""
+    SELECT {COLUMNS}, 1 - vec_distance_cosine(vector, ?) AS cosine FROM memory
+    WHERE owner = ? AND expires > ? AND length(vector) = ? ORDER BY cosine DESC, id LIMIT ?
+"""
 
 
 class SqliteMemory:
     """The files of a folder, each opened when its tenant is first asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, vectors: bool = False) -> None:
+        """With `vectors` memories are found by theirs too; raises FlyballError `vectors_extra` where they cannot be."""
+        self._folder, self._extension = folder, _extension() if vectors else ""
         self._open: dict[str, _File] = {}
         self._opening = threading.Lock()
 
@@ -85,16 +94,16 @@ class SqliteMemory:
             if tenant not in self._open:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 name = hashlib.sha256(tenant.encode(errors="surrogatepass")).hexdigest()[:32]
-                self._open[tenant] = _File(self._folder / f"{name}.db")
+                self._open[tenant] = _File(self._folder / f"{name}.db", self._extension)
             return self._open[tenant]
 
 
 class _File:
     """One tenant's file; one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._db = _opened(path)
+    def __init__(self, path: Path, extension: str) -> None:
+        self._lock, self._vectors = threading.Lock(), bool(extension)
+        self._db = _opened(path, extension)
 
     def close(self) -> None:
         with self._lock:
@@ -142,19 +151,25 @@ class _File:
     @staticmethod
     def _put(db: sqlite3.Connection, row: Indexed) -> None:
         about, words = " ".join(row.about), " ".join(row.words)
-        vector = struct.pack(f"<{len(row.vector)}f", *row.vector)
+        vector = _packed(row.vector)
         values = (row.id, row.record, row.owner, row.by, about, words, row.created, row.expires, row.bytes, vector)
         [n] = db.execute(_PUT, values).fetchone()
         found = (n, row.owner, about, words)
         db.execute("INSERT INTO found (rowid, owner, about, words) VALUES (?, ?, ?, ?)", found)
 
     def search(self, sought: Sought) -> list[Found]:
-        match = _match(sought)
-        if not match:
-            return []
+        match, near = _match(sought), self._vectors and bool(sought.vector)
+        vector = _packed(sought.vector)
+        found: dict[str, Found] = {}
         with self._lock:
-            rows = self._db.execute(_SEARCH, (match, sought.now, sought.limit)).fetchall()
-        return [Found(row=_row(row)) for row in rows]
+            if match:
+                for row in self._db.execute(_SEARCH, (match, sought.now, sought.limit)):
+                    found[row[0]] = Found(row=_row(row))
+            if near:
+                asked = (vector, sought.owner, sought.now, len(vector), sought.limit)
+                for *row, cosine in self._db.execute(_NEAR, asked):
+                    found[row[0]] = Found(row=_row(row), cosine=cosine)
+        return list(found.values())
 
     def rows(self, named: dict[str, str], now: int, after: str, limit: int) -> list[Indexed]:
         where = " AND ".join([*named, "id > ?", "expires > ?"])
@@ -183,24 +198,48 @@ def _row(row: Sequence[Any]) -> Indexed:
     )  # fmt: skip
 
 
+def _packed(vector: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(vector)}f", *vector)
+
+
+def _extension() -> str:
+    """Where sqlite-vec is; raises FlyballError `vectors_extra` where this Python has not, or cannot load, it."""
+    try:
+        place: str = importlib.import_module("sqlite_vec").loadable_path()
+    except ImportError:
+        why, fix = "sqlite-vec is not installed", 'pip install "flyball[vectors]"'
+    else:
+        if hasattr(sqlite3.Connection, "enable_load_extension"):
+            return place
+        why = "this Python was built without loadable extensions of SQLite"
+        fix = "Use one that was built with --enable-loadable-sqlite-extensions, as those of Linux distributions are."
+    raise FlyballError(
+        "vectors_extra", "memories cannot be found by vectors", why, f"{fix} Or leave out [memory.embedding]."
+    )
+
+
 def _usage(row: Sequence[Any]) -> Usage:
     return Usage(items=int(row[0]), bytes=int(row[1]))
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, extension: str) -> sqlite3.Connection:
     try:
-        return _connected(path)
+        return _connected(path, extension)
     except sqlite3.DatabaseError:  # all of it stands in the log
         for name in (path.name, f"{path.name}-journal"):
             path.with_name(name).unlink(missing_ok=True)
-        return _connected(path)
+        return _connected(path, extension)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connected(path: Path, extension: str) -> sqlite3.Connection:
     path.touch(mode=0o600)
     with ExitStack() as failed:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         failed.callback(db.close)
+        if extension:
+            db.enable_load_extension(True)
+            db.load_extension(extension)
+            db.enable_load_extension(False)
         for pragma in ("secure_delete = ON", "journal_mode = TRUNCATE", "synchronous = NORMAL"):
             db.execute(f"PRAGMA {pragma}").fetchall()
         [version] = db.execute("PRAGMA user_version").fetchone()

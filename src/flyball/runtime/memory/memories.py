@@ -17,6 +17,7 @@ from flyball.core.effect import Action
 from flyball.core.errors import said
 from flyball.core.memory import (
     FACT,
+    LEAVING,
     MAX_QUERY,
     OWN,
     RECALL,
@@ -41,7 +42,7 @@ from flyball.core.memory_index import Found, Indexed, Sought
 from flyball.core.origin import APPROVER, DEFAULT, REQUEST, UNKNOWN
 from flyball.core.policy import Node, Uid
 from flyball.core.proposal import Notes, Performer, Variant
-from flyball.core.relevance import coverage, relevance, words
+from flyball.core.relevance import coverage, joined, relevance, words
 from flyball.core.result import NotDone
 from flyball.core.session import NAME as HISTORY
 from flyball.core.signature import to_json
@@ -72,9 +73,9 @@ class Memories:
             perform=cast("Any", writing.perform),
             signature=REMEMBER_SIGNATURE,
             notes=_written,
-            variant=_of(wanted.scope),
+            variant=self._of(wanted.scope),
         )
-        return REMEMBER, performer, to_json(wanted)
+        return self._leaving(REMEMBER), performer, to_json(wanted)
 
     def recall(self, scene: Scene, query: str, top_k: int, min_score: float, scope: Scope) -> Prepared:
         """The proposal to recall; raises FlyballError `no_scope`, `bad_memory`."""
@@ -83,9 +84,22 @@ class Memories:
         reading = Reading(self._record, self.projection, scene)
         wanted = Recalling(query=query[:MAX_QUERY], scope=scope, top_k=top_k, least=round(min_score * 1000))
         performer = Performer(
-            perform=cast("Any", reading.perform), signature=RECALL_SIGNATURE, notes=reading.notes, variant=_of(scope)
-        )
-        return RECALL, performer, to_json(wanted)
+            perform=cast("Any", reading.perform),
+            signature=RECALL_SIGNATURE,
+            notes=reading.notes,
+            variant=self._of(scope),
+        )  # fmt: skip
+        return self._leaving(RECALL), performer, to_json(wanted)
+
+    def _leaving(self, action: Action) -> Action:
+        return action if self.projection.embedding is None else LEAVING[action.name]
+
+    def _of(self, scope: Scope) -> Any:
+        """The resource of a scope. Memories that its owner alone reads and writes are their own; where an embedding
+        model is configured, what is remembered and asked leaves."""
+        attrs = {"mine": scope in OWN, "egress": self.projection.embedding is not None}
+        node = Node(uid=Uid("Memory", scope), attrs=attrs)
+        return lambda _: Variant(resource=node.uid, entities=(node,), reserved=ZERO)
 
     def recalls(self, scene: Scene, query: str, wanted: Recall) -> list[Prepared]:
         """What an agent recalls when it starts: one proposal for each scope that there is."""
@@ -94,8 +108,10 @@ class Memories:
         return [self.recall(scene, query, wanted.top_k, wanted.min_score, scope) for scope in scopes]
 
     async def close(self) -> None:
-        """Closes the index."""
+        """Closes the index, and the embedding model."""
         await self.projection.index.close()
+        if self.projection.embedding is not None:
+            await self.projection.embedding.close()
 
     async def follow(self, tenant: str) -> None:
         """Brings the index to where the log is; where it cannot be, whoever asks it next is told why."""
@@ -103,12 +119,6 @@ class Memories:
             await self.projection.follow(tenant)
         except Exception:  # noqa: BLE001 - a station boundary: what was remembered is in the log, and is read from there
             return
-
-
-def _of(scope: Scope) -> Any:
-    """The resource of a scope: memories that its owner reads and writes are their own."""
-    node = Node(uid=Uid("Memory", scope), attrs={"mine": scope in OWN, "egress": False})
-    return lambda _: Variant(resource=node.uid, entities=(node,), reserved=ZERO)
 
 
 def _written(written: Written) -> Notes:
@@ -176,9 +186,14 @@ class Reading:
         """The same for whoever looks, with the least score from 0 to 1."""
         tenant, now = self._scene.tenant, self._record.clock.now()
         await self._projection.follow(tenant)
-        sought = Sought(owner=owner_of(self._record, self._scene, scope), words=words(query), now=now, limit=CANDIDATES)
+        vectors, embedding = await self._projection.vectors([query]), self._projection.embedding
+        sought = Sought(
+            owner=owner_of(self._record, self._scene, scope), words=words(query), now=now, limit=CANDIDATES,
+            vector=vectors[0] if vectors else (),
+        )  # fmt: skip
         found = await self._projection.index.search(tenant, sought)
-        rows = await self._with_latest(tenant, sought, chosen(sought.words, found, top_k, least), top_k)
+        best = chosen(sought.words, found, top_k, least, embedding.floor if embedding is not None else 0.0)
+        rows = await self._with_latest(tenant, sought, best, top_k)
         kept = self._confirmed(tenant, rows, now)
         self._subjects = tuple(sorted({name for one, _ in kept for name in one.subjects}))
         return divided([told(one, score) for one, score in kept])
@@ -218,9 +233,11 @@ class Reading:
         )  # fmt: skip
 
 
-def chosen(query: tuple[str, ...], found: Sequence[Found], top_k: int, least: float) -> list[tuple[Indexed, float]]:
-    """The best `top_k` of what an index found, with their scores; none below `least`."""
-    scored = [(one.row, relevance(query, one.row.words, one.row.about)) for one in found]
+def chosen(
+    query: tuple[str, ...], found: Sequence[Found], top_k: int, least: float, floor: float = 0.0
+) -> list[tuple[Indexed, float]]:
+    """The best `top_k` of what an index found, with their scores; none below `least`. `floor`: see `core.relevance`."""
+    scored = [(one.row, joined(relevance(query, one.row.words, one.row.about), one.cosine, floor)) for one in found]
     good = [(row, score) for row, score in scored if score >= least]
     good.sort(key=lambda p: (-p[1], -coverage(query, p[0].words, p[0].about), -p[0].created, p[0].id))
     return good[:top_k]

@@ -4,6 +4,8 @@ Rules:
 
 * The epoch `memory` says whether anything was written or forgotten since the index was read: where it has not moved,
   nothing is read again. It moves in the very append that writes or forgets.
+* Where an embedding model is configured each text gets a vector. One that gets none, because the model did not answer,
+  is found by its words.
 * An index that is behind, after a crash, reads on from its cursor when it is next asked. One that is ahead of the log,
   or whose vectors another model made, is made again from the beginning.
 * What has expired is dropped from the index when it is first read in a process, and every PURGE_US after that.
@@ -24,6 +26,7 @@ from flyball.core.memory import FACT, Kept
 from flyball.core.memory_index import Change, Cursor, Drop, Indexed
 from flyball.core.record import NO_RUN, record_id
 from flyball.core.relevance import words
+from flyball.ports.embedding import Embedding
 from flyball.ports.journal import View
 from flyball.ports.memory import MemoryIndex
 from flyball.ports.recording import Recording
@@ -39,8 +42,8 @@ _WRITTEN = frozenset({"outcome", "forgotten"})
 class Projection:
     """Keeps the index of each tenant where its log is."""
 
-    def __init__(self, record: Recording, index: MemoryIndex) -> None:
-        self._record, self.index = record, index
+    def __init__(self, record: Recording, index: MemoryIndex, embedding: Embedding | None = None) -> None:
+        self._record, self.index, self.embedding = record, index, embedding
         self._cursors: dict[str, Cursor] = {}
         self._saved: dict[str, tuple[int, int]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -63,7 +66,7 @@ class Projection:
             self._cursors[tenant], self._saved[tenant] = cursor, (cursor.index, 0)
         cursor, view = self._cursors[tenant], self._record.journal.view(tenant)
         last = view.tree()[1].size - 1
-        if cursor.index > last:
+        if cursor.index > last or (cursor.index >= 0 and cursor.model != self._model):
             await self._read(tenant, Cursor(), afresh=True)
         elif _epoch(view) != cursor.epoch:
             await self._read(tenant, cursor)
@@ -79,9 +82,10 @@ class Projection:
         while afresh or cursor.index < last:
             view = self._record.journal.view(tenant)
             portion = view.records(after=cursor.index, limit=min(PORTION, max(1, last - cursor.index)))
-            found = [change for stored in portion if (change := self._change(tenant, stored, view)) is not None]
+            told = [one for stored in portion if (one := self._change(tenant, stored, view)) is not None]
+            found = await self._with_vectors(told)
             reached = portion[-1].index if portion else last
-            cursor = Cursor(index=reached, epoch=epoch if reached >= last else cursor.epoch)
+            cursor = Cursor(index=reached, epoch=epoch if reached >= last else cursor.epoch, model=self._model)
             await self._save(tenant, found, cursor, afresh=afresh)
             afresh = False
             await asyncio.sleep(0)  # others go on while a long log is read
@@ -91,15 +95,37 @@ class Projection:
         await self.index.apply(tenant, found, cursor, now=now, afresh=afresh)
         self._cursors[tenant], self._saved[tenant] = cursor, (cursor.index, now)
 
-    def _change(self, tenant: str, stored: Stored, view: View) -> Change | None:
+    @property
+    def _model(self) -> str:
+        return self.embedding.model if self.embedding is not None else ""
+
+    async def _with_vectors(self, told: Sequence[tuple[Change, str]]) -> list[Change]:
+        vectors = await self.vectors([text for change, text in told if isinstance(change, Indexed)])
+        given = iter(vectors)
+        return [
+            replace(change, vector=next(given)) if vectors and isinstance(change, Indexed) else change
+            for change, _ in told
+        ]
+
+    async def vectors(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """A vector for each text; none at all where no embedding model answers."""
+        if self.embedding is None or not texts:
+            return []
+        try:
+            made = await self.embedding.embed(texts)
+        except Exception:  # noqa: BLE001 - a station boundary: whatever a foreign model raised, words find it still
+            return []
+        return made if len(made) == len(texts) else []
+
+    def _change(self, tenant: str, stored: Stored, view: View) -> tuple[Change, str] | None:
         if stored.kind not in _WRITTEN or _MARK not in stored.leaf:
             return None
         opened = self._record.open(tenant, stored, view)
         id = str(opened.facts.get(FACT, ""))
         if opened.kind == "forgotten" or forgotten(view, id):
-            return Drop(id)
+            return Drop(id), ""
         kept = _kept(opened.private)
-        return None if kept is None else indexed(kept, opened.id)
+        return None if kept is None else (indexed(kept, opened.id), kept.text)
 
     def kept(self, tenant: str, row: Indexed, view: View) -> Kept | None:
         """What the log says of a memory that the index proposed; None where it says nothing of it any more: it was
