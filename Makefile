@@ -17,7 +17,7 @@ LOCK := .venv-lock
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 TYPED := src/flyball benchmarks $(wildcard examples) typing_tests/positive
 
-.PHONY: demo test matrix check lint types typing layers house promises histories wheel agentdojo guards bench lock format clean help
+.PHONY: demo test matrix check lint types typing layers house promises histories wheel agentdojo guards phoenix bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make wheel      build the wheel, install it outside the repository, run the demo with it"
 	@echo "make agentdojo  the banking suite of AgentDojo through the governed path, in an environment of its own"
 	@echo "make guards     the guards of foreign libraries against the real ones, each in an environment of its own"
+	@echo "make phoenix    the demo's spans in a real Phoenix, in an environment of its own (600 MB)"
 	@echo "make bench      what everything costs, beside DBOS and LangGraph, which get an environment of their own;"
 	@echo "                QUICK=1: a minute instead of six; python -m benchmarks.NAME: one section"
 	@echo "make promises   write into docs/promises.md which tests hold each promise"
@@ -95,6 +96,9 @@ guards: $(GUARDS:%=.venv-%/.installed)
 	@for g in $(GUARDS); do \
 		.venv-$$g/bin/python -m pytest --noconftest -q -W ignore -rs tests/adapters/test_guard_libraries.py || exit 1; done
 
+phoenix: $(VENV)/.dev .venv-phoenix/.installed
+	@$(PY) -m tests.adapters.phoenix .venv-phoenix/bin/phoenix
+
 bench: $(VENV)/.dev $(PEERS)/.installed
 	@$(PY) -m benchmarks --json bench.json $(if $(QUICK),--quick)
 
@@ -107,7 +111,7 @@ lock:
 	@$(compile) --output-file requirements/peers.txt requirements/peers.in
 
 clean:
-	@rm -rf $(VENV) $(DOJO) $(PEERS) $(GUARDS:%=.venv-%) $(LOCK) .bench bench.json dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(DOJO) $(PEERS) $(GUARDS:%=.venv-%) .venv-phoenix $(LOCK) .bench bench.json dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # set-up: each step leaves a stamp, so it is done once and again when what it read has changed --------------------------
