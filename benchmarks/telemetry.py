@@ -117,6 +117,7 @@ async def _behind(app: Flyball) -> list[tuple[int, float, float]]:
                 missing_ok=True
             )
         cpu, began = cpu_seconds(), time.perf_counter()
+        telemetry.start()
         await telemetry.close(600)
         found.append((size, cpu_seconds() - cpu, time.perf_counter() - began))
     return found

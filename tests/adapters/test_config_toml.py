@@ -83,6 +83,7 @@ url = "http://127.0.0.1:6006"
 key = "env:PHOENIX_KEY"
 headers = { x-team = "env:TEAM" }
 project = "desk"
+tenants = ["acme"]
 metrics = false
 inside = false
 timeout = "3s"
@@ -204,6 +205,7 @@ preset = "plain"
 url = "http://localhost:4318"
 key = "env:K"
 project = "desk"
+tenants = ["local"]
 metrics = false
 inside = false
 timeout = "1s"
@@ -295,6 +297,7 @@ def test_an_exporter_is_read_with_what_may_leave(tmp_path: Path) -> None:
     assert exporter == TelemetryConfig(
         name="phoenix", preset="phoenix", url="http://127.0.0.1:6006", key="env:PHOENIX_KEY",
         headers={"x-team": "env:TEAM"}, project="desk", content={"pay": ("arguments.cents", "result")}, metrics=False,
+        tenants=("acme",),
         inside=False, timeout_ms=3_000,
     )  # fmt: skip
     assert read(tmp_path, HEAD + "[telemetry.plain]\n").config.telemetry["plain"].preset == "plain"

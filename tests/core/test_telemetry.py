@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from flyball.core.meter import Meter, Series
-from flyball.core.telemetry import SELECTOR, Cursor, ExportError
+from flyball.core.telemetry import SELECTOR, Cursor, ExportError, TelemetryConfig
 
 
 @pytest.mark.parametrize("text", ["arguments", "arguments.cents", "result", "result.id_2", "messages", "error"])
@@ -23,6 +23,11 @@ def test_a_cursor_is_plain_data_and_comes_back() -> None:
     meter = Meter(since=3, series=(Series(metric="flyball.cost", labels=(("a", "b"),), sum=0.5, count=2),))
     cursor = Cursor(log="ab", next=7, sent=4, meter=meter)
     assert msgspec.json.decode(msgspec.json.encode(cursor), type=Cursor) == cursor
+
+
+def test_an_exporter_takes_every_log_or_those_that_it_names() -> None:
+    assert TelemetryConfig(name="t").takes("acme")
+    assert [TelemetryConfig(name="t", tenants=("acme",)).takes(tenant) for tenant in ("acme", "other")] == [True, False]
 
 
 def test_an_error_says_whether_to_ask_again() -> None:

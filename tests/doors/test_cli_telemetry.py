@@ -85,6 +85,15 @@ def test_what_is_not_there_is_named(desk: Desk, receiver: Receiver, words: tuple
     assert answer.code != 0 and said in answer.err
 
 
+def test_what_does_not_go_there_is_not_sent_by_hand_either(desk: Desk, receiver: Receiver) -> None:
+    configured(desk, receiver)
+    file = desk.folder / "flyball.toml"
+    file.write_text(file.read_text().replace("inside = true", 'tenants = ["acme"]'))
+    desk("run", "looks", "1")
+    assert desk.json("telemetry", "status")["exporters"] == [] and receiver.asked == 0
+    assert "tenants of [telemetry.lens]" in desk("telemetry", "export").err
+
+
 def test_without_an_exporter_it_says_what_to_add(desk: Desk) -> None:
     desk("run", "looks", "1")
     assert "[telemetry.NAME]" in desk("telemetry", "run").err

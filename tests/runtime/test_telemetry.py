@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from flyball import Call, Completed, Personal, Run, Waiting, agent, flow, tool
+from flyball import Call, Completed, Personal, Principal, Run, Waiting, agent, flow, tool
 from flyball.adapters.otlp.exporter import OtlpExporter
 from flyball.app.telemetry import rules_of
 from flyball.core import attributes as name
@@ -329,12 +329,30 @@ async def test_an_outage_that_a_restart_falls_into_loses_nothing() -> None:
 async def test_a_log_that_is_another_one_or_shorter_is_begun_anew() -> None:
     bench, kept, sink = lab(), Kept(), Sink()
     await bench.run(peek, 1)
-    kept.cursors["local"] = Cursor(log="another", next=3)
+    kept.cursors["local"] = Cursor(log="another", next=8)
     await (await following(bench, sink, kept)).round()
     assert len(sink.taken) == 2
     kept.cursors["local"] = Cursor(log=kept.cursors["local"].log, next=1_000)
     await (await following(bench, sink, kept)).round()
     assert len(sink.taken) == 4
+
+
+@pytest.mark.promise("api-telemetry-tenants")
+async def test_only_the_logs_of_its_tenants_go_to_a_receiver() -> None:
+    bench, sink = lab(), Sink()
+    for tenant in ("acme", "other"):
+        await bench.run(peek, 1, by=Principal("user:ann", tenant=tenant, groups=frozenset({"till"})))
+    rooms = (await bench._bench.ready()).rooms
+    rules = rules_of(rooms.config, rooms.project, "test")
+    await Projector(rooms.record, sink, Kept(), rules, lambda: 0.5, lambda tenant: tenant == "acme").round()
+    assert {span.attributes[name.TENANT] for span in sink.taken} == {"acme"}
+
+
+async def test_what_was_never_started_sends_nothing() -> None:
+    bench, kept, sink = lab(), Kept(), Sink()
+    await bench.run(peek, 1)
+    await Telemetry({"test": (await following(bench, sink, kept), sink, kept)}).close()
+    assert sink.taken == []
 
 
 async def test_only_one_process_exports() -> None:
@@ -381,6 +399,7 @@ async def test_no_step_runs_any_of_this() -> None:
     finally:
         sys.setprofile(None)
     assert called == [] and not rooms.record.hints
+    telemetry.start()
     await telemetry.close()
     assert len(sink.taken) == 4
 
@@ -401,7 +420,9 @@ async def test_closing_waits_for_no_receiver_that_hangs() -> None:
     await bench.run(peek, 1)
     async with sending(bench) as (projector, receiver, kept):
         receiver.answers = [Answer(hangs=True)] * 9
-        await Telemetry({"test": (projector, projector._exporter, kept)}).close(0.05)
+        telemetry = Telemetry({"test": (projector, projector._exporter, kept)})
+        telemetry.start()
+        await telemetry.close(0.05)
         assert kept.cursors == {}
 
 

@@ -63,7 +63,10 @@ class _Since:
 
 async def send_again(rooms: Rooms, tenant: str, name: str, exporter: Exporter, since: int) -> tuple[int, int]:
     """Sends every span that ended at `since` (microseconds since 1970) or later, beside the cursor; how many were
-    taken, and how many not. Raises ExportError."""
+    taken, and how many not. Raises ExportError, and FlyballError `not_exported` where this log does not go there."""
+    if not _named(rooms.config, name).takes(tenant):
+        what, fix = f"the log of {tenant} does not go to {name}", f"Add it to tenants of [telemetry.{name}]."
+        raise FlyballError("not_exported", what, fix=fix)
     kept, portion = _Passing(), _Since(exporter, since)
     rules = rules_of(rooms.config, rooms.project, name)
     await Projector(rooms.record, portion, kept, rules, lambda: 0.5).drain([tenant])
@@ -82,6 +85,8 @@ def standing(rooms: Rooms, tenant: str) -> list[dict[str, Any]]:
     log, frontier = rooms.ports.journal.view(tenant).tree()
     found: list[dict[str, Any]] = []
     for name, exporter in rooms.config.telemetry.items():
+        if not exporter.takes(tenant):
+            continue
         cursor = cursors_of(rooms.config, name).load(tenant)
         if cursor is None or cursor.log != log:
             cursor = Cursor(log=log)
@@ -105,8 +110,8 @@ def telemetry_of(rooms: Rooms, exporters: Mapping[str, tuple[Exporter, Cursors]]
         return rooms.ports.entropy.bytes(1)[0] / 256
 
     return Telemetry({
-        name: (Projector(rooms.record, exporter, cursors, rules_of(rooms.config, rooms.project, name), chance),
-               exporter, cursors)
+        name: (Projector(rooms.record, exporter, cursors, rules_of(rooms.config, rooms.project, name), chance,
+                         _named(rooms.config, name).takes), exporter, cursors)
         for name, (exporter, cursors) in found.items()
     })  # fmt: skip
 
@@ -114,7 +119,7 @@ def telemetry_of(rooms: Rooms, exporters: Mapping[str, tuple[Exporter, Cursors]]
 def rules_of(config: Config, project: Project, name: str) -> Rules:
     """What may leave to one exporter."""
     marks = _marks(project)
-    exporter = config.telemetry.get(name, TelemetryConfig(name=name))
+    exporter = _named(config, name)
     for action, chosen in exporter.content.items():
         if action != MODEL and action not in marks:
             why, near = f"there is no tool, agent, flow or source {action!r}", nearest(action, marks)
@@ -126,6 +131,10 @@ def rules_of(config: Config, project: Project, name: str) -> Rules:
                 raise _wrong(name, action, f"{one} is Personal, and never leaves", f"Take {one} out.")
     models = {key: model.model for key, model in config.models.items() if model.model}
     return Rules(content=exporter.content, marks=marks, models=models)
+
+
+def _named(config: Config, name: str) -> TelemetryConfig:
+    return config.telemetry.get(name) or TelemetryConfig(name=name)
 
 
 def _wrong(name: str, action: str, why: str, fix: str) -> FlyballError:

@@ -25,7 +25,8 @@ class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `url` is the address of the receiver, without `/v1/traces` (empty: that of the preset); `key` names where the key
     is, never the key; `headers` are more of them, by handles too; `project` what the receiver files it under; `content`
-    what may leave of each action (see `core.disclosure`); `inside` whether the process that owns the journal exports.
+    what may leave of each action (see `core.disclosure`); `tenants` whose logs go there (none named: all); `inside`
+    whether the process that owns the journal exports.
     """
 
     name: str
@@ -35,9 +36,14 @@ class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     project: str = ""
     content: Mapping[str, tuple[str, ...]] = {}
+    tenants: tuple[str, ...] = ()
     metrics: bool = True
     inside: bool = True
     timeout_ms: int = 10_000
+
+    def takes(self, tenant: str) -> bool:
+        """Does the log of this tenant go there?"""
+        return not self.tenants or tenant in self.tenants
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,13 +60,15 @@ class _Followed:
 
 
 class Projector:
-    """One exporter's way through every log of a deployment. `chance` gives 0 to 1, for waits that do not meet."""
+    """One exporter's way through the logs of a deployment, of tenants that `takes` lets. `chance` gives 0 to 1, for
+    waits that do not meet."""
 
     def __init__(
-        self, record: Recording, exporter: Exporter, cursors: Cursors, rules: Rules, chance: Callable[[], float]
-    ) -> None:
+        self, record: Recording, exporter: Exporter, cursors: Cursors, rules: Rules, chance: Callable[[], float],
+        takes: Callable[[str], bool] = lambda _: True,
+    ) -> None:  # fmt: skip
         self._record, self._exporter, self._cursors = record, exporter, cursors
-        self._rules, self._chance = rules, chance
+        self._rules, self._chance, self._takes = rules, chance, takes
         self._followed: dict[str, _Followed] = {}
         self._failures = 0
 
@@ -81,7 +84,7 @@ class Projector:
             self._followed.clear()  # another process is further by now
             return POLL_S
         try:
-            await self.drain(self._record.journal.tenants())
+            await self.drain([tenant for tenant in self._record.journal.tenants() if self._takes(tenant)])
         except ExportError as bad:
             return self._wait(bad)
         self._failures = 0
@@ -252,15 +255,15 @@ class Telemetry:
         self._tasks = [loop.create_task(p.run(), name=f"telemetry {n}") for n, (p, _, _) in self._projectors.items()]
 
     async def close(self, seconds: float = 2.0) -> None:
-        """Sends what is there, as far as that can be done in so many seconds; the rest is sent at the next start."""
+        """Sends what is there, as far as that can be done in so many seconds; the rest is sent at the next start. What
+        was never started sends nothing."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(p.round() for p, _, _ in self._projectors.values()), return_exceptions=True)
-        except TimeoutError:
-            pass
+                last = (p.round() for p, _, _ in self._projectors.values() if self._tasks)
+                await asyncio.gather(*last, return_exceptions=True)
         for _, exporter, cursors in self._projectors.values():
             await exporter.close()
             cursors.close()

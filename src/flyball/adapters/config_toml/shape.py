@@ -379,6 +379,6 @@ TABLES: Final[dict[str, Any]] = {
     }),
     "telemetry": Each({
         "preset": _choice(Preset), "url": read_url, "key": read_handle, "headers": Each(read_handle), "project": _text,
-        "content": Each(_selectors), "metrics": _flag, "inside": _flag, "timeout": _duration,
+        "content": Each(_selectors), "tenants": _texts, "metrics": _flag, "inside": _flag, "timeout": _duration,
     }, named=True),
 }  # fmt: skip
