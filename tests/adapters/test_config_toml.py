@@ -130,6 +130,7 @@ at_once = 3
 cache = true
 stream = true
 latency = "2s"
+files = ["image/png"]
 script = "a.toml"
 [models.small]
 adapter = "gemini"

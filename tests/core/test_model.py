@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.core.artifact import Artifact
 from flyball.core.errors import FlyballError
 from flyball.core.model import (
     MAX_QUOTED,
@@ -223,3 +224,16 @@ def test_what_breaks_off_after_it_began_may_cost_whatever_its_kind() -> None:
     assert not error.may_cost
     error.begun = True
     assert error.may_cost
+
+
+def test_a_model_takes_what_its_adapter_carries_unless_it_says_less() -> None:
+    assert ModelConfig(name="m", adapter="gemini").takes("application/pdf")
+    assert not ModelConfig(name="m", adapter="gemini").takes("image/gif")
+    assert not ModelConfig(name="m", files=()).takes("image/png")
+    assert not ModelConfig(name="m", adapter="elsewhere").takes("image/png")
+
+
+def test_the_files_of_a_request_are_those_of_its_messages_each_once() -> None:
+    file = Artifact(digest="d", name="n", media_type="image/png", size=1)
+    shown = (Message(role="user"), Message(role="user", artifacts=(file, file)))
+    assert ModelRequest(model="m", messages=shown).artifacts == (file,)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from flyball.core.artifact import Artifact
 from flyball.core.errors import FlyballError
 from flyball.core.model import Message, ModelRequest, ToolCall, ToolSpec, Usage
 from flyball.core.prices import Price, Rates, bound_tokens, cost, greatest, lookup, overlaid, price_table
@@ -169,3 +170,14 @@ def test_tools_and_schemas_are_counted() -> None:
     tool = ToolSpec(name="search", description="d" * 100, schema={"type": "object"})
     told = ModelRequest(model="m", messages=(), tools=(tool,), output_schema={"type": "string"})
     assert bound_tokens(told) > bound_tokens(plain) + 100 + 2 * len('{"type":"object"}')
+
+
+def test_a_file_is_bounded_by_what_providers_make_of_it() -> None:
+    def bound(media_type: str, size: int) -> int:
+        file = Artifact(digest="d", name="n", media_type=media_type, size=size)
+        shown = Message(role="user", artifacts=(file,))
+        return bound_tokens(ModelRequest(model="m", messages=(shown,)))
+
+    nothing = bound_tokens(ModelRequest(model="m", messages=(Message(role="user"),)))
+    assert bound("image/png", 9_000_000) - nothing == bound("application/pdf", 10) - nothing == 6_000
+    assert bound("application/pdf", 50_000) - nothing == 50_000

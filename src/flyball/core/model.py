@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from flyball.core.artifact import Artifact
 from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.errors import FlyballError
 from flyball.core.guard import Signal
@@ -39,6 +40,15 @@ ProblemKind = Literal[
 _FREE: Final[frozenset[ModelFault]] = frozenset({"rate_limited", "bad_request", "auth"})
 _RETRYABLE: Final[frozenset[ModelFault]] = frozenset({"rate_limited", "timeout", "unavailable", "bad_reply"})
 MAX_QUOTED: Final = 2_000
+_IMAGES: Final = ("image/png", "image/jpeg", "image/webp")
+PDF: Final = "application/pdf"
+# What each adapter can carry: of other files a model is told the name and type, as it stands in the data.
+TAKEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai": (*_IMAGES, "image/gif", PDF), "anthropic": (*_IMAGES, "image/gif", PDF),
+    "gemini": (*_IMAGES, PDF), "scripted": (*_IMAGES, "image/gif", PDF),
+}  # fmt: skip
+LOOKED_AT: Final[frozenset[str]] = frozenset(each for taken in TAKEN.values() for each in taken)
+"""The types of files that are shown to a model wherever they stand in an input or a result."""
 _PIECE: Final = re.compile(r"\s*\S+\s*|\s+")
 # Told each piece of an answer's text as it arrives: provisional, because what it becomes may be refused or redacted.
 OnDelta = Callable[[str], None]
@@ -59,7 +69,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     `calls` belong to an assistant's message; `call_id` and `name` (the tool) to a tool's. On an assistant's message
     `name` is the agent that said it, empty for the agent that is asked, and `echo` is the `ModelReply.echo` that came
-    with it.
+    with it. `artifacts` are files that a model looks at beside the text.
     """
 
     role: Role
@@ -69,6 +79,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     # Unset leaves no trace in what is recorded of a message.
     echo: str | msgspec.UnsetType = msgspec.UNSET
+    artifacts: tuple[Artifact, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +96,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     `model` is the provider's name for it; `max_tokens` the most it may write (above 0: the reserve rests on it);
     `temperature_milli` thousandths, None for the provider's own; `deadline_ms` how long the call may take from now, 0
     for the configured time; `role` and `agent` say who asks; `traceparent` is the W3C header of this call, if any.
+    `files` are the bytes of its messages' artifacts by digest, there only while it is asked.
     """
 
     model: str
@@ -97,6 +109,12 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     role: str = "executor"
     agent: str = ""
     traceparent: str = ""
+    files: Mapping[str, bytes] = {}
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The files of all messages, each once, in order."""
+        return tuple(dict.fromkeys(a for m in self.messages for a in m.artifacts or ()))
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,8 +152,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     `key` names where the key is (`env:NAME`, `file:PATH`, empty for none), never the key. `price` is the name in the
     price table where it differs from `model`; `limit_field` the wire name of `max_tokens`, by the host if "auto";
     `script` the file that a scripted model plays; `at_once` the most calls under way; `cache` asks a provider that
-    caches on request to do so; `stream` asks for answers in pieces where policy lets them be shown; `latency_ms` is
-    how long an answer is expected to take. Times are milliseconds.
+    caches on request to do so; `stream` asks for answers in pieces where policy lets them be shown; `files` are the
+    media types that it can be shown (None: what its adapter can carry); `latency_ms` is how long an answer is expected
+    to take. Times are milliseconds.
     """
 
     name: str
@@ -157,6 +176,12 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     stream: bool = False
     latency_ms: int = 0
+    files: tuple[str, ...] | None = None
+
+    def takes(self, media_type: str) -> bool:
+        """Can a file of this type be shown to it? `files` says so, else what its adapter can carry."""
+        known = TAKEN.get(self.adapter, ()) if self.files is None else self.files
+        return media_type in known
 
     @property
     def priced_as(self) -> str:

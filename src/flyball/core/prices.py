@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flyball.core.artifact import Artifact
 from flyball.core.canonical import encode
 from flyball.core.errors import FlyballError
 from flyball.core.model import ModelRequest, Usage, nearest
@@ -26,6 +27,7 @@ MILLION: Final = 1_000_000
 FORMAT: Final = 1
 # Chat templates wrap each message, and instructions about tools, in tokens that are no part of the text.
 _PER_MESSAGE: Final = 32
+_PER_FILE: Final = 6_000
 _PER_TOOL: Final = 64
 _PER_REQUEST: Final = 512
 _RATES: Final = ("input", "output", "cached", "written")
@@ -123,12 +125,18 @@ def bound_tokens(request: ModelRequest) -> int:
     for message in request.messages:
         total += _PER_MESSAGE + _size(message.text) + _size(message.name) + _size(message.call_id)
         total += _size(message.echo or "")
+        total += sum(_of_file(artifact) for artifact in message.artifacts or ())
         total += sum(_PER_MESSAGE + _size(c.id) + _size(c.name) + _size(c.arguments) for c in message.calls)
     for tool in request.tools:
         total += _PER_TOOL + _size(tool.name) + _size(tool.description) + len(msgspec.json.encode(tool.schema))
     if request.output_schema is not None:
         total += _PER_TOOL + len(msgspec.json.encode(request.output_schema))
     return total
+
+
+def _of_file(artifact: Artifact) -> int:
+    # Providers scale an image down to at most some thousand tokens; a page of a document costs an image and its text.
+    return max(_PER_FILE, artifact.size) if artifact.kind != "image" else _PER_FILE
 
 
 def _rates(price: Price, tokens: int) -> Rates:

@@ -22,8 +22,8 @@ import msgspec
 from flyball.core.model import ModelConfig, candidates, nearest
 
 Prefer = Literal["listed", "cost", "latency"]
-POLICY, REGION, COST, LATENCY, RESTS = "policy", "region", "cost", "latency", "rests"
-REASONS: Final = (POLICY, REGION, COST, LATENCY, RESTS)
+POLICY, REGION, COST, LATENCY, RESTS, FILES = "policy", "region", "cost", "latency", "rests", "files"
+REASONS: Final = (POLICY, REGION, COST, LATENCY, RESTS, FILES)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,8 @@ _WRAPPERS: Final = (Required, NotRequired, ReadOnly, Final)
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed signature, without its first parameter (`call`, `run`). `artifacts` are pointers to digests."""
+    """A parsed signature, without its first parameter (`call`, `run`). `artifacts` are pointers to digests in the
+    arguments, `files` those in the result."""
 
     names: tuple[str, ...]
     arguments: type[msgspec.Struct]
@@ -62,6 +63,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     positional: tuple[str, ...] = ()
     artifacts: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -200,6 +202,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         digest=hashlib.sha256(orjson.dumps(schemas, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest(),
         positional=tuple(p.name for p in parameters[1:] if p.kind != p.KEYWORD_ONLY),
         artifacts=frozenset(f"/{n}{at}" for n, kind in asked.items() for at in marked_fields(kind, "artifact")),
+        files=marked_fields(returns, "artifact"),
     )  # fmt: skip
 
 

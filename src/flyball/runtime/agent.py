@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Protocol
@@ -21,16 +21,17 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from flyball.core.agent import Agent
+from flyball.core.artifact import Artifact, held
 from flyball.core.canonical import MAX_BYTES, parse_json
 from flyball.core.context import Context
 from flyball.core.effect import Action
 from flyball.core.errors import FlyballError
 from flyball.core.guard import Signal
-from flyball.core.model import Message, ModelReply, ModelRequest, ToolSpec, check_reply, parse_calls, repair
+from flyball.core.model import LOOKED_AT, Message, ModelReply, ModelRequest, ToolSpec, check_reply, parse_calls, repair
 from flyball.core.offer import Offer, offers
 from flyball.core.proposal import Performer
 from flyball.core.result import Blocked, Executed, Failed
-from flyball.core.signature import from_json, to_json
+from flyball.core.signature import from_json, marked_fields, to_json
 
 MAX_REPAIRS: Final = 3
 LOOP_AFTER: Final = 3
@@ -170,7 +171,8 @@ class _Talk:
     def __init__(self, agent: Agent[Any, Any], input: Any, context: Context, max_bytes: int) -> None:
         self._agent, self.context, self._max_bytes = agent, context, max_bytes
         text = input if isinstance(input, str) else msgspec.json.encode(input).decode()
-        self._messages = [Message(role="system", text=_instructions(agent)), Message(role="user", text=text)]
+        asked = Message(role="user", text=text, artifacts=_files(input, _pointers(agent.input)) or msgspec.UNSET)
+        self._messages = [Message(role="system", text=_instructions(agent)), asked]
         # Apart from the request, and not recorded again: the sources' own steps hold what it says.
         self._shown = [Message(role="user", text=context.text)] if context.text else []
         self._told = 0
@@ -219,6 +221,10 @@ class _Talk:
         texts = [_told_text(result) for result in told]
         for call, text in zip(calls, texts, strict=True):
             self._messages.append(Message(role="tool", text=text, call_id=call.id, name=call.offer.spec.name))
+        seen = [file for call, result in zip(calls, told, strict=True) for file in _shown(call.offer, result)]
+        if seen:  # in a message of its own: not every provider takes files within a result
+            text = f"The files of these results, in order: {', '.join(file.name for file in seen)}"
+            self._messages.append(Message(role="user", text=text, name="flyball", artifacts=tuple(seen)))
         # Without the reasons: saying the same otherwise is no other proposal.
         self._watch([(c.offer.spec.name, dict(c.arguments), text) for c, text in zip(calls, texts, strict=True)])
 
@@ -266,6 +272,23 @@ def _instructions(agent: Agent[Any, Any]) -> str:
 
 def _is_word(schema: Mapping[str, Any] | None) -> bool:
     return schema is not None and bool(schema.get("enum")) and all(isinstance(each, str) for each in schema["enum"])
+
+
+def _shown(offer: Offer, result: Any) -> tuple[Artifact, ...]:
+    """The files in what a proposal gave that a model looks at."""
+    if not isinstance(result, Executed) or offer.value is None:
+        return ()
+    own = offer.kind == "tool"
+    return _files(to_json(result.value), offer.value.signature.files if own else _pointers(offer.value.output))
+
+
+def _files(data: Any, pointers: Iterable[str]) -> tuple[Artifact, ...]:
+    found = (msgspec.convert(value, Artifact) for pointer in sorted(pointers) for value in held(data, pointer))
+    return tuple(dict.fromkeys(file for file in found if file.media_type in LOOKED_AT))
+
+
+def _pointers(kind: Any) -> frozenset[str]:
+    return marked_fields(kind, "artifact")
 
 
 def _bare(text: str) -> str:

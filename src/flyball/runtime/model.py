@@ -15,16 +15,19 @@ from typing import Any
 import msgspec
 
 from flyball.core.agent import Agent
+from flyball.core.artifact import Artifact
 from flyball.core.budget import Amounts
 from flyball.core.call import Call
 from flyball.core.complexity import complexity
 from flyball.core.context import Context
 from flyball.core.effect import Action, Retry
+from flyball.core.errors import FlyballError
 from flyball.core.model import ModelConfig, ModelError, ModelReply, ModelRequest, OnDelta
 from flyball.core.policy import Node, Uid
 from flyball.core.prices import PriceTable, bound_tokens, cost, greatest, lookup
 from flyball.core.proposal import Performer, Way
-from flyball.core.route import Choice, Offer, Question, Route, fitting, objection, ordered, reach
+from flyball.core.route import FILES, Choice, Offer, Question, Route, fitting, objection, ordered, reach
+from flyball.core.source import highest
 from flyball.ports.clock import Clock
 from flyball.ports.model import ModelPort
 
@@ -122,13 +125,14 @@ class Asking:
 
     def __init__(self, models: Models, agent: Agent[Any, Any], request: ModelRequest, context: Context) -> None:
         self._models, self._agent, self._request, self._context = models, agent, request, context
-        self._tokens = bound_tokens(request)
+        self._tokens, self._files = bound_tokens(request), request.artifacts
+        self._sensitivity = highest([context.sensitivity, *(file.sensitivity for file in self._files)])
         self._route = models.routes.get(agent.model) or Route(models=(agent.model,))
         self._begun = 0
         whole = msgspec.json.encode((request.messages, request.tools, request.output_schema))
         self.arguments: Mapping[str, Any] = {
             "model": agent.model, "agent": agent.name, "role": agent.role, "messages": len(request.messages),
-            "tokens": self._tokens, "digest": hashlib.sha256(whole).hexdigest(), "sensitivity": context.sensitivity,
+            "tokens": self._tokens, "digest": hashlib.sha256(whole).hexdigest(), "sensitivity": self._sensitivity,
             "sources": list(context.sources),
         }  # fmt: skip
 
@@ -138,7 +142,7 @@ class Asking:
         if route.name:
             score = complexity(self._request).score
         question = Question(
-            agent=self._agent.name, role=self._agent.role, tenant=tenant, sensitivity=self._context.sensitivity,
+            agent=self._agent.name, role=self._agent.role, tenant=tenant, sensitivity=self._sensitivity,
             score=score,
         )  # fmt: skip
         name, rule = fitting(route, question)
@@ -146,7 +150,9 @@ class Asking:
             each: models.offer(each, self._tokens) for each in reach(models.configs, models.routes, self._agent.model)
         }
         order = ordered(rule, offers, models.configs)
-        unfit = {each: why for each in order if (why := objection(rule, offers[each]))}
+        blind = [each for each in order if self._untaken(each) is not None]
+        unfit = {} if len(blind) == len(order) else dict.fromkeys(blind, FILES)  # where all are, the call says so
+        unfit |= {each: why for each in order if (why := objection(rule, offers[each]))}
         return Choice(candidates=order, chosen="", route=route.name, rule=name, score=score), unfit
 
     def way(self, name: str) -> Way:
@@ -178,12 +184,30 @@ class Asking:
             if left is not None and left <= 0:
                 what = f"no answer within {self._route.deadline_ms} ms, the deadline of route {self._route.name}"
                 raise ModelError("timeout", what, sent=False, retryable=False)
+            if self._files:
+                asked = msgspec.structs.replace(asked, files=await self._bytes(name, call))
             return await self._models.complete(name, asked, on_delta)
         except ModelError as bad:
             left = self._left()
             if left is not None and left <= (bad.retry_after_ms or 0):
                 bad.retryable, bad.over = False, True
             raise
+
+    def _untaken(self, name: str) -> Artifact | None:
+        config = self._models.configs[name]
+        return next((file for file in self._files if not config.takes(file.media_type)), None)
+
+    async def _bytes(self, name: str, call: Call) -> dict[str, bytes]:
+        """The files of this question; raises ModelError where the model takes none of a type, or one is not there."""
+        untaken = self._untaken(name)
+        if untaken is not None:
+            what, why = f"model {name} takes no {untaken.media_type}", f"the question shows it {untaken.name}"
+            fix = f"use a model that does, or say so: [models.{name}] files"
+            raise ModelError("bad_request", what, why, fix, sent=False)
+        try:
+            return {file.digest: await call.artifacts.get(file) for file in self._files}
+        except FlyballError as bad:
+            raise ModelError("bad_request", bad.what, bad.why, bad.fix, sent=False) from bad
 
     def _left(self) -> int | None:
         """How many milliseconds are left for this question, from when a model was first asked; None: no limit."""

@@ -342,6 +342,7 @@ TABLES: Final[dict[str, Any]] = {
         "adapter": read_adapter, "model": _text, "key": read_handle, "base_url": read_url, "fallback": _texts,
         "region": _text, "vendor": _text, "max_tokens": _whole(1), "timeout": _duration, "script": _path,
         "at_once": _whole(1), "cache": _flag, "stream": _flag, "latency": _duration,
+        "files": _texts,
     }),
     "routes": Each({
         "models": _texts, "prefer": _choice(Prefer), "deadline": _duration, "rules": Each(_RULE),

@@ -6,8 +6,10 @@ https://platform.claude.com/docs/en/api/messages; the form of its errors: https:
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +32,7 @@ from flyball.adapters.model_http.wire import (
     unknown_usage,
     words,
 )  # fmt: skip
+from flyball.core.artifact import Artifact
 from flyball.core.model import Ending, Message, ModelReply, ModelRequest, ToolCall, Usage
 
 VERSION: Final = "2023-06-01"
@@ -104,7 +107,7 @@ class AnthropicWire:
         """The JSON of a request. Raises ModelError, unsent."""
         body: dict[str, Any] = {
             "model": request.model, "max_tokens": request.max_tokens,
-            "messages": turns(request, _BY, "assistant", "content", _text("(empty)"), _blocks),
+            "messages": turns(request, _BY, "assistant", "content", _text("(empty)"), partial(_blocks, request.files)),
         }  # fmt: skip
         system = "\n\n".join(m.text for m in request.messages if m.role == "system" and m.text.strip())
         if system:
@@ -164,14 +167,21 @@ class AnthropicWire:
         return msgspec.structs.replace(most, written=most.input) if self.cache else most
 
 
-def _blocks(message: Message, _: str) -> Iterable[Any]:
+def _blocks(files: Mapping[str, bytes], message: Message, _: str) -> Iterable[Any]:
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": _id(message.call_id), "content": message.text}]
     calls = [
         {"type": "tool_use", "id": _id(c.id), "name": c.name, "input": object_of(c.arguments)} for c in message.calls
     ]
+    shown = [_file(a, files[a.digest]) for a in message.artifacts or ()]
     # A text of blanks is refused.
-    return [_text(message.text), *calls] if message.text.strip() else calls
+    return [*shown, _text(message.text), *calls] if message.text.strip() else [*shown, *calls]
+
+
+def _file(artifact: Artifact, data: bytes) -> dict[str, Any]:
+    kind = "image" if artifact.kind == "image" else "document"
+    held = {"type": "base64", "media_type": artifact.media_type, "data": b64encode(data).decode()}
+    return {"type": kind, "source": held}
 
 
 def _text(text: str) -> dict[str, str]:

@@ -5,8 +5,10 @@ https://ai.google.dev/api/generate-content; thoughts: https://ai.google.dev/gemi
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -126,7 +128,7 @@ class GeminiWire:
         if request.output_schema is not None and not request.tools:
             settings |= {"responseMimeType": "application/json", "responseJsonSchema": request.output_schema}
         body: dict[str, Any] = {
-            "contents": turns(request, _BY, "model", "parts", {"text": "(empty)"}, _parts),
+            "contents": turns(request, _BY, "model", "parts", {"text": "(empty)"}, partial(_parts, request.files)),
             "generationConfig": settings,
         }
         system = [{"text": m.text} for m in request.messages if m.role == "system" and m.text]
@@ -177,7 +179,7 @@ class GeminiWire:
         return msgspec.structs.replace(reply, echo=kept(_BY, request.model, raws)) if signed else reply
 
 
-def _parts(message: Message, model: str) -> Iterable[Any]:
+def _parts(files: Mapping[str, bytes], message: Message, model: str) -> Iterable[Any]:
     if message.role == "tool":
         told = {"name": message.name, "response": {"output": message.text}, **_id(message.call_id)}
         return [{"functionResponse": told}]
@@ -187,7 +189,11 @@ def _parts(message: Message, model: str) -> Iterable[Any]:
     if calls and not model.startswith(_NEEDS_NONE):
         # Of calls that were made together the first alone is signed.
         calls[0]["thoughtSignature"] = _UNSIGNED
-    return [{"text": message.text}, *calls] if message.text else calls
+    shown = [
+        {"inlineData": {"mimeType": a.media_type, "data": b64encode(files[a.digest]).decode()}}
+        for a in message.artifacts or ()
+    ]
+    return [*shown, {"text": message.text}, *calls] if message.text else [*shown, *calls]
 
 
 def _id(id: str) -> dict[str, str]:

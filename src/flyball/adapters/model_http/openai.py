@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,7 @@ from flyball.adapters.model_http.wire import (
     unknown_usage,
     words,
 )  # fmt: skip
+from flyball.core.artifact import Artifact
 from flyball.core.model import Ending, Message, ModelReply, ModelRequest, ToolCall, Usage
 
 _ENDINGS: Final[dict[str | None, Ending]] = {
@@ -104,7 +106,10 @@ class OpenAIWire:
 
     def body(self, request: ModelRequest, *, stream: bool) -> bytes:
         """The JSON of a request. Raises ModelError, unsent."""
-        body: dict[str, Any] = {"model": request.model, "messages": [_message(m) for m in request.messages]}
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": [_message(m, request.files) for m in request.messages],
+        }
         if request.tools:
             body["tools"] = [
                 {"type": "function", "function": {
@@ -145,9 +150,19 @@ class OpenAIWire:
         )  # fmt: skip
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _file(artifact: Artifact, data: bytes) -> dict[str, Any]:
+    url = f"data:{artifact.media_type};base64,{b64encode(data).decode()}"
+    if artifact.kind == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": artifact.name, "file_data": url}}
+
+
+def _message(message: Message, files: Mapping[str, bytes]) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+    if message.artifacts:
+        parts = [{"type": "text", "text": message.text}, *(_file(a, files[a.digest]) for a in message.artifacts)]
+        return {"role": message.role, "content": parts}
     if not message.calls:
         return {"role": message.role, "content": message.text}
     calls = [
