@@ -50,7 +50,11 @@ def desk(
     asked: list[ModelRequest] = []
 
     def keeping(answer: Answer) -> Any:
-        return lambda request: asked.append(request) or answer
+        def answered(request: ModelRequest) -> Answer:
+            asked.append(request)
+            return answer
+
+        return answered
 
     made = replace(config.Config.bare("lab", "/nowhere", home="/nowhere"), models=models or {})
     return Lab(policies=policy, by=KIM, config=made, models={"viewer": [keeping(a) for a in answers]}), asked
@@ -76,7 +80,7 @@ async def test_a_picture_that_a_tool_gives_is_shown_after_its_result_and_other_f
     lab, asked = desk([propose(photo, of="cat"), propose(table, of="x")], Say("a cat"))
     assert isinstance(await lab.run(viewer, Question("Take one", [])), Completed)
     last = asked[1].messages[-1]
-    assert (last.role, [a.name for a in last.artifacts or ()]) == ("user", ["cat.png"])  # type: ignore[union-attr]
+    assert (last.role, [a.name for a in last.artifacts or ()]) == ("user", ["cat.png"])
     assert list(asked[1].files.values()) == [PNG] and "t.csv" in asked[1].messages[-2].text
 
 
