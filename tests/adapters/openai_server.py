@@ -90,7 +90,9 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     endpoint.connections.add(request.transport)
     name = request.match_info.get("model") or asked["model"]
     if (asked.get("stream") or "alt" in request.query) and name in endpoint.streams and endpoint.status == 200:
-        return await _stream(request, endpoint.streams[name], endpoint.chunk)
+        events = endpoint.streams[name]
+        several = bool(events) and isinstance(events[0], list)  # answers, one after the other
+        return await _stream(request, events.pop(0) if several else events, endpoint.chunk)
     match name:
         case "text":
             return web.json_response(endpoint.text)
