@@ -26,14 +26,15 @@ TOKENS, MICRO_USD = READ + MAX_TOKENS, READ + 4 * MAX_TOKENS
 class Provider:
     """What it was asked, whether or not anybody took the answer. It knows how many were under way at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes: float) -> None:
+        self.takes = takes
         self.url, self.asked, self.now, self.most = "", 0, 0, 0
 
     async def answer(self, request: web.Request) -> web.Response:
         await request.read()
         self.asked, self.now = self.asked + 1, self.now + 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.takes)
         self.now -= 1
         usage = {"prompt_tokens": READ, "completion_tokens": MAX_TOKENS}
         choice = {"message": {"content": "Something."}, "finish_reason": "stop"}
@@ -41,8 +42,8 @@ class Provider:
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[Provider]:
-    made, app = Provider(), web.Application()
+async def provider(takes: float) -> AsyncIterator[Provider]:
+    made, app = Provider(takes), web.Application()
     app.router.add_post("/v1/chat/completions", made.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -65,10 +66,12 @@ async def begun(folder: Path, url: str, runs: int, usd: str, tokens: int) -> asy
     return worker
 
 
-async def burst(folder: Path, *, runs: int, usd: str, tokens: int, kills: int) -> tuple[Provider, dict[str, Any]]:
+async def burst(
+    folder: Path, *, runs: int, usd: str, tokens: int, kills: int, takes: float = 0.05
+) -> tuple[Provider, dict[str, Any]]:
     """All runs at once, killed so often while calls are under way, then to the end. What the provider is owed, and what
     the log says."""
-    async with provider() as remote:
+    async with provider(takes) as remote:
         for _ in range(kills):
             before = remote.asked
             worker = await begun(folder, remote.url, runs, usd, tokens)
@@ -106,6 +109,7 @@ async def test_a_burst_of_model_calls_that_is_killed_never_spends_more_than_its_
 async def test_a_thousand_model_calls_at_once_never_spend_more_than_their_budget(
     tmp_path: Path, usd: str, tokens: int, kills: int
 ) -> None:
-    remote, told = await burst(tmp_path, runs=1_000, usd=usd, tokens=tokens, kills=kills)
+    remote, told = await burst(tmp_path, runs=1_000, usd=usd, tokens=tokens, kills=kills, takes=8.0)
     holds(remote, told, runs=1_000, usd=round(float(usd) * 1_000_000), tokens=tokens)
+    assert remote.most > 300, "they were not under way at once"
     print(f"asked {remote.asked}, at most {remote.most} at once, {told}")

@@ -125,7 +125,10 @@ class HttpModel:
         if self._session is None:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_mark_sent)
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing])
+            # How many calls are under way is for `at_once` to say: what waits for a connection would lose its time.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
+            )
         return self._session
 
     def _late(self, late: TimeoutError, total: int, sent: bool) -> ModelError:
