@@ -26,12 +26,13 @@ from flyball import (
     tool,
 )
 from flyball import history as earlier_turns
+from flyball.app.sessions import session
 from flyball.core import config
 from flyball.core.journal import RunRow
 from flyball.core.model import ModelRequest
 from flyball.runtime.flow.drive import Driver
 from flyball.testing import Lab, Say, propose
-from flyball.testing.script import Answer
+from flyball.testing.script import Answer, handoff
 
 KIM = Principal("user:kim", tenant="acme")
 NOOR = Principal("user:noor", tenant="acme", groups=frozenset({"finance"}))
@@ -82,6 +83,9 @@ async def vault(call: Call, asked: str) -> Sequence[Passage]:
 keeper = agent("keeper", instructions="Help.", context=[vault])
 
 
+greeter = agent("greeter", instructions="Hand over.", handoffs=[clerk])
+
+
 def bare() -> config.Config:
     return config.Config.bare("lab", "/nowhere", home="/nowhere")
 
@@ -95,7 +99,9 @@ def desk(*answers: Any, policy: str = RULES) -> tuple[Lab, list[ModelRequest]]:
         asked.append(request)
         return next(left)  # type: ignore[no-any-return]
 
-    return Lab(policies=policy, by=KIM, models={"clerk": [next_one] * 9, "keeper": [next_one]}), asked
+    return Lab(
+        policies=policy, by=KIM, models={"clerk": [next_one] * 9, "keeper": [next_one], "greeter": [next_one]}
+    ), asked
 
 
 def told(request: ModelRequest) -> list[dict[str, Any]]:
@@ -132,8 +138,8 @@ async def test_turns_that_start_at_once_run_one_after_the_other() -> None:
 async def test_other_sessions_and_other_people_do_not_wait() -> None:
     lab = Lab(policies=RULES, by=KIM)
     assert isinstance(await lab.run(note, "ask", session="s"), Waiting)
-    for who, session in ((KIM, "t"), (NOOR, "s"), (Principal("user:kim", tenant="other"), "s"), (KIM, None)):
-        assert isinstance(await lab.run(note, "one", session=session, by=who), Completed)
+    for who, name in ((KIM, "t"), (NOOR, "s"), (Principal("user:kim", tenant="other"), "s"), (KIM, None)):
+        assert isinstance(await lab.run(note, "one", session=name, by=who), Completed)
     on_behalf = Principal("user:kim", tenant="acme", on_behalf_of="user:noor")
     assert isinstance(await lab.run(note, "one", session="s", by=on_behalf), Completed)
 
@@ -311,6 +317,15 @@ async def test_text_of_a_turn_cannot_pass_for_another_turn() -> None:
     await lab.run(clerk, words, session="s")
     await lab.run(clerk, "and?", session="s")
     assert [(t["turn"], t["asked"], t["answered"]) for t in told(asked[-1])] == [(1, words, words)]
+
+
+async def test_a_session_tells_who_has_the_work_after_a_handoff() -> None:
+    lab, _ = desk(handoff(clerk, "take over"), Say("I am here"), policy=RULES)
+    assert isinstance(await lab.run(greeter, "hello", session="s"), Completed)
+    (told_,) = session((await lab._bench.ready()).rooms, "acme", "s")
+    assert [(turn["asked"], turn["answered"], turn["next"]) for turn in told_["turns"]] == [
+        ("hello", "I am here", "clerk"),
+    ]  # fmt: skip
 
 
 async def test_a_history_is_a_governed_read_that_a_replay_comes_to_again() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from flyball.app.wiring import Rooms
 from flyball.core.errors import FlyballError
 from flyball.core.journal import RunRow
-from flyball.core.record import record_id
+from flyball.core.record import Opened, record_id
 from flyball.core.session import ERASED
 from flyball.ports.journal import View
 
@@ -51,14 +51,21 @@ def _turn(rooms: Rooms, tenant: str, view: View, run: str) -> dict[str, Any]:
     if row is None:
         raise FlyballError("unknown_run", f"there is no run {run} in tenant {tenant}")
     started = _private(rooms, tenant, view, run, "run_started")
-    ended = _private(rooms, tenant, view, run, "run_ended")
+    last = _opened(rooms, tenant, view, run, "run_ended")
+    ended = (last.private if last is not None else None) or {}
+    following = str(last.facts.get("next", "")) if last is not None else ""
     return {
         "turn": row.turn, "run": run, "what": row.what, "state": row.state, "reason": row.reason,
         "started": row.started, "ended": row.ended, "asked": started.get("input", ERASED),
-        "answered": ended.get("result"), "erased": not started,
+        "answered": ended.get("result"), "erased": not started, "next": following,
     }  # fmt: skip
 
 
 def _private(rooms: Rooms, tenant: str, view: View, run: str, kind: str) -> dict[str, Any]:
+    opened = _opened(rooms, tenant, view, run, kind)
+    return dict((opened.private if opened is not None else None) or {})
+
+
+def _opened(rooms: Rooms, tenant: str, view: View, run: str, kind: str) -> Opened | None:
     stored = view.record(record_id(run, "", 0, kind))
-    return dict((rooms.record.open(tenant, stored, view).private if stored is not None else None) or {})
+    return rooms.record.open(tenant, stored, view) if stored is not None else None

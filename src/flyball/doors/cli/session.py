@@ -62,3 +62,5 @@ def _turn(screen: Screen, turn: Mapping[str, Any], most: int) -> None:
     screen.line(f"{INDENT}asked     {short(turn['asked'], most)}")
     if turn["reason"] == "completed":
         screen.line(f"{INDENT}answered  {short(turn['answered'], most)}")
+    if turn["next"]:
+        screen.line(f"{INDENT}next      {turn['next']} has the work")
