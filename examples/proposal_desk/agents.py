@@ -14,7 +14,7 @@ from tools import (
     send_proposal,
 )
 
-from flyball import Limits, agent, prompt
+from flyball import Limits, Recall, agent, prompt
 
 # The gatherer may ask a customer back by mail, and it reads what strangers wrote. What it proposes, policy decides.
 gatherer = agent(
@@ -33,6 +33,7 @@ writer = agent(
     instructions=prompt("prompts/writer.md"),
     input=Task,
     output=Draft,
+    memory=Recall(scopes=("tenant",)),
     limits=Limits(steps=6, seconds=120, usd="0.50"),
 )
 

@@ -82,4 +82,6 @@ async def _out(run: Run, draft: Draft, customer: Customer, letter: str) -> Done:
     name = f"proposal-{customer.id}-{run.uuid().hex[:8]}.md"
     saved = await run.call(save_document, name=name, text=f"# {draft.subject}\n\n{letter}")
     said = await run.agent(sender, Dispatch(customer.id, customer.contact, draft.subject, letter, draft.discount))
+    fact = f"{customer.id} was sent {saved.name} with a discount of {draft.discount} %"
+    await run.remember(fact, about=f"proposals to {customer.id}", ttl=timedelta(days=365), scope="tenant")
     return Done(saved.name, said)

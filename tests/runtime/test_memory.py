@@ -97,6 +97,12 @@ async def learn_tainted(run: Run, text: str) -> Remembered | Skipped:
 
 
 @flow
+async def learn_after_mail(run: Run, text: str) -> Remembered | Skipped:
+    await run.call(mail)
+    return await run.remember(text, about="mail", ttl=DAY)
+
+
+@flow
 async def learn_said(run: Run, customer: str) -> Remembered | Skipped:
     return await run.remember(await run.agent(reader, customer), about=customer, ttl=DAY)
 
@@ -260,12 +266,18 @@ async def test_what_a_tainted_run_remembers_taints_whoever_recalls_it() -> None:
     assert (await desk.run(write_to, "mail")).reason == "policy_denied"
 
 
+async def test_what_a_tainted_run_remembers_is_not_vouched_for_whoever_said_it() -> None:
+    desk = lab()
+    await done(desk, learn_after_mail, "bea@acme.example")
+    assert [(m.trusted, m.origin) for m in await done(desk, ask, "mail")] == [(False, "request")]
+
+
 async def test_what_is_vouched_for_stays_so_and_taints_nobody() -> None:
     desk = lab(MEMORY + '@id("writes") permit (principal, action == Action::"write", resource) '
-               'when { !context.run.tainted && context.origin.to == "recall.trusted.text" };')  # fmt: skip
+               'when { !context.run.tainted && context.origin.to != "unknown" };')  # fmt: skip
     await done(desk, learn, "bea@acme.example")
     assert await done(desk, write_to, "drinks") == "wrote to bea@acme.example"
-    assert (await desk.run(write_about, "drinks")).reason == "policy_denied"
+    assert (await desk.run(write_about, "drinks, please")).reason == "policy_denied"
 
 
 async def test_what_a_principal_said_is_vouched_for_to_nobody_else() -> None:
@@ -371,10 +383,14 @@ async def test_an_index_that_was_tampered_with_invents_no_memory() -> None:
     await done(desk, learn, "Kim likes tea")
     await done(desk, learn, "Bob likes gin", by=BOB)
     rows = desk._bench._memory._rows["acme"]  # type: ignore[attr-defined]
+    before = dict(rows)
     kim, bob = sorted(rows.values(), key=lambda row: row.created)
-    for one, other in ((kim, bob), (bob, kim)):
-        rows[one.id] = replace(one, owner=other.owner, words=("gold",), record=other.record)
-    assert await done(desk, ask, "gold") == []
+    for change in ({"owner": kim.owner}, {"record": kim.record}, {"owner": kim.owner, "record": kim.record}):
+        rows[bob.id] = replace(bob, words=("gold",), **change)
+        assert await done(desk, ask, "gold") == [], change
+    await (await opened(desk)).memory.forget(kim.id, by=KIM)
+    desk._bench._memory._rows["acme"][kim.id] = before[kim.id]  # type: ignore[attr-defined]
+    assert await done(desk, ask, "tea") == []
 
 
 # forgetting -----------------------------------------------------------------------------------------------------------
