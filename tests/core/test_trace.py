@@ -260,6 +260,20 @@ def test_flows_and_sources_are_named_as_such(kind: str, key: str) -> None:
     assert one(log.outcome("1")).attributes[key] == "notes"
 
 
+def test_a_handoff_is_an_agent_at_work() -> None:
+    log = Log()
+    log.intent("1", action="clerk", action_kind="handoff")
+    span = one(log.outcome("1"))
+    assert (span.name, span.attributes[name.AGENT_NAME]) == ("invoke_agent clerk", "clerk")
+    assert span.attributes[name.ACTION_KIND] == "handoff"
+
+
+def test_what_only_its_kind_names_is_called_by_its_operation() -> None:
+    log = Log()
+    log.intent("1", action="recall", action_kind="recall")
+    assert one(log.outcome("1")).name == "search_memory"
+
+
 def test_an_action_of_another_kind_is_called_by_it() -> None:
     log = Log()
     log.intent("1", action="activate", action_kind="policy")

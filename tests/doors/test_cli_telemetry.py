@@ -49,7 +49,9 @@ def test_a_receiver_that_is_away_is_told_and_waits(desk: Desk, receiver: Receive
     assert desk("run", "looks", "1").code == 0 and receiver.spans == {}
     [told] = desk.json("telemetry", "status")["exporters"]
     assert told["behind"] == told["records"] and told["trouble"] == "export_later"
+    assert "lens is" in desk("doctor").out and "export_later" in desk("doctor").out
     assert desk("run", "looks", "1").code == 0 and len(receiver.spans) == 4
+    assert "lens is 0 of" in desk("doctor").out
 
 
 def test_what_would_leave_can_be_seen_before_anything_does(desk: Desk, receiver: Receiver) -> None:

@@ -50,6 +50,7 @@ RELEASE: Final = "flyball.release"
 PRINCIPAL: Final = "flyball.principal"
 CHAIN: Final = "flyball.chain"
 ACTION: Final = "flyball.action"
+ACTION_KIND: Final = "flyball.action.kind"
 EFFECT: Final = "flyball.effect"
 DECISION: Final = "flyball.decision"
 REASON: Final = "flyball.reason"
@@ -98,6 +99,7 @@ OPERATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "tool": ("execute_tool", "TOOL", "gen_ai.execute_tool.duration"),
     "model": ("chat", "LLM", "gen_ai.client.operation.duration"),
     "agent": ("invoke_agent", "AGENT", "gen_ai.invoke_agent.duration"),
+    "handoff": ("invoke_agent", "AGENT", "gen_ai.invoke_agent.duration"),
     "flow": ("invoke_workflow", "CHAIN", "gen_ai.workflow.duration"),
     "context": ("retrieval", "RETRIEVER", ""),
     "recall": ("search_memory", "RETRIEVER", ""),

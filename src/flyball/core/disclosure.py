@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from flyball.core.effect import LASTING
 from flyball.core.record import Opened
 
 ARGUMENTS: Final = "arguments"
@@ -93,7 +94,7 @@ def _fields(record: Opened, private: Mapping[str, Any], allowed: Sequence[str], 
         given = private[source]
         # A run of one action, and of a flow or agent inside a run: what it was handed stands one level further in.
         given = given["arguments"] if record.kind == "run_started" and record.facts["kind"] == "act" else given
-        inside = record.facts.get("action_kind") in ("agent", "flow")
+        inside = record.facts.get("action_kind") in LASTING
         left |= _chosen("input", given["input"] if inside else given, ARGUMENTS, allowed, marks.arguments)
     if record.kind in _OUTPUT and "result" in private:
         left |= _chosen("output", private["result"], RESULT, allowed, marks.result)

@@ -289,12 +289,13 @@ def _span(trace: Trace, begin: Opened, end: Opened, error: str, told: Attributes
     facts = begin.facts
     operation = name.OPERATIONS.get(facts["action_kind"], (facts["action_kind"], "CHAIN", ""))[0]
     what = told.get(name.REQUEST_MODEL, facts["action"]) if facts["action_kind"] == "model" else facts["action"]
+    called = operation if what == facts["action_kind"] else f"{operation} {what}"  # what only its kind names
     attributes = {**told, **_at(trace, begin), name.ATTEMPT: begin.attempt}
     if error:
         attributes[name.ERROR_TYPE] = error
     return Span(
         trace=trace.origin.trace, id=span_id(trace.tenant, trace.run, begin.path, begin.attempt),
-        parent=_above(trace, begin.path), name=f"{operation} {what}", start=begin.time, end=end.time,
+        parent=_above(trace, begin.path), name=called, start=begin.time, end=end.time,
         kind="client" if facts["action_kind"] == "model" else "internal", status="error" if error else "ok",
         error=error, attributes=attributes,
     )  # fmt: skip
@@ -304,15 +305,15 @@ def _what(facts: Mapping[str, Any]) -> dict[str, Value]:
     kind, action = facts["action_kind"], facts["action"]
     operation, shown, _ = name.OPERATIONS.get(kind, (kind, "CHAIN", ""))
     return {
-        name.OPERATION: operation, name.SPAN_KIND: shown, name.ACTION: action, name.EFFECT: facts["effect"],
-        name.CHAIN: tuple(facts["chain"]), **_named(kind, action, facts["release"]),
+        name.OPERATION: operation, name.SPAN_KIND: shown, name.ACTION: action, name.ACTION_KIND: kind,
+        name.EFFECT: facts["effect"], name.CHAIN: tuple(facts["chain"]), **_named(kind, action, facts["release"]),
     }  # fmt: skip
 
 
 def _named(kind: str, action: str, release: str) -> dict[str, Value]:
     if kind == "tool":
         return {name.TOOL_NAME: action, name.TOOL_TYPE: "function"}
-    if kind == "agent":  # the version of an agent is the digest of everything that it consists of
+    if kind in ("agent", "handoff"):  # the version of an agent is the digest of everything that it consists of
         return {name.AGENT_NAME: action, name.AGENT_VERSION: release}
     other = {"flow": name.WORKFLOW_NAME, "context": name.DATA_SOURCE}
     return {other[kind]: action} if kind in other else {}

@@ -19,6 +19,7 @@ from flyball.app.control.project_health import examine_project
 from flyball.app.custody import signer_of
 from flyball.app.plugs import adapter
 from flyball.app.policy_room import disk_notices
+from flyball.app.telemetry import standing
 from flyball.core.config import Config
 from flyball.core.credential import SigningKey
 from flyball.core.errors import FlyballError
@@ -173,7 +174,20 @@ def _review(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
         yield Finding(name="runs", level="bad", detail=f"{len(rows)} runs wait for a review: {', '.join(rows[:5])}")
 
 
-_CHECKS = (_signer, _keys, _policies, _review)
+def _telemetry(office: Office, config: Config, tenant: str) -> Iterator[Finding]:
+    for told in standing(office.rooms, tenant):
+        detail = f"{told['name']} is {told['behind']} of {told['records']} records behind"
+        if told["trouble"]:
+            fix = f"Look at url and key of [telemetry.{told['name']}]; what is not accepted waits."
+            yield Finding(name="telemetry", level="warn", detail=f"{detail}: {told['trouble']}", fix=fix)
+        elif told["dropped"]:
+            detail = f"{detail}; {told['dropped']} spans were refused and dropped"
+            yield Finding(name="telemetry", level="warn", detail=detail)
+        else:
+            yield Finding(name="telemetry", level="ok", detail=detail)
+
+
+_CHECKS = (_signer, _keys, _policies, _review, _telemetry)
 
 
 def _acting(office: Office, tenant: str, acting: Callable[[], SigningKey | None]) -> Iterator[Finding]:
