@@ -219,3 +219,43 @@ async def test_a_stated_reason_is_recorded_and_shown_to_whom_must_approve() -> N
     assert (
         paid.private is not None and paid.private["stated"] == "she is owed it" and "reason" not in paid.private["args"]
     )
+
+
+greeter = agent("greeter", role="router", instructions="Greet.", handoffs=[desk])
+
+
+@pytest.mark.promise("api-handoff")
+async def test_the_next_turn_of_a_session_goes_to_whom_the_work_was_handed() -> None:
+    said: list[str] = []
+
+    def once(text: str) -> Any:
+        return lambda request: said.append(request.agent) or Say(text)
+
+    log = lab(models={
+        "greeter": [handoff(desk, "x"), once("greeter")], "desk": [handoff(cashier, "y"), once("desk")],
+        "cashier": [once("cashier")],
+    })  # fmt: skip
+    for turn in ("1", "2"):
+        done = await log.run(greeter, "hello", key=turn, session="s")
+        assert isinstance(done, Completed) and done.value == "cashier"
+    assert said == ["cashier", "cashier"] and log.records("2")[-1].facts["next"] == "cashier"
+    handed = [(r.path, r.facts["action"], r.facts["chain"]) for r in log.records("2") if r.kind == "intent"]
+    assert handed[1:3] == [("1", "desk", ["greeter"]), ("1.1", "cashier", ["greeter", "desk"])]
+    assert (await log.replay(log.history("2"))).ok and (await log.verify()).ok
+    other = await log.run(greeter, "hello", key="3", session="another")
+    assert isinstance(other, Completed) and [r.path for r in log.records("3") if r.kind == "intent"][:2] == ["0", "1"]
+
+
+@pytest.mark.promise("api-handoff")
+async def test_what_is_handed_back_in_the_next_turn_goes_to_whom_was_started() -> None:
+    def second(request: Any) -> Any:
+        return hand_back("enough") if "again" in request.messages[1].text else Say("the desk")
+
+    def greeting(request: Any) -> Any:
+        return Say("hello again") if "again" in request.messages[1].text else handoff(desk, "hello")
+
+    log = lab(models={"greeter": [greeting], "desk": [second]})
+    assert isinstance(await log.run(greeter, "hello", key="1", session="s"), Completed)
+    done = await log.run(greeter, "hello again", key="2", session="s")
+    assert isinstance(done, Completed) and done.value == "hello again" and "next" not in log.records("2")[-1].facts
+    assert (await log.replay(log.history("2"))).ok

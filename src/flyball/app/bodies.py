@@ -19,6 +19,7 @@ from flyball.runtime.context import vouched
 from flyball.runtime.flow.activation import Activation, Branch
 from flyball.runtime.flow.bind import confine, entered, settle, tool_performer
 from flyball.runtime.flow.episode import remember_episode
+from flyball.runtime.flow.following import handed_before
 from flyball.runtime.flow.run import Run
 from flyball.runtime.memory.episodes import Episodes
 from flyball.runtime.memory.memories import Memories
@@ -51,6 +52,7 @@ class Bodies:
                 told = await settle(at, branch, value.function(run, made))
             else:
                 confine(at, branch, value)
+                branch.following = handed_before(at)
                 told = await settle(at, branch, self._thinking(run, value, arguments["input"]))
             await remember_episode(at, branch, self._episodes)
             return told

@@ -64,6 +64,10 @@ class Desk(Protocol):
         """A step that proposes that another agent does a part of the work, or takes it `over`."""
         ...
 
+    def resumed(self, agent: Agent[Any, Any], input: Any, /) -> Any:
+        """The step with which the work goes to whom it was handed in the turn before; None where to nobody."""
+        ...
+
     def ask(self, question: str, answer: Any, /, *, to: str, about: object, within: timedelta, default: Any) -> Any:
         """A step that asks people a question."""
         ...
@@ -101,6 +105,9 @@ class Thinking:
 
     async def __call__(self, desk: Desk, agent: Agent[Any, Any], input: Any) -> Any:
         """The agent's answer in its declared type; raises Blocked or Failed with what ended it."""
+        resumed = desk.resumed(agent, input)
+        if resumed is not None and isinstance(taken := await resumed, Executed):
+            return taken.value
         talk = _Talk(agent, input, await self._contexts.of(desk, agent, input), self._max_bytes)
         for _ in range(MAX_ROUNDS):
             reply = await self._reply(desk, agent, talk)

@@ -64,7 +64,8 @@ class Remembers(Protocol):
 
 @dataclass(slots=True)
 class Branch:
-    """A branch of a run: where its steps stand, who acts in it, what its agents may use."""
+    """A branch of a run: where its steps stand, who acts in it, what its agents may use; `following` has the work since
+    the turn before."""
 
     prefix: str
     authority: Authority
@@ -77,6 +78,7 @@ class Branch:
     travelling: BaseException | None = None
     steps: dict[str, Any] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
+    following: str = ""
 
     def next(self) -> str:
         """The path of the next step of this branch."""

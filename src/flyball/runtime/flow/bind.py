@@ -69,14 +69,17 @@ def precondition(tool: Tool[..., Any], functions: tuple[Callable[..., Any], ...]
 
 
 def body_of(
-    think: Any, make: MakeRun, at: Activation, branch: Branch, what: Flow[Any, Any] | Agent[Any, Any]
-) -> Callable[[str], Performer]:
+    think: Any, make: MakeRun, at: Activation, branch: Branch, what: Flow[Any, Any] | Agent[Any, Any],
+    following: str = "",
+) -> Callable[[str], Performer]:  # fmt: skip
     """The performer of a flow or agent inside a run, for the path it stands at: a branch of its own, that lasts no
     longer than the one it stands in; an agent adds its authority and its budget."""
 
     def performer(path: str) -> Performer:
         async def body(_: Call, arguments: Any) -> Any:
-            inner = Branch(prefix=path, authority=branch.authority, holds=branch.holds, until=branch.until)
+            inner = Branch(
+                prefix=path, authority=branch.authority, holds=branch.holds, until=branch.until, following=following
+            )
             value = entered(what, arguments["input"])
             if isinstance(what, Flow):
                 return await settle(at, inner, what.function(make(at, inner, think), value))

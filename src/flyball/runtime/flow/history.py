@@ -50,6 +50,15 @@ class History:
         """A marker that rode in some append."""
         return self._marks.get(path)
 
+    def proposed(self, path: str) -> tuple[str, str] | None:
+        """Kind and name of the action that was first proposed at a step; None where the log holds nothing there."""
+        first = next((r for r in self._steps.get(path, ()) if r.kind in ("decision", "intent", "asked")), None)
+        if first is None:
+            return ("", "") if path in self._steps else None
+        request = (first.private or {}).get("request", {})
+        kind = first.facts.get("action_kind", request.get("action", ""))
+        return str(kind), str(first.facts.get("action", first.facts.get("covers", {}).get("action", "")))
+
     def replaying(self, path: str) -> bool:
         """Does the log hold this step or a later one of its branch?"""
         return path in self._steps or after(path, frozenset(self._steps))

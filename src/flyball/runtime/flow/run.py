@@ -35,6 +35,8 @@ from flyball.runtime.flow.activation import Activation, Branch, Prepared
 from flyball.runtime.flow.ask import Wanted, ask_person
 from flyball.runtime.flow.attempt import Attempt, because
 from flyball.runtime.flow.bind import body_of, bound, tool_performer
+from flyball.runtime.flow.change import changed_since
+from flyball.runtime.flow.following import heir
 from flyball.runtime.flow.scene import Scene
 from flyball.runtime.flow.signal import signalled
 from flyball.runtime.flow.state import reduce
@@ -131,6 +133,13 @@ class Run(Generic[S]):
         """What a model proposed: that another agent does a part of its work, or takes it `over`."""
         return self._told(self._started(agent, agent.handoff if over else agent.action, input, stated))
 
+    def resumed(self, agent: Agent[Any, Any], input: Any) -> Step[Executed[Any] | Blocked | Failed] | None:
+        """The handoff with which a session's turn begins whose work another agent has; None where none has."""
+        taking, name = heir(self._activation, self._branch, agent), self._branch.following
+        if taking is None:
+            return None
+        return self._told(self._started(taking, taking.handoff, input, following=name))
+
     def flow(self, flow: Flow[I, O], input: I, /) -> Step[O]:
         """Starts a flow inside this one."""
         _expect(flow, Flow, "run.flow")
@@ -146,9 +155,11 @@ class Run(Generic[S]):
         reason = because(stated)
         return Attempt(self._activation, self._branch, tool.action, carried, arguments, reason, screened=screened)
 
-    def _started(self, what: Agent[Any, Any] | Flow[Any, Any], action: Action, input: Any, stated: str = "") -> Attempt:
+    def _started(
+        self, what: Agent[Any, Any] | Flow[Any, Any], action: Action, input: Any, stated: str = "", following: str = "",
+    ) -> Attempt:  # fmt: skip
         arguments = {"input": to_json(input)}  # what cannot be recorded takes no place in the log
-        carried = body_of(self._think, Run, self._activation, self._branch, what)
+        carried = body_of(self._think, Run, self._activation, self._branch, what, following)
         return Attempt(self._activation, self._branch, action, carried, arguments, because(stated))
 
     def _told(self, attempt: Attempt) -> Step[Any]:
@@ -327,14 +338,7 @@ class Run(Generic[S]):
 
     def changed(self, name: str) -> bool:
         """Guards a change of the flow's code: False while replaying what was recorded before the change, else True."""
-        path = f"{self._branch.prefix}#changed:{name}"
-        if self._activation.history.mark(path) is not None:
-            return True
-        if path in self._branch.kept or self._activation.history.replaying(self._peek()):
-            self._branch.kept.add(path)  # once the old way, always the old way: a loop asks again beyond the log
-            return False
-        self._branch.markers.append((path, True))
-        return True
+        return changed_since(self._activation, self._branch, name)
 
     def _mark(self, name: str, fresh: Callable[[], int]) -> int:
         path = f"{self._branch.prefix}#{name}"
@@ -348,10 +352,6 @@ class Run(Generic[S]):
     def _count(self) -> int:
         self._branch.marks += 1
         return self._branch.marks
-
-    def _peek(self) -> str:
-        branch = self._branch
-        return f"{branch.prefix}.{branch.made + 1}" if branch.prefix else str(branch.made + 1)
 
     def _step(self, what: str, work: Callable[[], Coroutine[Any, Any, T]], *, path: str) -> Step[T]:
         step = Step(self, path, what, work)
