@@ -91,3 +91,20 @@ def test_an_epoch_a_gap_and_an_erasure_are_boundaries() -> None:
     assert [b.partition(":")[0] for b in records.boundaries] == [
         "records are missing by the log's own account", "payloads were erased", "the log opens with previous",
     ]  # fmt: skip
+
+
+@pytest.mark.promise("api-routes")
+@pytest.mark.parametrize(
+    ("route", "wrong"),
+    [
+        ({"candidates": ["a", "b"], "chosen": "a"}, ""),
+        ({"candidates": ["a", "b"], "chosen": "b"}, "a stands before it"),
+        ({"candidates": ["a", "b"], "chosen": "b", "left_out": {"a": ["policy"]}}, ""), ("a", "it is no choice"),
+        ({"candidates": ["a", "b"], "chosen": "b", "tried": ["a"]}, ""), ({"chosen": 5}, "it is no choice"),
+    ],
+)  # fmt: skip
+def test_the_choice_of_a_model_follows_from_what_is_recorded_with_it(route: Any, wrong: str) -> None:
+    told = problems(opening(), leaf(1, "intent", facts={"route": route}))
+    assert told == (
+        {"records": (f"r-1/1/0/intent: the choice of its model does not follow: {wrong}",)} if wrong else {}
+    )

@@ -7,9 +7,12 @@ queued together may stand out of order by as long as a queue can be (`SLACK_US`)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from flyball.core.record import NO_RUN
+from flyball.core.route import Choice, mistaken
 from flyball.verify.leaf import Leaf, text
 from flyball.verify.report import Check, Findings, counted, named
 
@@ -44,6 +47,8 @@ class Records:
             self._before(leaf)
         if not leaf.at:
             self._opened = leaf
+        if "route" in leaf.facts and (wrong := _mistaken(leaf.facts["route"])):
+            self._records.add(f"{named(leaf.id)}: the choice of its model does not follow: {wrong}")
         if leaf.kind not in _OF_THE_LOG:
             return
         if leaf.kind in _BOUNDARIES:
@@ -83,3 +88,10 @@ class Records:
             for name in sorted(first.facts.keys() - {"log", "origin"}):
                 self.boundaries.append(f"the log opens with {named(name)}: {named(first.facts[name])}")
         return self._opening.check(f"log {named(log)} of tenant {named(tenant)}")
+
+
+def _mistaken(told: Any) -> str:
+    try:
+        return named(mistaken(msgspec.convert(told, Choice)))
+    except msgspec.ValidationError:
+        return "it is no choice"
