@@ -29,6 +29,7 @@ from flyball import (
     source,
     tool,
 )
+from flyball.app.access import accesses
 from flyball.app.flyball import Flyball
 from flyball.core.config import Config, MemorySet
 from flyball.core.guard import GuardConfig
@@ -329,6 +330,15 @@ async def test_the_log_holds_what_was_remembered_and_recalled_sealed() -> None:
     view = desk._bench.journal.view("acme")
     assert not any(b"tea" in (s.leaf + (s.payload or b"")) for s in view.records())
     assert (await desk.verify()).ok
+
+
+async def test_what_was_recalled_is_told_to_whoever_asks_what_was_read() -> None:
+    desk = lab()
+    kept = await done(desk, learn, "Kim likes tea")
+    await done(desk, ask, "tea")
+    [read] = accesses((await opened(desk)).rooms, "acme", "user:kim", "memory")
+    assert (read["source"], read["purpose"], read["outcome"]) == ("memory", "ask", "executed")
+    assert read["passages"] == [{"ref": kept.id, "as_of": None}]
 
 
 async def test_a_replay_tells_the_same_without_an_index() -> None:

@@ -1,4 +1,5 @@
-"""Access: which runs read what from which sources, about whom and what for; told from the log."""
+"""Access: which runs read what from which sources, about whom and what for; told from the log. What was recalled is a
+read of the source `memory`."""
 
 from __future__ import annotations
 
@@ -41,9 +42,15 @@ def _reads(rooms: Rooms, tenant: str, source: str) -> Iterator[tuple[str, str]]:
                 continue
             facts = msgspec.json.decode(stored.leaf)["facts"]
             place = (stored.run, bare(stored.path))
-            if facts.get("action_kind") == "context" and source in ("", facts["action"]) and place not in seen:
+            if (named := _source(facts)) and source in ("", named) and place not in seen:
                 seen.add(place)
                 yield place
+
+
+def _source(facts: Mapping[str, Any]) -> str:
+    """The source that an action reads; empty where it reads none."""
+    named = {"context": str(facts["action"]), "recall": "memory"}
+    return named.get(str(facts.get("action_kind")), "")
 
 
 def _told(rooms: Rooms, tenant: str, view: View, started: Opened, path: str) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def _told(rooms: Rooms, tenant: str, view: View, started: Opened, path: str) -> 
     outcome = next((r for r in reversed(opened) if r.kind == "outcome"), None)
     private = started.private or {}
     return {
-        "run": started.run, "path": path, "time": asked.time, "source": asked.facts["action"],
+        "run": started.run, "path": path, "time": asked.time, "source": _source(asked.facts),
         "subject": private.get("subject", ""), "by": (private.get("principal") or {}).get("id", ""),
         "purpose": started.facts["what"], "through": list(asked.facts["chain"]),
         "outcome": outcome.facts["status"] if outcome is not None else asked.facts["outcome"],
@@ -67,4 +74,6 @@ def _passages(outcome: Opened | None) -> list[Mapping[str, Any]]:
     if not isinstance(read, Mapping):
         return []
     both: Sequence[Mapping[str, Any]] = [*read.get("trusted", ()), *read.get("untrusted", ())]
+    if any("place" not in p for p in both):  # memories, each by its id
+        return [{"ref": p["id"], "as_of": None} for p in both]
     return [{"ref": p["ref"], "as_of": p.get("as_of")} for p in sorted(both, key=lambda p: p["place"])]
