@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import sys
 from pathlib import Path
@@ -68,6 +69,23 @@ async def test_a_file_that_is_none_is_made_again(tmp_path: Path) -> None:
     again = SqliteMemory(tmp_path)
     assert (await again.held("acme", KIM, 0)).cursor == Cursor() and await found(again, sought("tea")) == []
     await again.close()
+
+
+async def test_a_file_that_another_process_has_locked_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = SqliteMemory(tmp_path)
+    await first.apply("acme", [row("m-1", "tea")], READ)
+    [file] = tmp_path.glob("*.db")
+    there, other = file.stat().st_ino, sqlite3.connect(file, isolation_level=None)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **rest: connect(*args, **{**rest, "timeout": 0}))
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await SqliteMemory(tmp_path).held("acme", KIM, 0)
+    assert file.stat().st_ino == there
+    other.close()
+    await first.close()
 
 
 async def test_a_file_of_another_format_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

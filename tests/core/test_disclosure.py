@@ -67,9 +67,14 @@ def test_of_an_action_that_the_code_does_not_have_nothing_leaves() -> None:
     assert left(INTENT, "arguments", action="gone") == {}
 
 
-def test_what_flows_and_agents_were_handed_stands_one_level_in() -> None:
-    inside = record("intent", {"args": {"input": "A-17"}}, action_kind="agent")
-    assert left(inside, "arguments") == {"input": "A-17"}
+@pytest.mark.parametrize("kind", ["flow", "agent", "handoff"])
+def test_what_was_handed_over_stands_one_level_in(kind: str) -> None:
+    inside = record("intent", {"args": {"input": {"to": "kim"}}}, action_kind=kind)
+    assert left(inside, "arguments.to") == {"input": {"to": "kim"}}
+    assert left(inside, "arguments", arguments={"/to"}) == {"input": {"to": "<personal>"}}
+
+
+def test_what_a_run_was_handed_stands_in_its_start() -> None:
     assert left(record("run_started", {"input": {"id": 1}}, kind="flow"), "arguments.id") == {"input": {"id": 1}}
     act = record("run_started", {"input": {"arguments": {"cents": 5}}}, kind="act")
     assert left(act, "arguments") == {"input": {"cents": 5}}

@@ -30,7 +30,9 @@ from flyball.app.sessions import session
 from flyball.core import config
 from flyball.core.journal import RunRow
 from flyball.core.model import ModelRequest
+from flyball.runtime.flow import drive
 from flyball.runtime.flow.drive import Driver
+from flyball.runtime.flow.session import Sessions
 from flyball.testing import Lab, Say, propose
 from flyball.testing.script import Answer, handoff
 
@@ -78,6 +80,13 @@ clerk = agent("clerk", instructions="Help.", context=[earlier_turns(turns=3)], t
 async def vault(call: Call, asked: str) -> Sequence[Passage]:
     """What few may read."""
     return [Passage("the code is 4711", "vault/1")]
+
+
+@flow
+async def code(run: Run, text: str) -> str:
+    """Tells what few may read from its memory, without a model."""
+    await run.remember(text, about="code", ttl=timedelta(days=1), sensitivity="restricted")
+    return (await run.recall("code"))[0].text
 
 
 keeper = agent("keeper", instructions="Help.", context=[vault])
@@ -169,6 +178,23 @@ async def test_a_turn_goes_on_though_the_process_ended_between_the_end_before_it
     await lab.restart()
     await lab.advance(timedelta(seconds=1))  # nobody asks for it by name
     assert "two ended" in ORDER
+
+
+async def test_a_log_that_cannot_be_read_when_a_turn_ends_spoils_neither_it_nor_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drive, "POLL_S", 0.001)
+    lab = Lab(policies=RULES, by=KIM)
+    first = await lab.run(note, "ask", session="s", key="1")
+    await lab.run(note, "two", session="s", key="2")
+    with monkeypatch.context() as broken:
+        broken.setattr(Sessions, "_turns", lambda *_: 1 / 0)
+        assert isinstance(first, Waiting)
+        assert isinstance(await lab.answer(first.pending[0], "yes", by=NOOR), Completed)
+        await asyncio.sleep(0.02)
+        polling = (await lab._bench.ready()).rooms.driver._polling
+        assert "two began" not in ORDER and polling is not None and not polling.done()
+    assert isinstance(await lab.resume("2"), Completed)
 
 
 async def test_more_turns_than_may_wait_are_refused_and_leave_nothing() -> None:
@@ -289,6 +315,14 @@ async def test_history_is_as_sensitive_as_what_its_turns_were_shown() -> None:
     seen = [r.private["args"]["sensitivity"] for n in "12" for r in lab.records(n)  # type: ignore[index]
             if r.kind == "intent" and r.facts["action"] == "model"]  # fmt: skip
     assert seen == ["restricted", "restricted"]  # and so on, from turn to turn
+
+
+async def test_history_is_as_sensitive_as_what_its_turns_recalled_themselves() -> None:
+    lab, _ = desk(Say("one"), policy=RULES + '@id("keeps") permit (principal, action == Action::"remember", resource);')
+    assert isinstance(await lab.run(code, "the code is 4711", session="s"), Completed)
+    await lab.run(clerk, "which?", session="s", key="2")
+    [call] = [r for r in lab.records("2") if r.kind == "intent" and r.facts["action"] == "model"]
+    assert (call.private or {})["args"]["sensitivity"] == "restricted"
 
 
 async def test_a_turn_that_was_erased_is_absent_and_said_to_be() -> None:

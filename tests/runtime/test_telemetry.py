@@ -381,6 +381,16 @@ async def test_a_record_that_nobody_can_read_does_not_end_telemetry(monkeypatch:
 
 
 # the step path --------------------------------------------------------------------------------------------------------
+async def test_a_disk_that_fails_does_not_end_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, sink, kept = await a_day(), Sink(), Kept()
+    projector = await following(bench, sink, kept)
+    with monkeypatch.context() as full:
+        full.setattr(kept, "save", lambda *_: kept.cursors[""])  # raises
+        assert await projector.round() > 1 and not kept.cursors
+    assert await projector.round() == 1 and kept.cursors["local"].trouble == ""
+    assert {s.id for s in sink.taken[: len(sink.taken) // 2]} == {s.id for s in sink.taken}  # again, under the same ids
+
+
 @pytest.mark.promise("api-telemetry-costs-no-step")
 async def test_no_step_runs_any_of_this() -> None:
     bench, kept, sink = lab(), Kept(), Sink()

@@ -17,6 +17,7 @@ from flyball.core.policy import Node, Uid
 from flyball.core.proposal import Performer, Place, Proposal, Ruled
 from flyball.core.record import Event
 from flyball.core.result import Blocked
+from flyball.core.session import scope as session_of
 from flyball.runtime.memory.memories import Reading
 from flyball.runtime.memory.projection import forgotten_id
 from flyball.runtime.memory.scene import writer
@@ -62,7 +63,9 @@ class MemoryRoom:
     ) -> Sequence[Memory]:  # fmt: skip
         """The memories of a scope that answer a query, the best first: as an agent of this principal would recall."""
         check_recall(top_k, min_score, (scope,))
-        reading = Reading(self._rooms.record, self._projection, _Person(principal=by, agent=agent, session=session))
+        record = self._rooms.record
+        known = record.person(by.tenant, session_of(by, session)) if session else ""  # as its runs know it
+        reading = Reading(record, self._projection, _Person(principal=by, agent=agent, session=known))
         return (await reading.of(query, scope, top_k, min_score)).memories
 
     async def forget(self, id: str, *, by: Principal, reason: str = "") -> str:

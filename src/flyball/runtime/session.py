@@ -44,26 +44,27 @@ class Earlier:
             return Turn(number=row.turn, run=row.id, ended=ended.time, absent=ERASED)
         if started.private["subject"] != subject:
             return Turn(number=row.turn, run=row.id, ended=ended.time, absent=ANOTHER)
-        tainted, sensitivity = self._labels(tenant, view, row.id)
+        tainted, sensitivity = _labels(view, row.id)
         return Turn(
             number=row.turn, run=row.id, ended=ended.time, asked=started.private["input"],
             answered=ended.private.get("result"), why="" if ended.facts["ok"] else str(ended.facts["reason"]),
             tainted=tainted, sensitivity=sensitivity,
         )  # fmt: skip
 
-    def _labels(self, tenant: str, view: View, run: str) -> tuple[bool, str]:
-        """Whether a run, with what acted within it, read what nobody vouches for; and what its models were shown."""
-        records = [s for one in (run, *_within(view, run)) for s in view.records(run=one, limit=ALL)]
-        tainted = any(unopened(s).facts["code"] == "untrusted" for s in records if s.kind in ("outcome", "late"))
-        intents = [s for s in records if s.kind == "intent" and unopened(s).facts["action_kind"] == "model"]
-        opened = [self._record.open(tenant, s, view).private or _NONE for s in intents]
-        return tainted, highest([p["args"]["sensitivity"] for p in opened if "sensitivity" in p.get("args", _NONE)])
-
     def _opened(self, tenant: str, view: View, row: RunRow, kind: str) -> Opened:
         stored = view.record(record_id(row.id, "", 0, kind))
         if stored is None:
             raise changed(f"run {row.id} has no record that it is {kind.removeprefix('run_')}")
         return self._record.open(tenant, stored, view)
+
+
+def _labels(view: View, run: str) -> tuple[bool, str]:
+    """Whether a run, with what acted within it, read what nobody vouches for; and the label of the most sensitive thing
+    that it read: by an agent's context as by its own recalls."""
+    stored = [s for one in (run, *_within(view, run)) for s in view.records(run=one, limit=ALL)]
+    read = [unopened(s).facts for s in stored if s.kind in ("outcome", "late")]
+    labels = [str(facts["sensitivity"]) for facts in read if "sensitivity" in facts]
+    return any(facts["code"] == "untrusted" for facts in read), highest(labels)
 
 
 def _within(view: View, run: str) -> Iterator[str]:

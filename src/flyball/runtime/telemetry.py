@@ -80,13 +80,16 @@ class Projector:
 
     async def round(self) -> float:
         """Exports everything that is there now; how many seconds to wait before the next time."""
-        if not self._cursors.take():
-            self._followed.clear()  # another process is further by now
-            return POLL_S
         try:
+            if not self._cursors.take():
+                self._followed.clear()  # another process is further by now
+                return POLL_S
             await self.drain([tenant for tenant in self._record.journal.tenants() if self._takes(tenant)])
         except ExportError as bad:
-            return self._wait(bad)
+            return self._wait(bad.retry_after_ms)
+        except Exception:  # noqa: BLE001 - a station boundary: a log or a disk that fails now must not end telemetry
+            self._followed.clear()  # it goes on from what was saved last
+            return self._wait()
         self._failures = 0
         return POLL_S
 
@@ -110,10 +113,10 @@ class Projector:
                     found += folded.spans
         return found
 
-    def _wait(self, bad: ExportError) -> float:
+    def _wait(self, retry_after_ms: int = 0) -> float:
         self._failures += 1
         seconds = min(LONGEST_S, POLL_S * 2.0 ** min(self._failures, 16))
-        return max(bad.retry_after_ms / 1000, seconds * (0.5 + self._chance() / 2))
+        return max(retry_after_ms / 1000, seconds * (0.5 + self._chance() / 2))
 
     # one portion -----------------------------------------------------------------------------------------------------
     async def _portion(self, tenant: str) -> bool:

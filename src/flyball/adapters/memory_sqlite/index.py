@@ -225,6 +225,8 @@ def _usage(row: Sequence[Any]) -> Usage:
 def _opened(path: Path, extension: str) -> sqlite3.Connection:
     try:
         return _connected(path, extension)
+    except sqlite3.OperationalError:  # locked by another process, or the disk is full: nothing is wrong with the file
+        raise
     except sqlite3.DatabaseError:  # all of it stands in the log
         for name in (path.name, f"{path.name}-journal"):
             path.with_name(name).unlink(missing_ok=True)

@@ -240,8 +240,9 @@ class Driver:
             await asyncio.sleep(POLL_S)
             for tenant in sorted(self._polled):
                 await asyncio.sleep(0)  # many tenants must not hold up everybody
-                for row in _lying(self._record, tenant):
-                    if (tenant, row.id) not in self._driven and (row.state == "ready" or self.due(tenant, row)):
+                for row in _lying(self._record, tenant, "ready", "waiting", QUEUED):
+                    due = row.state in ("ready", QUEUED) or self.due(tenant, row)
+                    if due and (tenant, row.id) not in self._driven:
                         self._wake_if_due(tenant, row.id)
             starved, self._starved = self._starved, set()
             for key in starved:
@@ -272,9 +273,8 @@ class Driver:
 
     def _follow(self, tenant: str, session: str) -> None:
         """A turn has ended: the next one of its session may begin."""
-        following = self._sessions.next(tenant, session)
-        if following is not None:
-            self._wake_if_due(tenant, following.id)
+        for row in _lying(self._record, tenant, QUEUED, session=session):
+            self._wake_if_due(tenant, row.id)
 
     def _leave(self, key: tuple[str, str], at: Activation) -> None:
         """What is still in flight when a turn is over is recorded when it ends; it does not outlive this driver."""
@@ -352,11 +352,11 @@ class Driver:
         await _called_off([task for left in self._left.values() for task in left])
 
 
-def _lying(record: Recording, tenant: str) -> list[RunRow]:
+def _lying(record: Recording, tenant: str, *states: str, **where: str) -> list[RunRow]:
     # Not in `_look`: a view and all these rows would be held until the next look.
     try:
         view = record.journal.view(tenant)
-        return [row for state in ("ready", "waiting", QUEUED) for row in view.rows(RunRow, state=state)]
+        return [row for state in states for row in view.rows(RunRow, state=state, **where)]
     except Exception:  # noqa: BLE001 - a station boundary: what cannot be read now is looked at again
         return []
 

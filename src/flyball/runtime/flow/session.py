@@ -72,11 +72,6 @@ class Sessions:
         before = (r for r in self._turns(tenant, row.session) if r.turn < row.turn and r.state in LIVE)
         return next(iter(before), None)
 
-    def next(self, tenant: str, session: str) -> RunRow | None:
-        """The queued turn that may begin now."""
-        first = next((r for r in self._turns(tenant, session) if r.state in LIVE), None)
-        return first if first is not None and first.state == QUEUED else None
-
     def waiting_for(self, tenant: str, row: RunRow) -> tuple[Pending, ...]:
         """What a queued turn waits for, as what waits."""
         ahead = self.ahead(tenant, row) if row.state == QUEUED else None

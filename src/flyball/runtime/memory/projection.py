@@ -133,7 +133,10 @@ class Projection:
         stored = view.record(row.record)
         if stored is None or stored.kind != "outcome" or forgotten(view, row.id):
             return None
-        kept = _kept(self._record.open(tenant, stored, view).private)
+        opened = self._record.open(tenant, stored, view)
+        if opened.facts.get(FACT) != row.id:
+            return None  # what a tool returned may look like a memory
+        kept = _kept(opened.private)
         return kept if kept is not None and kept.id == row.id and kept.owner == row.owner else None
 
 
