@@ -4,7 +4,18 @@ import msgspec
 import pytest
 
 from flyball.core import event
-from flyball.core.event import Answered, Decided, Ended, Event, Executed, Progress, Proposed, StepStarted, Waiting
+from flyball.core.event import (
+    Answered,
+    Decided,
+    Delta,
+    Ended,
+    Event,
+    Executed,
+    Progress,
+    Proposed,
+    StepStarted,
+    Waiting,
+)
 
 PLACE = {"sequence": 7, "run": "r-1", "path": "3", "time": 1}
 EVENTS = [
@@ -15,6 +26,7 @@ EVENTS = [
     Waiting(**PLACE, pending=("p-1",), about="pay", groups=("finance",)),
     Answered(**PLACE, what="approved", pending="p-1", by="user:fay"),
     Progress(**PLACE, message="half", done=0.5),
+    Delta(**PLACE, text="I would", start=0, attempt=1, by="clerk"),
     Ended(**PLACE, reason="completed", ok=True),
 ]
 
