@@ -25,6 +25,7 @@ FAY: Final = Principal("user:fay", groups=frozenset({"finance", "owner"}))
 NOOR: Final = Principal("user:noor", groups=frozenset({"finance"}))
 MAL: Final = Principal("user:mal", groups=frozenset({"finance"}))
 KEY: Final = "ticket-7"
+SESSION: Final = "desk"
 BY_PEOPLE: Final = frozenset({"approved", "rejected", "edited", "answered", "resolution", "voided"})
 MOST_ERRORS, MOST_LOOKS = 3, 200
 # How long, in seconds, what is due may wait for a lost hint to be made good; how often somebody looks.
@@ -41,6 +42,7 @@ class Story:
     deaf: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     run: str = ""
+    before: str = ""
     replaced: bool = False
     denied: bool = False
 
@@ -82,8 +84,12 @@ class Client:
             told = await app.act(scenario.what, scenario.input, by=KIM, call_id=KEY)
             self._story.run = self._acted(told)
             return
-        handle = await app.start(scenario.what, scenario.input, by=KIM, key=KEY)
-        self._story.run = handle.id
+        if not scenario.before:
+            self._story.run = (await app.start(scenario.what, scenario.input, by=KIM, key=KEY)).id
+            return
+        for input, key in ((scenario.before, f"{KEY}/1"), (scenario.input, KEY)):
+            handle = await app.start(scenario.what, input, by=KIM, key=key, session=SESSION)
+            self._story.before, self._story.run = self._story.run, handle.id
 
     def _acted(self, told: Any) -> str:
         rows = self._world.disk.view(TENANT).rows(RunRow)
@@ -107,7 +113,7 @@ class Client:
     async def _wait(self, result: Waiting) -> bool:
         """Does what people do about it, and waits until the run has gone on. False where it has to be asked for."""
         before, again = self._size(), False
-        for pending in result.pending:
+        for pending in (*result.pending, *self._ahead()):
             again = await Person(self._process, self._scenario, self._story).see(pending) or again
         loop, due = asyncio.get_running_loop(), 0.0
         while self._size() == before and not again:
@@ -120,6 +126,10 @@ class Client:
             left = (row.wake_at - self._process.now()) / MICRO
             await asyncio.sleep(LOOK_S if moves or not row.wake_at else max(LOOK_S, left))
         return True
+
+    def _ahead(self) -> list[Pending]:
+        """What the earlier turn waits for."""
+        return list(self._app.approvals.list(run=self._story.before)) if self._story.before else []
 
     def _deaf(self, row: RunRow) -> bool:
         # Who is told that its take was made before cannot know by whom, nor that another owner has died since: somebody
@@ -147,7 +157,7 @@ class Person:
 
     async def see(self, pending: Pending) -> bool:
         """One thing that waits. True where that failed, and has to be looked at again."""
-        if pending.kind == "timer" or (self._scenario.people == "ignore" and pending.kind == "approval"):
+        if pending.kind in ("timer", "turn") or (self._scenario.people == "ignore" and pending.kind == "approval"):
             return False
         fault = self._world.fault(f"p{self._world.number('p')}", pending.kind)
         if fault == "slow":

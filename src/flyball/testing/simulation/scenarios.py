@@ -16,7 +16,8 @@ People = Literal["approve", "deny", "edit", "ignore", "replace"]
 class Scenario:
     """One run. `people` says what is done about what waits; `opening`: the first opening of the log can fail too.
 
-    `door`: the run is one governed action, as a door makes it. `limits` are those of every run.
+    `door`: the run is one governed action, as a door makes it. `limits` are those of every run. `before` is the input
+    of an earlier turn of the same session, which has been started and may not have ended: the run waits its turn.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Scenario:
     limits: Limits | None = None
     opening: bool = False
     door: bool = False
+    before: str = ""
 
 
 def _all() -> list[Scenario]:
@@ -54,6 +56,7 @@ def _all() -> list[Scenario]:
         Scenario(name="outrun", what=shop.outruns, input=5),
         Scenario(name="budget", what=shop.spends, input=5, limits=Limits(effects=2)),
         Scenario(name="question", what=shop.questions, input=5),
+        Scenario(name="session", what=shop.one, input="post", before="pay"),
         Scenario(name="generations", what=shop.turns, input=3),
     ]
 
