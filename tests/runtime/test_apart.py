@@ -65,9 +65,7 @@ def told(call: Call) -> list[str]:
     return [found, str(os.environ), str(sys.argv), Path("/proc/self/cmdline").read_text()]
 
 
-Way = Literal[
-    "raise", "not_done", "exit", "leave", "die", "spin", "wrong", "no_data", "large", "print", "memory", "nothing"
-]
+Way = Literal["raise", "not_done", "exit", "leave", "die", "wrong", "no_data", "large", "print", "memory", "nothing"]
 
 
 def goes(way: Way) -> Any:
@@ -82,8 +80,6 @@ def goes(way: Way) -> Any:
             os._exit(0)
         case "die":
             os.kill(os.getpid(), 9)
-        case "spin":
-            time.sleep(60)
         case "wrong":
             return {"this": "is no number"}
         case "no_data":
@@ -100,16 +96,23 @@ def goes(way: Way) -> Any:
     return None
 
 
-@tool(effect="irreversible", isolation="process", timeout=timedelta(seconds=5), retry=ONCE)
+@tool(effect="irreversible", isolation="process", retry=ONCE)
 def acts(call: Call, way: Way) -> int:
     """An effect that nobody can ask about."""
     return goes(way)  # type: ignore[no-any-return]
 
 
-@tool(effect="read", isolation="process", timeout=timedelta(seconds=5), retry=ONCE)
+@tool(effect="read", isolation="process", retry=ONCE)
 def reads(call: Call, way: Way) -> int:
     """A read."""
     return goes(way)  # type: ignore[no-any-return]
+
+
+@tool(effect="irreversible", isolation="process", timeout=timedelta(seconds=5), retry=ONCE)
+def lingers(call: Call) -> int:
+    """Never ends."""
+    time.sleep(60)
+    return 1
 
 
 @tool(effect="irreversible", idempotency="key", isolation="process", retry=Retry(attempts=2))
@@ -219,7 +222,7 @@ async def test_progress_comes_back(tmp_path: Path) -> None:
     ("way", "code", "says"),
     [
         ("raise", "tool_failed", "ValueError: no such day"), ("exit", "tool_failed", "it called exit: usage"),
-        ("leave", "process_died", "exit code 0"), ("die", "process_died", "SIGKILL"), ("spin", "timeout", "5 s"),
+        ("leave", "process_died", "exit code 0"), ("die", "process_died", "SIGKILL"),
         ("memory", "tool_failed", "MemoryError"),
     ],
 )  # fmt: skip
@@ -230,7 +233,14 @@ async def test_what_goes_wrong_after_the_beginning_is_unknown_for_an_effect(way:
     assert outcome.facts["code"] == code and says in (outcome.private or {})["error"]
 
 
-@pytest.mark.parametrize(("way", "reason"), [("raise", "tool_failed"), ("leave", "process_died"), ("spin", "timeout")])
+async def test_a_call_that_never_ends_is_given_up_on_and_asked_about() -> None:
+    asked, desk = await of(lingers, {})
+    assert isinstance(asked, Pending) and asked.kind == "unknown"
+    (outcome,) = [r for r in desk.records() if r.kind == "outcome" and r.facts["status"] == "unknown"]
+    assert outcome.facts["code"] == "timeout" and "5 s" in (outcome.private or {})["error"]
+
+
+@pytest.mark.parametrize(("way", "reason"), [("raise", "tool_failed"), ("leave", "process_died")])
 async def test_a_read_has_failed(way: Way, reason: str) -> None:
     failed, _ = await of(reads, {"way": way})
     assert isinstance(failed, Failed) and failed.reason == reason
