@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +150,11 @@ class Desk:
 
         It heeds SIGINT, also where these tests run in the background of a shell and do not.
         """
-        script = "import sys; from flyball.doors.cli.main import main; sys.exit(main())"
+        heeding = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        script = f"{heeding}; from flyball.doors.cli.main import main; sys.exit(main())"
         with subprocess.Popen(
             [sys.executable, "-c", script, *args], cwd=self.folder, env=self.environment(who), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         ) as started:  # fmt: skip
             try:
                 yield started
